@@ -1,0 +1,83 @@
+// The one table of machines, their names and private addresses. Addresses are planned, not handed out, so
+// that every stack can be evaluated alone and no stack reads another's outputs.
+import { CLOUD_ROLES, type CloudRole, type Environment, type StorageServer } from "./environment.ts";
+
+export type Role = CloudRole | "storage";
+
+/** The private network and its two parts: hcloud servers, and the dedicated servers on the vSwitch. */
+export const NETWORK = { range: "10.0.0.0/16", cloud: "10.0.0.0/17", vswitch: "10.0.128.0/24" } as const;
+
+/** Private address of the load balancer. */
+export const LOAD_BALANCER_ADDRESS = "10.0.5.1";
+
+/** One /24 for each role: a firewall rule names the subnet, so adding a machine changes no other machine's rules. */
+export const SUBNETS: Record<Role, string> = {
+  ops: "10.0.1.0/24",
+  logs: "10.0.2.0/24",
+  gateway: "10.0.10.0/24",
+  web: "10.0.20.0/24",
+  postgres: "10.0.30.0/24",
+  redis: "10.0.31.0/24",
+  imaginary: "10.0.40.0/24",
+  office: "10.0.41.0/24",
+  storage: NETWORK.vswitch,
+};
+
+/** Offset of a site's first server in the vSwitch subnet. */
+const SITE_OFFSET = { primary: 10, replica: 20 } as const;
+export type SiteRole = keyof typeof SITE_OFFSET;
+
+export interface MachineSpec {
+  /** Host name, resource name and log name: `web-1`. */
+  readonly name: string;
+  readonly role: Role;
+  readonly privateAddress: string;
+}
+
+export interface StorageSpec extends MachineSpec {
+  readonly site: SiteRole;
+  readonly server: StorageServer;
+}
+
+function addressIn(subnet: string, host: number): string {
+  return subnet.replace(/\d+\/\d+$/, String(host));
+}
+
+/** The cloud machines of one role, in order. */
+export function cloudMachines(environment: Environment, role: CloudRole): MachineSpec[] {
+  return Array.from({ length: environment.machines[role].count }, (_, index) => ({
+    name: `${role}-${index + 1}`,
+    role,
+    privateAddress: addressIn(SUBNETS[role], index + 1),
+  }));
+}
+
+/** The dedicated servers of one site, in order; empty where the environment has no such site. */
+export function storageMachines(environment: Environment, site: SiteRole): StorageSpec[] {
+  return (environment.storage?.sites[site]?.servers ?? []).map((server, index) => ({
+    name: server.name,
+    role: "storage",
+    privateAddress: addressIn(SUBNETS.storage, SITE_OFFSET[site] + index + 1),
+    site,
+    server,
+  }));
+}
+
+/** Every machine of an environment. */
+export function allMachines(environment: Environment): MachineSpec[] {
+  return [
+    ...CLOUD_ROLES.flatMap((role) => cloudMachines(environment, role)),
+    ...storageMachines(environment, "primary"),
+    ...storageMachines(environment, "replica"),
+  ];
+}
+
+/** What /etc/hosts holds on every machine: there is no name server inside. */
+export function renderHosts(environment: Environment): string {
+  return [
+    "127.0.0.1 localhost",
+    "::1 localhost ip6-localhost ip6-loopback",
+    ...allMachines(environment).map(({ name, privateAddress }) => `${privateAddress} ${name}`),
+    "",
+  ].join("\n");
+}

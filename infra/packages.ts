@@ -1,0 +1,40 @@
+// Debian packages by role: what the scripts install, and what the lab keeps at hand for machines without a network.
+import type { Role } from "./addresses.ts";
+
+/** PHP 8.4 with what Nextcloud asks for (admin manual, "Prerequisites for manual installation"). */
+const PHP = [
+  "bcmath",
+  "curl",
+  "gd",
+  "gmp",
+  "imagick",
+  "intl",
+  "mbstring",
+  "pgsql",
+  "redis",
+  "xml",
+  "zip",
+  "apcu",
+].map((extension) => `php8.4-${extension}`);
+
+export const PACKAGES: Readonly<Record<Role | "base", readonly string[]>> = {
+  base: [
+    "ca-certificates",
+    "curl",
+    "nftables",
+    "rsync",
+    "rsyslog",
+    "rsyslog-openssl",
+    "systemd-timesyncd",
+    "unattended-upgrades",
+  ],
+  ops: ["php8.4-cli", ...PHP, "postgresql-client-17", "redis-tools", "jq", "bzip2", "zstd"],
+  logs: ["logrotate"],
+  gateway: ["nginx"],
+  web: ["nginx", "php8.4-fpm", ...PHP],
+  postgres: ["postgresql-17"],
+  redis: ["redis-server"],
+  imaginary: ["libvips42t64"],
+  office: ["gnupg"],
+  storage: ["xfsprogs"],
+};

@@ -1,0 +1,111 @@
+# shellcheck shell=bash
+# What every script on a machine starts with. Changes are noted on disk before they are made, so that a run that was
+# killed between writing a file and reloading its service is finished by the next one.
+set -euo pipefail
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+umask 022
+
+PENDING=/var/lib/framaspace/pending/${1//\//%}
+mkdir -p "$PENDING"
+CHANGES=()
+
+# Says what goes wrong, and where.
+fail() {
+  echo "${MACHINE:-$(hostname)}: $*" >&2
+  exit 1
+}
+
+# note WHAT: counts a change and prints it at the end.
+note() { CHANGES+=("$*"); }
+
+# file PATH MODE OWNER: makes the file equal to standard input, atomically; a change is remembered for on_change.
+file() {
+  local path=$1 mode=$2 owner=$3 new
+  mkdir -p "$(dirname "$path")"
+  new=$(mktemp "$path.XXXXXX")
+  cat >"$new"
+  chown "$owner" "$new"
+  chmod "$mode" "$new"
+  if [ -f "$path" ] && cmp -s "$new" "$path" && [ "$(stat -c %a:%U:%G "$new")" = "$(stat -c %a:%U:%G "$path")" ]; then
+    rm "$new"
+    return
+  fi
+  touch "$PENDING/${path//\//%}"
+  mv "$new" "$path"
+  note "$path"
+}
+
+# on_change GLOB COMMAND…: runs the command where a file that matches has changed since the command last succeeded.
+on_change() {
+  local glob=${1//\//%} mark found=()
+  shift
+  for mark in "$PENDING"/$glob; do
+    [ -e "$mark" ] && found+=("$mark")
+  done
+  [ "${#found[@]}" -gt 0 ] || return 0
+  "$@"
+  rm -f "${found[@]}"
+}
+
+# install_packages: what $PACKAGES lists, without what Debian only recommends.
+install_packages() {
+  local missing=() package apt=(apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold)
+  # An interrupted dpkg is finished first.
+  [ -z "$(ls -A /var/lib/dpkg/updates 2>/dev/null)" ] || dpkg --configure -a
+  for package in "${PACKAGES[@]}"; do
+    [ "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" = "install ok installed" ] || missing+=("$package")
+  done
+  [ "${#missing[@]}" -gt 0 ] || return 0
+  # A new machine has no package lists, and an old one may have lists that name packages no longer served.
+  "${apt[@]}" install "${missing[@]}" >/var/log/framaspace-apt.log 2>&1 ||
+    { apt-get -q update && "${apt[@]}" install "${missing[@]}"; } >>/var/log/framaspace-apt.log 2>&1 ||
+    { tail -n 20 /var/log/framaspace-apt.log >&2; fail "apt could not install ${missing[*]}; the whole output is in /var/log/framaspace-apt.log"; }
+  note "packages ${missing[*]}"
+}
+
+# download URL SHA256 PATH MODE: fetches a pinned artifact once; refuses anything with another checksum.
+download() {
+  local url=$1 sha256=$2 path=$3 mode=$4 new found
+  if [ -f "$path" ] && [ "$(sha256sum <"$path")" = "$sha256  -" ]; then return; fi
+  mkdir -p "$(dirname "$path")"
+  new=$(mktemp "$path.XXXXXX")
+  curl -fsSL --retry 3 --connect-timeout 20 -o "$new" "$url" || { rm -f "$new"; fail "could not download $url"; }
+  found=$(sha256sum <"$new")
+  if [ "$found" != "$sha256  -" ]; then
+    rm -f "$new"
+    fail "$url has SHA-256 ${found%% *}, not the pinned $sha256; nothing was installed. Check what is served there, then correct sha256 in the configuration."
+  fi
+  chmod "$mode" "$new"
+  touch "$PENDING/${path//\//%}"
+  mv "$new" "$path"
+  note "$path"
+}
+
+# enable UNIT…: enabled and running.
+enable() {
+  local unit
+  for unit in "$@"; do
+    if ! systemctl -q is-enabled "$unit" || ! systemctl -q is-active "$unit"; then
+      systemctl enable --now "$unit" >/dev/null 2>&1 || { systemctl status --no-pager -n 20 "$unit" >&2 || true; fail "$unit does not start"; }
+      note "$unit started"
+    fi
+  done
+}
+
+# wait_until SECONDS WHAT COMMAND…: until the command succeeds.
+wait_until() {
+  local seconds=$1 what=$2 end
+  shift 2
+  end=$((SECONDS + seconds))
+  until "$@" >/dev/null 2>&1; do
+    [ "$SECONDS" -lt "$end" ] || fail "$what: not so after $seconds s"
+    sleep 0.3
+  done
+}
+
+# finish: the last line of every script.
+finish() {
+  rm -f "$PENDING"/*
+  echo "changed: ${#CHANGES[@]}"
+  [ "${#CHANGES[@]}" -eq 0 ] || printf 'changed %s\n' "${CHANGES[@]}"
+}

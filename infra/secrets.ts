@@ -1,0 +1,33 @@
+// Every secret but those that people are given is derived from one master secret, so that any stack knows any
+// secret without reading another stack, and a lost machine's secrets are made again.
+import { createHmac } from "node:crypto";
+import * as pulumi from "@pulumi/pulumi";
+
+/** Derives the secrets of one environment: HMAC-SHA-256(master, "<environment>/<owner>/<purpose>/<generation>"). */
+export class Secrets {
+  readonly #master: string;
+  readonly #environment: string;
+  readonly #generations: Readonly<Record<string, number>>;
+
+  constructor(master: string, environment: string, generations: Readonly<Record<string, number>>) {
+    this.#master = master;
+    this.#environment = environment;
+    this.#generations = generations;
+  }
+
+  /** 32 bytes in plain: for keys that are built from them. Never hand them to a resource. */
+  seed(owner: string, purpose: string): Buffer {
+    const generation = this.#generations[`${owner}/${purpose}`] ?? 1;
+    return createHmac("sha256", this.#master)
+      .update(`${this.#environment}/${owner}/${purpose}/${generation}`)
+      .digest();
+  }
+
+  /**
+   * A password of 40 characters (240 bits), letters, digits, `-` and `_`: safe in every shell, URL and SQL literal.
+   * 40 is the longest secret key that MinIO takes (internal/auth/credentials.go, secretKeyMaxLen).
+   */
+  password(owner: string, purpose: string): pulumi.Output<string> {
+    return pulumi.secret(this.seed(owner, purpose).subarray(0, 30).toString("base64url"));
+  }
+}
