@@ -18,6 +18,9 @@ export interface PlatformArgs {
 
 /** Every machine and what runs on it, the spaces aside. */
 export class Platform extends pulumi.ComponentResource {
+  /** Public address of ops-1: where administrators and the engine come in. */
+  readonly opsAddress: pulumi.Output<string>;
+
   constructor(name: string, args: PlatformArgs, opts?: pulumi.ComponentResourceOptions) {
     super("framaspace:infra:Platform", name, {}, opts);
     const { environment, secrets } = args;
@@ -43,6 +46,7 @@ export class Platform extends pulumi.ComponentResource {
     const jumpHost = new CloudServer("ops", opsSpec, ground, { parent: this });
     const foundation: Foundation = { ...ground, opsAddress: jumpHost.publicAddress };
     void foundation;
+    this.opsAddress = jumpHost.publicAddress;
     new Entrance(
       "entrance",
       {
