@@ -1,0 +1,184 @@
+// Says in words what a schema refuses: the value found, and what to write instead. A schema's own message is
+// the second half alone ("write 64 hexadecimal digits"). Knows nothing of files: problems.ts adds positions.
+import * as z from "zod";
+
+export type Path = readonly PropertyKey[];
+
+/** Something to mend in a value. */
+export interface Finding {
+  path: Path;
+  /** The key under `path` that is at fault itself, rather than its value. */
+  key?: string;
+  what: string;
+}
+
+/** A value as its schema wants it, or every finding. */
+export function checkValue<T>(schema: z.ZodType<T>, value: unknown): { value: T } | { findings: Finding[] } {
+  const parsed = schema.safeParse(value, { error: hint, reportInput: true });
+  return parsed.success ? { value: parsed.data } : { findings: explain(schema, parsed.error.issues) };
+}
+
+/** `one of a, b` out of the names that are allowed. */
+export function oneOf(allowed: readonly string[]): string {
+  return allowed.length === 1 ? `${allowed[0]}` : `one of ${allowed.join(", ")}`;
+}
+
+/** A value as one short line. */
+export function show(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
+/** The nearest of the names, if one is near enough to be a slip of the hand. */
+export function nearest(name: string, names: readonly string[]): string | undefined {
+  const [best] = names
+    .map((candidate) => ({ candidate, distance: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
+    .filter(({ candidate, distance }) => distance <= Math.max(1, Math.floor(candidate.length / 3)))
+    .sort((a, b) => a.distance - b.distance);
+  return best?.candidate;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++)
+      next.push(
+        Math.min(
+          (row[j] ?? 0) + 1,
+          (next[j - 1] ?? 0) + 1,
+          (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1),
+        ),
+      );
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
+const TYPES: Record<string, string> = {
+  string: "text",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  array: "a list",
+  object: "a mapping of keys to values",
+  record: "a mapping of keys to values",
+};
+
+const FORMATS: Record<string, string> = {
+  email: "a mail address such as contact@example.org",
+  url: "an address such as https://example.org/file",
+  date: "a date such as 2026-11-30",
+};
+
+/** What to write, for issues whose schema has no message of its own. */
+function hint(issue: z.core.$ZodRawIssue): string {
+  switch (issue.code) {
+    case "invalid_type":
+      return `write ${TYPES[issue.expected] ?? issue.expected}`;
+    case "invalid_value":
+      return `write ${oneOf(issue.values.map(String))}`;
+    case "invalid_union":
+      return Array.isArray(issue.options)
+        ? `write ${oneOf(issue.options.map(String))}`
+        : "write what the schema allows";
+    case "invalid_format":
+      return `write ${FORMATS[issue.format] ?? `what matches ${issue.pattern}`}`;
+    case "too_big":
+      return issue.origin === "string"
+        ? `write at most ${issue.maximum} characters`
+        : `write ${amount(issue.origin, "at most", issue.maximum)}`;
+    case "too_small":
+      return issue.minimum === 1 && issue.origin === "string"
+        ? "write some text"
+        : `write ${amount(issue.origin, issue.inclusive === false ? "more than" : "at least", issue.minimum)}`;
+    default:
+      return "write what the schema allows";
+  }
+}
+
+function amount(origin: string, bound: string, figure: number | bigint): string {
+  const unit = origin === "string" ? " characters" : origin === "array" ? " entries" : "";
+  return `${bound} ${figure}${unit}`;
+}
+
+/** Findings out of issues. A mistyped key is both unknown and missing: it becomes one finding. */
+function explain(schema: z.ZodType, issues: readonly z.core.$ZodIssue[]): Finding[] {
+  const findings: Finding[] = [];
+  const explained = new Set<string>();
+  for (const issue of issues) {
+    if (issue.code !== "unrecognized_keys") continue;
+    const shape = shapeAt(schema, issue.path);
+    const present = Object.keys(z.record(z.string(), z.unknown()).safeParse(issue.input).data ?? {});
+    const free = Object.keys(shape).filter((key) => !present.includes(key));
+    const missing = issues.filter(
+      (other) => isMissing(other) && samePath(other.path.slice(0, -1), issue.path),
+    );
+    for (const key of issue.keys) {
+      // One key too many and one too few is a wrong name, however unlike.
+      const only = issue.keys.length === 1 && missing.length === 1 ? missing[0]?.path.at(-1) : undefined;
+      const meant = nearest(key, free) ?? (only === undefined ? undefined : String(only));
+      if (meant !== undefined) explained.add(pathKey([...issue.path, meant]));
+      findings.push({
+        path: issue.path,
+        key,
+        what: `unknown key \`${key}\`; ${meant === undefined ? `remove it, or write ${oneOf(free.length > 0 ? free : Object.keys(shape))}` : `did you mean \`${meant}\`?`}`,
+      });
+    }
+  }
+  for (const issue of issues)
+    if (issue.code !== "unrecognized_keys" && !explained.has(pathKey(issue.path)))
+      findings.push({ path: issue.path, what: describe(schema, issue) });
+  return findings;
+}
+
+function describe(schema: z.ZodType, issue: z.core.$ZodIssue): string {
+  const name = pathName(issue.path);
+  if (isMissing(issue)) {
+    const key = String(issue.path.at(-1));
+    const meaning = shapeAt(schema, issue.path.slice(0, -1))[key]?.description;
+    return `${name} is missing; ${issue.message}${meaning === undefined ? "" : ` (${meaning})`}`;
+  }
+  if (issue.code === "invalid_key")
+    return `${name} is not a key that fits; ${issue.issues[0]?.message ?? issue.message}`;
+  const secret = issue.code === "custom" && issue.params?.["secret"] === true;
+  return `${name} is ${secret ? "not fit" : show(issue.input)}; ${issue.message}`;
+}
+
+function isMissing(issue: z.core.$ZodIssue): boolean {
+  return issue.input === undefined && issue.path.length > 0 && issue.code !== "unrecognized_keys";
+}
+
+function samePath(a: Path, b: Path): boolean {
+  return pathKey(a) === pathKey(b);
+}
+
+function pathKey(path: Path): string {
+  return path.map(String).join("\0");
+}
+
+/** `servers[2].name`; the whole value has no name of its own. */
+function pathName(path: Path): string {
+  if (path.length === 0) return "this";
+  return path.reduce<string>((name, part) => {
+    if (typeof part === "number") return `${name}[${part}]`;
+    return name === "" ? String(part) : `${name}.${String(part)}`;
+  }, "");
+}
+
+/** The keys that a schema allows at a path, through lists, options and unions. */
+function shapeAt(schema: z.core.$ZodType, path: Path): Readonly<Record<string, z.ZodType>> {
+  if (schema instanceof z.ZodOptional) return shapeAt(schema.unwrap(), path);
+  if (schema instanceof z.ZodUnion)
+    return Object.assign({}, ...schema.options.map((option) => shapeAt(option, path))) as Record<
+      string,
+      z.ZodType
+    >;
+  const [head, ...rest] = path;
+  if (schema instanceof z.ZodArray) return head === undefined ? {} : shapeAt(schema.element, rest);
+  if (schema instanceof z.ZodRecord) return head === undefined ? {} : shapeAt(schema.valueType, rest);
+  if (!(schema instanceof z.ZodObject)) return {};
+  if (head === undefined) return schema.shape;
+  const next: z.ZodType | undefined = schema.shape[String(head)];
+  return next ? shapeAt(next, rest) : {};
+}

@@ -1,0 +1,88 @@
+// Reads Pulumi.<environment>.yaml without the engine, so that `npm run check` can say where a value is wrong.
+// Secrets stay encrypted here: only their presence is checked.
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import * as z from "zod";
+import type { Path } from "../findings.ts";
+import { readYaml, type Reading } from "../problems.ts";
+import {
+  crossChecks,
+  environmentSchema,
+  OPTIONAL_SECRET_KEYS,
+  SECRET_KEYS,
+  type Environment,
+} from "./environment.ts";
+
+const PREFIX = "framaspace:";
+
+/** Where an environment's configuration stands, from the root of the repository. */
+export const environmentFile = (environmentName: string): string => `Pulumi.${environmentName}.yaml`;
+
+/** Reads and checks an environment's configuration file. Paths given to `at` begin with a key without its prefix. */
+export function readEnvironment(root: string, environmentName: string): Reading<Environment> {
+  const file = environmentFile(environmentName);
+  const start = { file, line: 1, column: 1 };
+  if (!existsSync(join(root, file)))
+    return {
+      problems: [
+        {
+          ...start,
+          what: `the file is missing; write it as docs/deploy.md says, or remove spaces/tenants/${environmentName}`,
+        },
+      ],
+      at: () => start,
+    };
+
+  const reading = readYaml(file, readFileSync(join(root, file)), fileSchema(environmentName));
+  const at = ([key, ...rest]: Path) => reading.at(["config", `${PREFIX}${String(key)}`, ...rest]);
+  if (!reading.value) return { problems: reading.problems, at };
+
+  const values = Object.entries(reading.value.config).map(([key, value]) => [
+    key.slice(PREFIX.length),
+    value,
+  ]);
+  const secrets: readonly string[] = [...Object.keys(SECRET_KEYS), ...OPTIONAL_SECRET_KEYS];
+  const environment = environmentSchema.parse(
+    Object.fromEntries(values.filter(([key]) => !secrets.includes(String(key)))),
+  );
+  const problems = crossChecks(environment).map(({ path, what }) => ({
+    file,
+    ...at(path),
+    who: path.join("."),
+    what,
+  }));
+  return { ...(problems.length === 0 && { value: environment }), problems, at };
+}
+
+/** The whole file, key by key with the prefix, so that every problem finds its line. */
+function fileSchema(environmentName: string) {
+  const plain = Object.entries(environmentSchema.shape).map(([key, schema]) => [PREFIX + key, schema]);
+  const secret = (key: string, remedy: string) => {
+    const command = remedy
+      .replace(" --config-file FILE", ` --config-file ${environmentFile(environmentName)}`)
+      .replace("STACK", `${environmentName}-platform`);
+    // The value found is never repeated: written in the clear, it would spread to wherever the report goes.
+    return [
+      PREFIX + key,
+      z.unknown().refine(isEncrypted, { error: `run \`${command}\``, params: { secret: true } }),
+    ] as const;
+  };
+  const required = Object.entries(SECRET_KEYS).map(([key, remedy]) => secret(key, remedy));
+  const optional = OPTIONAL_SECRET_KEYS.map((key) => {
+    const [name, schema] = secret(
+      key,
+      `npx pulumi config set --secret ${PREFIX}${key} --config-file FILE --stack STACK`,
+    );
+    return [name, schema.optional()];
+  });
+  return z.strictObject({
+    config: z.strictObject(
+      Object.fromEntries([...plain, ...required, ...optional]) as Record<string, z.ZodType>,
+    ),
+    encryptionsalt: z.string().describe("`pulumi` writes it with the first secret"),
+  });
+}
+
+function isEncrypted(value: unknown): boolean {
+  return z.strictObject({ secure: z.string().regex(/^v\d+:/) }).safeParse(value).success;
+}

@@ -1,0 +1,53 @@
+// What all spaces share: the schema of spaces/catalog.yaml. Holds no value itself, and nothing of one space.
+import * as z from "zod";
+
+/** Nextcloud reads "40 GB" in a quota as 40 × 2^30 bytes (OCP\Util::computerFileSize), so we promise that. */
+export const GIGABYTE = 1024 ** 3;
+
+const name = z.string().regex(/^[a-z][a-z0-9-]*$/, "write lower-case letters, digits and hyphens");
+const app = z
+  .string()
+  .regex(/^[a-z][a-z0-9_]*$/, "write an app's folder name: lower-case letters, digits and underscores");
+const version = z.string().regex(/^\d+\.\d+\.\d+$/, "write a version such as 34.0.4");
+
+const plan = z.strictObject({
+  storageGb: z.int().min(1).describe("for the whole space, in gigabytes of 2^30 bytes"),
+  accounts: z.int().min(1).describe("enabled accounts, the administrator included"),
+});
+
+const release = z.strictObject({
+  url: z.url({ protocol: /^https?$/ }).describe("where machines download the release's archive"),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/, "write the 64 hexadecimal digits that `sha256sum FILE` prints"),
+  state: z
+    .enum(["current", "leaving"])
+    .describe("leaving: kept for the spaces still on it, no wave may point at it"),
+});
+
+const officeSuite = z.strictObject({ app: app.describe("the app that connects a space to this suite") });
+
+/** spaces/catalog.yaml. */
+export const catalogSchema = z.strictObject({
+  plans: z.record(name, plan),
+  officeSuites: z.record(name, officeSuite),
+  apps: z.array(app).describe("enabled in every space; apps that a release ships always on are not listed"),
+  releases: z.record(version, release).describe("Nextcloud releases kept on the servers"),
+  waves: z.record(name, version).describe("wave → release; an upgrade moves a wave"),
+  upgrade: z.strictObject({
+    stopAtFailedPercent: z
+      .int()
+      .min(0)
+      .max(100)
+      .describe("share of a wave's spaces that may fail before it stops"),
+  }),
+  archive: z.strictObject({
+    graceDays: z.int().min(0).describe("days between a verified export and the loss of the live data"),
+  }),
+  cron: z.strictObject({
+    workers: z.int().min(1).describe("spaces worked on at once"),
+    activeMinutes: z.int().min(1).describe("interval for spaces in use"),
+    idleMinutes: z.int().min(1).describe("interval for spaces nobody has used lately"),
+  }),
+});
+export type Catalog = z.infer<typeof catalogSchema>;
+export type Plan = z.infer<typeof plan>;
+export type Release = z.infer<typeof release>;
