@@ -20,7 +20,8 @@ export const PORTS = {
   redis: 6379,
   imaginary: 9000,
   collabora: 9980,
-  onlyoffice: 8000,
+  /** Of the nginx that its package sets up; the document service behind that has 8000. */
+  onlyoffice: 8080,
   minio: 9000,
   syslog: 6514,
 } as const;

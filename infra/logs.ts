@@ -1,0 +1,134 @@
+// logs-1: what every machine logs, by machine and by space, for a year. How machines send is in infra/server.ts.
+import * as pulumi from "@pulumi/pulumi";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { allMachines } from "./addresses.ts";
+import type { Environment } from "./environment.ts";
+import { PORTS } from "./firewall.ts";
+import { PACKAGES } from "./packages.ts";
+import { remoteScript } from "./remote.ts";
+import { cloudServers, type Foundation } from "./server.ts";
+
+/**
+ * French hosts must be able to say for a year who wrote what (loi 2004-575, LCEN, article 6, and décret 2021-1362), and
+ * may not keep it longer than that, as it is personal data. 366: the year may hold a 29 February.
+ */
+const RETENTION_DAYS = 366;
+
+interface LogsArgs {
+  foundation: Foundation;
+}
+
+/** Central logs. */
+export class Logs extends pulumi.ComponentResource {
+  constructor(name: string, { foundation }: LogsArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("framaspace:infra:Logs", name, {}, opts);
+    const { environment } = foundation;
+    for (const machine of cloudServers("logs", foundation, this))
+      remoteScript(
+        `${machine.spec.name}-role`,
+        {
+          machine,
+          script: "infra/scripts/logs.sh",
+          packages: PACKAGES.logs,
+          files: [
+            {
+              path: "/etc/rsyslog.d/50-framaspace-store.conf",
+              content: renderStore(environment, machine.spec.name),
+            },
+            {
+              path: "/etc/rsyslog.d/log-senders.json",
+              content: renderSenders(environment, machine.spec.name),
+            },
+            {
+              path: "/usr/local/sbin/keep-logs",
+              mode: "0755",
+              content: readFileSync(join(import.meta.dirname, "files/keep-logs.sh"), "utf8"),
+            },
+            { path: "/etc/systemd/system/keep-logs.service", content: KEEP_LOGS_SERVICE },
+            { path: "/etc/systemd/system/keep-logs.timer", content: KEEP_LOGS_TIMER },
+          ],
+        },
+        { parent: this, dependsOn: machine },
+      );
+    this.registerOutputs({});
+  }
+}
+
+/** A space's id as it may become a file name: a DNS label without upper case. No dot, no slash. */
+const ID = "[a-z][a-z0-9-]{0,62}";
+
+/**
+ * rsyslog's rules. A line's machine is where the connection came from, not what the line says: the address was
+ * reached by a TCP handshake and its owner showed a certificate of ours. A line's space is what the line says, so
+ * only web servers and ops-1, which run the spaces, are believed; nginx names it in the first field of its JSON line,
+ * Nextcloud by its tag (facility `user`, as PHP's syslog() sends it).
+ */
+export function renderStore(environment: Environment, self: string): string {
+  const peers = allMachines(environment)
+    .filter(({ name }) => name !== self)
+    .map(({ name }) => `"${name}"`);
+  return `# Rendered by infra/logs.ts; changes made here are overwritten.
+global(
+  defaultNetstreamDriver="ossl"
+  defaultNetstreamDriverCAFile="/usr/local/share/ca-certificates/framaspace.crt"
+  defaultNetstreamDriverCertFile="/etc/framaspace/tls/cert.pem"
+  defaultNetstreamDriverKeyFile="/etc/framaspace/tls/key.pem"
+)
+module(load="imtcp" maxSessions="1000" keepAlive="on")
+lookup_table(name="senders" file="/etc/rsyslog.d/log-senders.json")
+
+template(name="machineFile" type="string" string="/var/log/machines/%$.machine%.log")
+template(name="spaceFile" type="string" string="/var/log/spaces/%$.space%.log")
+template(name="line" type="string"
+  string="%timereported:::date-rfc3339% %$.machine% %app-name% %syslogfacility-text%.%syslogseverity-text%:%msg:::sp-if-no-1st-sp%%msg:::drop-last-lf%\\n")
+
+ruleset(name="store") {
+  set $.machine = lookup("senders", $fromhost-ip);
+  set $.space = "";
+  if re_match($.machine, "^(web-[0-9]+|ops-1)$") then {
+    if $app-name == "nginx" then
+      set $.space = re_extract($msg, "^ ?\\\\{\\"space\\":\\"(${ID})\\"", 0, 1, "");
+    else if $syslogfacility-text == "user" and $app-name != "root" then
+      set $.space = re_extract($app-name, "^(${ID})$", 0, 1, "");
+  }
+  if $.space != "" then
+    action(type="omfile" dynaFile="spaceFile" template="line" dynaFileCacheSize="2000"
+      fileGroup="adm" fileCreateMode="0640" dirCreateMode="0750")
+  else
+    action(type="omfile" dynaFile="machineFile" template="line" dynaFileCacheSize="100"
+      fileGroup="adm" fileCreateMode="0640" dirCreateMode="0750")
+}
+
+input(type="imtcp" port="${PORTS.syslog}" ruleset="store"
+  streamDriver.name="ossl" streamDriver.mode="1" streamDriver.authMode="x509/name"
+  permittedPeer=[${peers.join(",")}])
+call store
+`;
+}
+
+/** rsyslog's lookup table from address to machine. */
+export function renderSenders(environment: Environment, self: string): string {
+  const table = [
+    { index: "127.0.0.1", value: self },
+    ...allMachines(environment).map(({ name, privateAddress }) => ({ index: privateAddress, value: name })),
+  ];
+  return `${JSON.stringify({ version: 1, nomatch: "unknown", type: "string", table }, null, 1)}\n`;
+}
+
+const KEEP_LOGS_SERVICE = `[Unit]
+Description=Set the day's logs aside, remove those older than a year, watch the disk
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/keep-logs
+Environment=RETENTION_DAYS=${RETENTION_DAYS}
+Nice=10
+IOSchedulingClass=idle
+`;
+
+const KEEP_LOGS_TIMER = `[Timer]
+OnCalendar=hourly
+Persistent=true
+[Install]
+WantedBy=timers.target
+`;

@@ -1,0 +1,151 @@
+// office-1: Collabora Online and ONLYOFFICE Docs, from their makers' Debian repositories. Documents come from and go
+// back to the spaces, whose hosts one pattern allows; the gateways end TLS and name the suites' hosts.
+import * as pulumi from "@pulumi/pulumi";
+import type { Environment } from "./environment.ts";
+import { PORTS } from "./firewall.ts";
+import { PACKAGES } from "./packages.ts";
+import { remoteScript, type RemoteFile } from "./remote.ts";
+import { cloudServers, type Foundation } from "./server.ts";
+
+export type Suite = NonNullable<Environment["office"]>["suites"][number];
+
+interface Repository {
+  /** An apt source, without the key. */
+  source: string;
+  key: string;
+  /** The only key of the file above that apt gets to trust, wherever the file came from. */
+  fingerprint: string;
+  packages: readonly string[];
+}
+
+const REPOSITORIES: Readonly<Record<Suite, Repository>> = {
+  // https://www.collaboraonline.com/code/; the key of June 2025.
+  collabora: {
+    source: "URIs: https://www.collaboraoffice.com/repos/CollaboraOnline/CODE-deb\nSuites: ./\n",
+    key: "https://collaboraoffice.com/downloads/gpg/collaboraonline-release-keyring.gpg",
+    fingerprint: "7EB1530818B7683284483B7BD8915E456E7C440E",
+    packages: ["coolwsd", "code-brand"],
+  },
+  // https://helpcenter.onlyoffice.com/docs/installation/docs-community-install-debian.aspx; "squeeze" fits every Debian.
+  onlyoffice: {
+    source: "URIs: https://download.onlyoffice.com/repo/debian\nSuites: squeeze\nComponents: main\n",
+    key: "https://download.onlyoffice.com/GPG-KEY-ONLYOFFICE",
+    fingerprint: "E09CA29F6E178040EF22B4098320CA65CB2DE8E5",
+    packages: ["onlyoffice-documentserver"],
+  },
+};
+
+/** What ONLYOFFICE wants around it, on the same machine: it holds only documents that are open. */
+const ONLYOFFICE_NEEDS = ["postgresql", "rabbitmq-server"];
+
+interface OfficeArgs {
+  foundation: Foundation;
+}
+
+/** The office suites that the environment has. */
+export class Office extends pulumi.ComponentResource {
+  constructor(name: string, { foundation }: OfficeArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("framaspace:infra:Office", name, {}, opts);
+    const { environment, secrets } = foundation;
+    const suites = environment.office?.suites ?? [];
+    const jwt = secrets.password("office", "jwt");
+    const database = secrets.password("onlyoffice", "postgres");
+    const files: Record<Suite, RemoteFile> = {
+      collabora: {
+        path: "/etc/systemd/system/coolwsd.service.d/framaspace.conf",
+        content: renderCollabora(environment.domain),
+      },
+      onlyoffice: {
+        path: "/etc/onlyoffice/documentserver/local-production-linux.json",
+        mode: "0640",
+        owner: "root:ds",
+        content: pulumi
+          .all([jwt, database])
+          .apply((passwords) => renderOnlyoffice(environment.domain, ...passwords)),
+      },
+    };
+    for (const machine of suites.length > 0 ? cloudServers("office", foundation, this) : [])
+      remoteScript(
+        `${machine.spec.name}-role`,
+        {
+          machine,
+          script: "infra/scripts/office.sh",
+          packages: [...PACKAGES.office, ...(suites.includes("onlyoffice") ? ONLYOFFICE_NEEDS : [])],
+          settings: {
+            SUITES: suites,
+            SOURCES: suites.map((suite) => REPOSITORIES[suite].source),
+            KEYS: suites.map((suite) => REPOSITORIES[suite].key),
+            FINGERPRINTS: suites.map((suite) => REPOSITORIES[suite].fingerprint),
+            SUITE_PACKAGES: suites.flatMap((suite) => REPOSITORIES[suite].packages),
+            ONLYOFFICE_PORT: PORTS.onlyoffice,
+            ONLYOFFICE_DATABASE_PASSWORD: database,
+          },
+          files: suites.map((suite) => files[suite]),
+        },
+        { parent: this, dependsOn: machine },
+      );
+    this.registerOutputs({});
+  }
+}
+
+/**
+ * Hosts that documents may come from, as Collabora's regular expression. In parentheses, because its URI parser takes
+ * a host that begins with `[` for an IPv6 address (Poco::URI); `[.]`, because systemd would eat a backslash.
+ */
+export function hostPattern(domain: string): string {
+  return `([a-z][a-z0-9-]*)[.]${domain.replaceAll(".", "[.]")}`;
+}
+
+/**
+ * Options over those of coolwsd.xml, so that its upgrades bring their own defaults. Mode `groups` without aliases
+ * matters: in any other, one space's document is taken for another's with the same number (wsd/HostUtil.cpp,
+ * getNewUri), or only the first space that asks is served.
+ */
+export function renderCollabora(domain: string): string {
+  const options = {
+    sys_template_path: "/opt/cool/systemplate",
+    child_root_path: "/opt/cool/child-roots",
+    file_server_root_path: "/usr/share/coolwsd",
+    "ssl.enable": "false",
+    "ssl.termination": "true",
+    server_name: `collabora.${domain}`,
+    "net.proto": "IPv4",
+    "storage.filesystem[@allow]": "false",
+    "storage.wopi[@allow]": "true",
+    "storage.wopi.alias_groups[@mode]": "groups",
+    "storage.wopi.alias_groups.group[0].host": `https://${hostPattern(domain)}:443`,
+    "storage.wopi.alias_groups.group[0].host[@allow]": "true",
+    "admin_console.enable": "false",
+    "logging.level": "warning",
+  };
+  const words = Object.entries(options).map(([option, value]) => `"--o:${option}=${value}"`);
+  return `# Rendered by infra/office.ts; changes made here are overwritten.
+[Service]
+ExecStart=
+ExecStart=/usr/bin/coolwsd \\
+  ${words.join(" \\\n  ")}
+`;
+}
+
+/** Settings that node-config reads after the package's own local.json, which its installation writes once and keeps. */
+export function renderOnlyoffice(domain: string, jwt: string, database: string): string {
+  const secret = { string: jwt };
+  const settings = {
+    services: {
+      CoAuthoring: {
+        sql: { dbPass: database },
+        secret: { browser: secret, inbox: secret, outbox: secret, session: secret },
+        token: { enable: { browser: true, request: { inbox: true, outbox: true } } },
+        ipfilter: {
+          rules: [
+            { address: `*.${domain}`, allowed: true },
+            { address: "*", allowed: false },
+          ],
+          useforrequest: false,
+          errorcode: 403,
+        },
+      },
+    },
+  };
+  return `${JSON.stringify(settings, null, 2)}\n`;
+}
