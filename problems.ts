@@ -39,9 +39,14 @@ export function report(title: string, problems: readonly Problem[]): string {
     )
     .map(
       ({ file, line, column, who, what }) =>
-        `  ${file}:${line}:${column}  ${who === undefined ? "" : `${who}: `}${what}.`,
+        `  ${file}:${line}:${column}  ${who === undefined ? "" : `${who}: `}${sentence(what)}`,
     );
   return [`${title} not valid: ${count(lines.length, "problem")}.`, ...lines].join("\n");
+}
+
+/** Closes a sentence that is not closed yet. */
+export function sentence(text: string): string {
+  return /[.?]$/.test(text) ? text : `${text}.`;
 }
 
 /** `1 problem`, `2 problems`. */

@@ -1,6 +1,6 @@
 // Reads Pulumi.<environment>.yaml without the engine, so that `npm run check` can say where a value is wrong.
 // Secrets stay encrypted here: only their presence is checked.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as z from "zod";
 import type { Path } from "../findings.ts";
@@ -18,20 +18,22 @@ const PREFIX = "framaspace:";
 /** Where an environment's configuration stands, from the root of the repository. */
 export const environmentFile = (environmentName: string): string => `Pulumi.${environmentName}.yaml`;
 
+/** The environments that have a configuration file. */
+export function environmentNames(root: string): string[] {
+  return readdirSync(root)
+    .flatMap((name) => /^Pulumi\.([a-z][a-z0-9]*)\.yaml$/.exec(name)?.[1] ?? [])
+    .sort();
+}
+
 /** Reads and checks an environment's configuration file. Paths given to `at` begin with a key without its prefix. */
 export function readEnvironment(root: string, environmentName: string): Reading<Environment> {
   const file = environmentFile(environmentName);
-  const start = { file, line: 1, column: 1 };
-  if (!existsSync(join(root, file)))
-    return {
-      problems: [
-        {
-          ...start,
-          what: `the file is missing; write it as docs/deploy.md says, or remove spaces/tenants/${environmentName}`,
-        },
-      ],
-      at: () => start,
-    };
+  if (!existsSync(join(root, file))) {
+    const start = { line: 1, column: 1 };
+    const known = environmentNames(root).join(", ");
+    const what = `the file is missing: the environments here are ${known}; docs/deploy.md makes a new one`;
+    return { problems: [{ file, ...start, what }], at: () => start };
+  }
 
   const reading = readYaml(file, readFileSync(join(root, file)), fileSchema(environmentName));
   const at = ([key, ...rest]: Path) => reading.at(["config", `${PREFIX}${String(key)}`, ...rest]);

@@ -10,6 +10,8 @@ import { parseYaml, readText, type Position, type Problem } from "../problems.ts
 export interface Block {
   /** The line of its hyphen, from 1. */
   line: number;
+  /** Where its hyphen stands in the file's text. */
+  offset: number;
   text: string;
 }
 
@@ -83,6 +85,7 @@ export function splitEntries(text: string): Block[] | undefined {
   if (starts.length === 0) return undefined;
   return starts.map(({ line, offset }, index) => ({
     line,
+    offset,
     text: text.slice(offset, starts[index + 1]?.offset),
   }));
 }
@@ -111,25 +114,14 @@ export function readPlainEntry(text: string): Record<string, string> | undefined
   return entry;
 }
 
-/** What to say of a file that has no entry in its first column. */
+/** What to say of a file that has no entry in its first column: nothing, if it says itself that it has none. */
 function notAList(file: string, text: string): Problem[] {
   const { problems, root } = parseYaml(file, text);
   if (problems.length > 0) return problems;
-  if (root === null || (Array.isArray(root) && root.length === 0))
-    return [
-      {
-        file,
-        line: 1,
-        column: 1,
-        what: "the file has no entry; add one with `npm run space -- add`, or delete the file",
-      },
-    ];
-  return [
-    {
-      file,
-      line: 1,
-      column: 1,
-      what: "the file is no list of spaces; begin each entry with `- id: …` in the first column",
-    },
-  ];
+  if (Array.isArray(root) && root.length === 0) return [];
+  const what =
+    root === null
+      ? "the file has no entry; add one with `npm run space -- add`, or write `[]`"
+      : "the file is no list of spaces; begin each entry with `- id: …` in the first column";
+  return [{ file, line: 1, column: 1, what }];
 }

@@ -1,6 +1,6 @@
 // What a space's entry may say, and the reading of an environment's tenants files. The rules between spaces
 // are in checks.ts, the reading of one file in entries.ts.
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as z from "zod";
 import { environmentFile, readEnvironment } from "../infra/environment-file.ts";
@@ -94,28 +94,35 @@ export interface Source {
 
 /** Paths from the root of the repository. */
 export const CATALOG_FILE = "spaces/catalog.yaml";
-export const tenantsFolder = (environmentName: string): string => `spaces/tenants/${environmentName}`;
-const SHARD_FILE = /^\d{3}\.yaml$/;
+export const TENANTS_FOLDER = "spaces/tenants";
+export const tenantsFolder = (environmentName: string): string => `${TENANTS_FOLDER}/${environmentName}`;
+const SHARD_FILE = /\/\d{3}\.yaml$/;
 
-/** Reads and checks an environment's configuration, the catalog and every tenants file. Never throws on bad input. */
-export function loadFleet(root: string, environmentName: string): Fleet {
+/**
+ * Reads and checks an environment's configuration, the catalog and every tenants file. Never throws on bad
+ * input. `drafts` are texts of tenants files (by path) to be read instead of what is on disk.
+ */
+export function loadFleet(
+  root: string,
+  environmentName: string,
+  drafts: ReadonlyMap<string, string> = new Map(),
+): Fleet {
   const environment = readEnvironment(root, environmentName);
   const catalog = readCatalog(root);
-  const folder = tenantsFolder(environmentName);
   const problems = [...environment.problems, ...catalog.problems];
   const shards: Shard[] = [];
-  for (const name of readdirSync(join(root, folder)).sort()) {
-    const file = `${folder}/${name}`;
-    if (!SHARD_FILE.test(name)) {
+  for (const file of tenantsFiles(root, environmentName, drafts)) {
+    if (!SHARD_FILE.test(file)) {
       problems.push({
         file,
         line: 1,
         column: 1,
-        what: `"${name}" is no tenants file; name it by three digits, such as 002.yaml`,
+        what: "this is no tenants file; name it by three digits, such as 002.yaml",
       });
       continue;
     }
-    const shard = readShard(file, readFileSync(join(root, file)));
+    const draft = drafts.get(file);
+    const shard = readShard(file, draft === undefined ? readFileSync(join(root, file)) : Buffer.from(draft));
     shards.push(shard);
     problems.push(...shard.problems);
   }
@@ -132,6 +139,14 @@ export function loadFleet(root: string, environmentName: string): Fleet {
   };
   for (const check of CHECKS) problems.push(...check(fleet));
   return fleet;
+}
+
+function tenantsFiles(root: string, environmentName: string, drafts: ReadonlyMap<string, string>): string[] {
+  const folder = tenantsFolder(environmentName);
+  const onDisk = existsSync(join(root, folder))
+    ? readdirSync(join(root, folder)).map((name) => `${folder}/${name}`)
+    : [];
+  return [...new Set([...onDisk, ...drafts.keys()])].sort();
 }
 
 /** Reads spaces/catalog.yaml. */
@@ -164,6 +179,18 @@ export function assertValid(
 export class InvalidFleet extends Error {}
 
 /** The one text for everything that is wrong with an environment. */
-export function reportFleet({ environmentName, problems }: Fleet): string {
-  return report(`Environment ${environmentName} is`, problems);
+export function reportFleet(fleet: Fleet): string {
+  return reportFleets([fleet]);
+}
+
+/** The same for several environments, what they share said once. */
+export function reportFleets(fleets: readonly Fleet[]): string {
+  const faulty = fleets.filter(({ problems }) => problems.length > 0);
+  const names = faulty.map(({ environmentName }) => environmentName).join(", ");
+  const problems = new Map(
+    faulty.flatMap((fleet) => fleet.problems).map((problem) => [JSON.stringify(problem), problem]),
+  );
+  return report(faulty.length === 1 ? `Environment ${names} is` : `Environments ${names} are`, [
+    ...problems.values(),
+  ]);
 }

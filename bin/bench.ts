@@ -1,0 +1,181 @@
+// `npm run bench`: what checking and planning cost for a generated fleet of 10,000 spaces in 100 files, each as a
+// whole process, beside its budget. Figures of the lab are elsewhere: nothing here needs a machine.
+import { spawn } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { renderEntry } from "../spaces/edit.ts";
+import { EDITOR_SCHEMA_FILE } from "../spaces/editor-schema.ts";
+import { CATALOG_FILE, tenantsFolder } from "../spaces/tenants.ts";
+
+const ENVIRONMENT = "bench";
+const FILES = 100;
+const SPACES_PER_FILE = 100;
+const REPOSITORY = join(import.meta.dirname, "..");
+
+interface Case {
+  title: string;
+  /** Brings the fleet into shape; undone before the next case. */
+  prepare(root: string): void;
+  command: string[];
+  /** The exit status that shows that the case did its work. */
+  status: number;
+  /** What the output must hold, for the same reason. */
+  shows: RegExp;
+  runs: number;
+  budget: { seconds: number; megabytes?: number };
+}
+
+const CHECK = [join(REPOSITORY, "bin/check.ts"), "tenants"];
+
+const CASES: Case[] = [
+  {
+    title: "check, clean",
+    prepare: () => undefined,
+    command: CHECK,
+    status: 0,
+    shows: /bench 10000 spaces/,
+    runs: 5,
+    budget: { seconds: 1.3, megabytes: 180 },
+  },
+  {
+    title: "check, an unknown plan in every file",
+    prepare: (root) => editEveryFile(root, (text) => text.replace(/(plan: )standard/, "$1huge")),
+    command: CHECK,
+    status: 1,
+    shows: /not valid: 100 problems/,
+    runs: 5,
+    budget: { seconds: 1.3, megabytes: 180 },
+  },
+  {
+    title: "check, broken YAML in every file",
+    prepare: (root) => editEveryFile(root, (text) => text.replace(/(name: )/, '$1"')),
+    command: CHECK,
+    status: 1,
+    shows: /not valid: \d+ problems/,
+    runs: 5,
+    budget: { seconds: 1.3, megabytes: 180 },
+  },
+];
+
+/** A repository's data with 10,000 spaces. Prod's configuration, with drives large enough for all of them. */
+function makeFleet(root: string): void {
+  mkdirSync(join(root, tenantsFolder(ENVIRONMENT)), { recursive: true });
+  const configuration = readFileSync(join(REPOSITORY, "Pulumi.prod.yaml"), "utf8");
+  writeFileSync(
+    join(root, `Pulumi.${ENVIRONMENT}.yaml`),
+    configuration.replace(/driveTerabytes: .*/, "driveTerabytes: 32"),
+  );
+  for (const file of [CATALOG_FILE, EDITOR_SCHEMA_FILE]) cpSync(join(REPOSITORY, file), join(root, file));
+  for (let file = 1; file <= FILES; file++) {
+    const ids = Array.from(
+      { length: SPACES_PER_FILE },
+      (_, index) => `group-${String((file - 1) * SPACES_PER_FILE + index).padStart(5, "0")}`,
+    );
+    const entries = ids.map((id) =>
+      renderEntry({
+        id,
+        name: `L'Association n° ${id.slice(-5)} : amis`,
+        kind: "association",
+        contact: `contact@${id}.example`,
+        plan: "standard",
+        office: "collabora",
+        wave: "main",
+      }),
+    );
+    writeFileSync(shardPath(root, file), entries.join("\n"));
+  }
+}
+
+function shardPath(root: string, file: number): string {
+  return join(root, tenantsFolder(ENVIRONMENT), `${String(file).padStart(3, "0")}.yaml`);
+}
+
+function editEveryFile(root: string, edit: (text: string) => string): void {
+  for (let file = 1; file <= FILES; file++) {
+    const text = readFileSync(shardPath(root, file), "utf8");
+    // The second entry, never the first: a check that only looks at the first would pass otherwise.
+    const second = text.indexOf("\n- id");
+    writeFileSync(shardPath(root, file), text.slice(0, second) + edit(text.slice(second)));
+  }
+}
+
+interface Measure {
+  seconds: number;
+  megabytes: number;
+  status: number | null;
+  output: string;
+}
+
+/** Runs a fresh process and asks it, at its end, for the most memory that it held. */
+function measure(root: string, command: string[]): Promise<Measure> {
+  const atExit = `import { writeSync } from "node:fs"; process.on("exit", () => writeSync(3, String(process.resourceUsage().maxRSS)));`;
+  const start = performance.now();
+  const child = spawn(
+    process.execPath,
+    ["--import", `data:text/javascript,${encodeURIComponent(atExit)}`, ...command, "--root", root],
+    {
+      stdio: ["ignore", "pipe", "pipe", "pipe"],
+    },
+  );
+  const texts = ["", "", "", ""];
+  child.stdio.forEach((stream, index) =>
+    stream?.on("data", (chunk: Buffer) => (texts[index] += chunk.toString())),
+  );
+  return new Promise((done) => {
+    child.on("close", (status) =>
+      done({
+        seconds: (performance.now() - start) / 1000,
+        megabytes: Number(texts[3]) / 1024,
+        status,
+        output: `${texts[1]}${texts[2]}`,
+      }),
+    );
+  });
+}
+
+function median(figures: number[]): number {
+  return figures.sort((a, b) => a - b)[Math.floor(figures.length / 2)] ?? Number.NaN;
+}
+
+/** Prints one case; false when it was over its budget or did not do its work. */
+async function runCase({ title, prepare, command, status, shows, runs, budget }: Case): Promise<boolean> {
+  const root = mkdtempSync(join(tmpdir(), "framaspace-bench-"));
+  try {
+    makeFleet(root);
+    prepare(root);
+    const measures: Measure[] = [];
+    for (let run = 0; run < runs; run++) measures.push(await measure(root, command));
+    const wrong = measures.find((one) => one.status !== status || !shows.test(one.output));
+    if (wrong) {
+      console.log(
+        `✘ ${title}: exit status ${wrong.status} instead of ${status}, or other output than ${shows}:\n${wrong.output.slice(-2000)}`,
+      );
+      return false;
+    }
+    const seconds = median(measures.map((one) => one.seconds));
+    const megabytes = Math.max(...measures.map((one) => one.megabytes));
+    const fits = seconds <= budget.seconds && megabytes <= (budget.megabytes ?? Infinity);
+    const memory = `${megabytes.toFixed(0)} MB${budget.megabytes === undefined ? "" : ` (budget ${budget.megabytes})`}`;
+    console.log(
+      `${fits ? "✔" : "✘"} ${title.padEnd(40)} ${seconds.toFixed(2)} s (budget ${budget.seconds})  ${memory}  ${runs} runs`,
+    );
+    return fits;
+  } finally {
+    rmSync(root, { recursive: true });
+  }
+}
+
+async function main(): Promise<void> {
+  const { positionals } = parseArgs({ allowPositionals: true });
+  console.log(
+    `${FILES * SPACES_PER_FILE} spaces in ${FILES} files; median time and largest memory of whole processes.`,
+  );
+  let passed = true;
+  for (const one of CASES)
+    if (positionals.every((word) => one.title.includes(word))) passed = (await runCase(one)) && passed;
+  if (!passed) process.exitCode = 1;
+}
+
+await main();
