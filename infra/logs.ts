@@ -86,11 +86,11 @@ template(name="line" type="string"
 ruleset(name="store") {
   set $.machine = lookup("senders", $fromhost-ip);
   set $.space = "";
-  if re_match($.machine, "^(web-[0-9]+|ops-1)$") then {
+  if re_match($.machine, '^(web-[0-9]+|ops-1)$') then {
     if $app-name == "nginx" then
-      set $.space = re_extract($msg, "^ ?\\\\{\\"space\\":\\"(${ID})\\"", 0, 1, "");
+      set $.space = re_extract($msg, '^ ?[{]"space":"(${ID})"', 0, 1, "");
     else if $syslogfacility-text == "user" and $app-name != "root" then
-      set $.space = re_extract($app-name, "^(${ID})$", 0, 1, "");
+      set $.space = re_extract($app-name, '^(${ID})$', 0, 1, "");
   }
   if $.space != "" then
     action(type="omfile" dynaFile="spaceFile" template="line" dynaFileCacheSize="2000"

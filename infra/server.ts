@@ -201,7 +201,7 @@ const RSYSLOG_FORWARD = `global(
 action(
   type="omfwd" target="logs-1" port="6514" protocol="tcp" template="RSYSLOG_SyslogProtocol23Format"
   streamDriver="ossl" streamDriverMode="1" streamDriverAuthMode="x509/name" streamDriverPermittedPeers="logs-1"
-  tcpFraming="octet-counted"
+  TCP_Framing="octet-counted"
   queue.type="LinkedList" queue.fileName="forward" queue.maxDiskSpace="1g" queue.saveOnShutdown="on"
   queue.timeoutEnqueue="0" action.resumeRetryCount="-1" action.resumeInterval="5"
 )
