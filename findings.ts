@@ -25,7 +25,7 @@ export function oneOf(allowed: readonly string[]): string {
 
 /** A value as one short line. */
 export function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+  const text = value === undefined ? "nothing" : JSON.stringify(value);
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 

@@ -26,7 +26,7 @@ export interface Reading<T> {
   value?: T;
   problems: Problem[];
   /** Where the value at a path stands; where there is none, the nearest thing around it. */
-  at(path: Path): Position;
+  at: (path: Path) => Position;
 }
 
 const START: Position = { line: 1, column: 1 };

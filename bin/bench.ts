@@ -17,7 +17,7 @@ const REPOSITORY = join(import.meta.dirname, "..");
 interface Case {
   title: string;
   /** Brings the fleet into shape; undone before the next case. */
-  prepare(root: string): void;
+  prepare: (root: string) => void;
   command: string[];
   /** The exit status that shows that the case did its work. */
   status: number;

@@ -20,7 +20,7 @@ export interface Entries<T> {
   entries: { value: T; index: number }[];
   problems: Problem[];
   /** Where an entry, or a value in it, stands. */
-  at(index: number, path: Path): Position;
+  at: (index: number, path: Path) => Position;
 }
 
 /** Reads every entry of a list, checked by `schema`. Problems name a space by its id, or by its number. */

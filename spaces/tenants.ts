@@ -70,7 +70,7 @@ export interface Shard {
   /** In file order; entries with problems of their own are left out. */
   tenants: Tenant[];
   /** Where a space's entry, or one of its values, stands. */
-  at(tenant: Tenant, ...path: Path): Position;
+  at: (tenant: Tenant, ...path: Path) => Position;
 }
 
 /** Everything that an environment declares, and everything that is wrong with it. */
@@ -89,7 +89,7 @@ export interface Fleet {
 /** A file whose values can be pointed at. */
 export interface Source {
   file: string;
-  at(path: Path): Position;
+  at: (path: Path) => Position;
 }
 
 /** Paths from the root of the repository. */

@@ -1,0 +1,27 @@
+// Two suites: `program` needs neither root nor network and takes seconds; `lab` boots machines.
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: "program",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/lab/**"],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        test: {
+          name: "lab",
+          include: ["test/lab/**/*.test.ts"],
+          // One lab for the whole suite: its files share the machines and run one after the other.
+          fileParallelism: false,
+          testTimeout: 600_000,
+          hookTimeout: 1_800_000,
+        },
+      },
+    ],
+  },
+});
