@@ -1,0 +1,28 @@
+# shellcheck shell=bash source-path=SCRIPTDIR source=lib.sh
+# Redis. Its data survives restarts, so a changed setting may restart it at any time.
+
+install_packages
+
+# Room for a second copy of what is written while the append-only file is rewritten, and for the system.
+MEMORY_MB=$(awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo)
+LIMIT=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || echo max)
+if [ "$LIMIT" != max ] && [ $((LIMIT >> 20)) -lt "$MEMORY_MB" ]; then MEMORY_MB=$((LIMIT >> 20)); fi
+# In steps, so that a new kernel's few MB more change nothing.
+file /etc/redis/memory.conf 0640 redis:redis <<END
+# Written by redis.sh: 60 % of this machine's memory.
+maxmemory $((MEMORY_MB * 60 / 100 / 64 * 64 + 64))mb
+END
+
+install_files
+# In a container the kernel's settings are the host's.
+set_kernel() { [ ! -w /proc/sys/vm/overcommit_memory ] || sysctl -q -p /etc/sysctl.d/60-framaspace-redis.conf; }
+on_change '/etc/sysctl.d/*' set_kernel
+on_change '/etc/systemd/system/*' systemctl daemon-reload
+on_change '/etc/redis/*' systemctl restart redis-server
+enable redis-server.service
+
+# Over the address and with the password that the spaces use; it also waits until the data is loaded.
+answers() { [ "$(REDISCLI_AUTH=$PASSWORD redis-cli -h "$ADDRESS" ping)" = PONG ]; }
+wait_until 120 "Redis answers on $ADDRESS with its password" answers
+
+finish

@@ -1,0 +1,107 @@
+# shellcheck shell=bash source-path=SCRIPTDIR source=lib.sh
+# A node of object storage: drives, then MinIO. Nothing here ever overwrites a drive that holds something: the only
+# drives that are formatted are those on which no signature of any kind is found.
+
+install_packages
+
+# The label says whose drive it is, in XFS' 12 characters: minio-a1-4.
+label() { echo "minio-${MACHINE#storage-}-$1"; }
+probe() { blkid -p -o value -s "$2" "$1" 2>/dev/null || true; }
+
+# What stands on a drive that isn't blank, for people.
+contents() {
+  local found
+  found=$(wipefs --noheadings --output TYPE,LABEL "$1" | tr -s ' \n' ' ')
+  found=${found% }
+  echo "${found:-several signatures at once}"
+}
+
+# drive_state DEVICE LABEL: blank, ours, unfinished (our mkfs was killed), or foreign.
+drive_state() {
+  local status=0
+  if [ "$(probe "$1" TYPE)" = xfs ] && [ "$(probe "$1" LABEL)" = "$2" ]; then
+    case $(xfs_db -r -c 'sb 0' -c 'print inprogress' "$1" 2>/dev/null) in
+      'inprogress = 0') echo ours ;;
+      *) echo unfinished ;;
+    esac
+    return
+  fi
+  # 2: nothing found; 8: several things at once (blkid(8)).
+  blkid -p "$1" >/dev/null 2>&1 || status=$?
+  if [ "$status" -eq 2 ] && [ -z "$(wipefs --noheadings "$1")" ]; then echo blank; else echo foreign; fi
+}
+
+# All drives are looked at before any is touched.
+PROBLEMS=()
+STATES=()
+for index in "${!DRIVES[@]}"; do
+  device=/dev/disk/by-id/${DRIVES[index]} number=$((index + 1)) state=missing
+  if [ -b "$(readlink -f "$device")" ]; then state=$(drive_state "$device" "$(label $number)"); fi
+  STATES+=("$state")
+  case $state in
+    missing) PROBLEMS+=("drive $number (${DRIVES[index]}) is not there; this machine has: $(find /dev/disk/by-id/ -mindepth 1 ! -name '*-part*' -printf '%f ' 2>/dev/null)") ;;
+    foreign) PROBLEMS+=("drive $number (${DRIVES[index]}, $(readlink -f "$device")) is not empty: found $(contents "$device"). If nothing on it is needed, run \`wipefs --all $device\` on $MACHINE, then run up again.") ;;
+  esac
+done
+[ "${#PROBLEMS[@]}" -eq 0 ] || fail "no drive was formatted:$(printf '\n  %s' "${PROBLEMS[@]}")"
+
+if ! getent passwd minio >/dev/null; then
+  useradd --system --user-group --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin minio
+  note "user minio"
+fi
+id -nG minio | grep -qw framaspace-tls || { usermod -aG framaspace-tls minio; note "minio in framaspace-tls"; }
+
+install_files
+on_change '/etc/systemd/system/*.mount' systemctl daemon-reload
+
+for index in "${!DRIVES[@]}"; do
+  device=/dev/disk/by-id/${DRIVES[index]} number=$((index + 1)) directory=/srv/minio/drive-$((index + 1))
+  case ${STATES[index]} in
+    # Without -f mkfs.xfs refuses by itself what it finds something on.
+    blank) mkfs.xfs -q -L "$(label $number)" "$device" || fail "drive $number (${DRIVES[index]}): mkfs.xfs failed"
+      note "drive $number formatted" ;;
+    unfinished) mkfs.xfs -q -f -L "$(label $number)" "$device"
+      note "drive $number formatted, which an earlier run had begun" ;;
+  esac
+  if ! mountpoint -q "$directory"; then
+    # While no drive is mounted here, nobody may write: it would land on the system's disk and vanish under the mount.
+    [ "$(stat -c %a:%U "$directory" 2>/dev/null)" = 0:root ] || install -d -m 0000 "$directory"
+    chattr +i "$directory" 2>/dev/null || true # not on every file system
+  fi
+  enable "srv-minio-drive\\x2d$number.mount"
+  [ "$(stat -c %a:%U:%G "$directory")" = 700:minio:minio ] || { chown minio:minio "$directory"; chmod 0700 "$directory"; note "$directory"; }
+done
+
+# MinIO follows links and reads renewed certificates by itself.
+mkdir -p /etc/minio/certs/CAs
+ln -sfT /etc/framaspace/tls/cert.pem /etc/minio/certs/public.crt
+ln -sfT /etc/framaspace/tls/key.pem /etc/minio/certs/private.key
+ln -sfT /usr/local/share/ca-certificates/framaspace.crt /etc/minio/certs/CAs/framaspace.crt
+
+# In a container the kernel's settings are the host's.
+set_kernel() { [ ! -w /proc/sys/vm/swappiness ] || sysctl -q -p /etc/sysctl.d/60-framaspace-storage.conf; }
+on_change '/etc/sysctl.d/*' set_kernel
+
+download "$MINIO_URL" "$MINIO_SHA256" /usr/local/bin/minio 0755
+
+# It starts when enough nodes of its site do, so nothing waits for that here. Where the site serves, the next node must
+# not be restarted before this one is back.
+serves() { curl -fsS -m 5 "https://$MACHINE:9000/minio/health/cluster"; }
+restart_minio() {
+  local served=false
+  if serves >/dev/null 2>&1; then served=true; fi
+  systemctl daemon-reload
+  systemctl stop minio.service
+  systemctl start --no-block minio.service
+  if $served; then wait_until 300 "MinIO serves again" serves; fi
+}
+on_change '/etc/systemd/system/minio.service' restart_minio
+on_change '/etc/framaspace/minio/*' restart_minio
+on_change '/usr/local/bin/minio' restart_minio
+systemctl -q is-enabled minio.service || { systemctl -q enable minio.service; note "minio.service enabled"; }
+case $(systemctl is-active minio.service || true) in
+  active | activating) ;;
+  *) systemctl start --no-block minio.service; note "minio.service started" ;;
+esac
+
+finish
