@@ -61,8 +61,9 @@ const ID = "[a-z][a-z0-9-]{0,62}";
 /**
  * rsyslog's rules. A line's machine is where the connection came from, not what the line says: the address was
  * reached by a TCP handshake and its owner showed a certificate of ours. A line's space is what the line says, so
- * only web servers and ops-1, which run the spaces, are believed; nginx names it in the first field of its JSON line,
- * Nextcloud by its tag (facility `user`, as PHP's syslog() sends it).
+ * only machines that serve spaces are believed. nginx names it in the first field of its JSON line, whose quotes no
+ * visitor can write; a 404 stays with the machine, or asking for hosts that don't exist would make a file of each.
+ * PHP and Nextcloud name it by their tag (facility `user`, which PHP's syslog() has).
  */
 export function renderStore(environment: Environment, self: string): string {
   const peers = allMachines(environment)
@@ -86,10 +87,10 @@ template(name="line" type="string"
 ruleset(name="store") {
   set $.machine = lookup("senders", $fromhost-ip);
   set $.space = "";
-  if re_match($.machine, '^(web-[0-9]+|ops-1)$') then {
+  if re_match($.machine, '^((gateway|web)-[0-9]+|ops-1)$') then {
     if $app-name == "nginx" then
-      set $.space = re_extract($msg, '^ ?[{]"space":"(${ID})"', 0, 1, "");
-    else if $syslogfacility-text == "user" and $app-name != "root" then
+      set $.space = re_extract($msg, '^ ?[{]"space":"(${ID})",.*,"status":([1235]..|40[0-35-9]|4[1-9].)[,}]', 0, 1, "");
+    else if $syslogfacility-text == "user" and not ($app-name == ["root", "rsyslogd"]) then
       set $.space = re_extract($app-name, '^(${ID})$', 0, 1, "");
   }
   if $.space != "" then

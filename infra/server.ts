@@ -156,7 +156,7 @@ function installBase(
     },
     { path: "/etc/ssh/sshd_config.d/10-framaspace.conf", content: SSHD },
     { path: "/etc/apt/apt.conf.d/60framaspace", content: renderUpgrades(environment.administrators.mail) },
-    { path: "/etc/systemd/journald.conf.d/framaspace.conf", content: "[Journal]\nSystemMaxUse=500M\n" },
+    { path: "/etc/systemd/journald.conf.d/framaspace.conf", content: JOURNALD },
     ...(role === "logs"
       ? []
       : [{ path: "/etc/rsyslog.d/50-framaspace-forward.conf", content: RSYSLOG_FORWARD }]),
@@ -190,6 +190,10 @@ Unattended-Upgrade::MailReport "only-on-error";
 Unattended-Upgrade::Automatic-Reboot "false";
 `;
 }
+
+// No rate limit: each request to a space is a line that must be kept (infra/logs.ts), and a busy gateway writes more
+// than journald's default lets through.
+const JOURNALD = "[Journal]\nSystemMaxUse=500M\nRateLimitIntervalSec=0\n";
 
 // The queue keeps what can't be sent while logs-1 is away: on disk, at most 1 GB, and never blocks a service.
 const RSYSLOG_FORWARD = `global(

@@ -25,7 +25,8 @@ for folder in kept/????-??-??; do
   if [[ $folder < kept/$oldest ]]; then rm -rf "$folder"; fi
 done
 
-used=$(df --output=pcent . | tail -n 1 | tr -dc 0-9)
+# Of bytes and of files, whichever is more.
+used=$(df --output=pcent,ipcent . | tail -n 1 | tr -d % | awk '{ print ($1 > $2) ? $1 : $2 }')
 if [ "$used" -ge 85 ]; then
   echo "/var/log is $used % full: logs of the last year must not be lost, so give logs-1 a larger type (framaspace:machines) before it is full" >&2
   exit 1
