@@ -70,13 +70,7 @@ export function renderStore(environment: Environment, self: string): string {
     .filter(({ name }) => name !== self)
     .map(({ name }) => `"${name}"`);
   return `# Rendered by infra/logs.ts; changes made here are overwritten.
-global(
-  defaultNetstreamDriver="ossl"
-  defaultNetstreamDriverCAFile="/usr/local/share/ca-certificates/framaspace.crt"
-  defaultNetstreamDriverCertFile="/etc/framaspace/tls/cert.pem"
-  defaultNetstreamDriverKeyFile="/etc/framaspace/tls/key.pem"
-)
-module(load="imtcp" maxSessions="1000" keepAlive="on")
+module(load="imrelp" tls.tlslib="openssl")
 lookup_table(name="senders" file="/etc/rsyslog.d/log-senders.json")
 
 template(name="machineFile" type="string" string="/var/log/machines/%$.machine%.log")
@@ -101,9 +95,10 @@ ruleset(name="store") {
       fileGroup="adm" fileCreateMode="0640" dirCreateMode="0750")
 }
 
-input(type="imtcp" port="${PORTS.syslog}" ruleset="store"
-  streamDriver.name="ossl" streamDriver.mode="1" streamDriver.authMode="x509/name"
-  permittedPeer=[${peers.join(",")}])
+input(type="imrelp" port="${PORTS.syslog}" ruleset="store" keepAlive="on"
+  tls="on" tls.authMode="name" tls.permittedPeer=[${peers.join(",")}]
+  tls.caCert="/usr/local/share/ca-certificates/framaspace.crt"
+  tls.myCert="/etc/framaspace/tls/cert.pem" tls.myPrivKey="/etc/framaspace/tls/key.pem")
 call store
 `;
 }

@@ -24,7 +24,7 @@ export const PACKAGES: Readonly<Record<Role | "base", readonly string[]>> = {
     "nftables",
     "rsync",
     "rsyslog",
-    "rsyslog-openssl",
+    "rsyslog-relp",
     "systemd-timesyncd",
     "unattended-upgrades",
   ],

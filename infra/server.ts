@@ -5,7 +5,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { cloudMachines, renderHosts, type MachineSpec, type StorageSpec } from "./addresses.ts";
 import type { Authority } from "./certificates.ts";
 import type { CloudRole, Environment } from "./environment.ts";
-import { renderNftables } from "./firewall.ts";
+import { PORTS, renderNftables } from "./firewall.ts";
 import type { Network } from "./network.ts";
 import { PACKAGES } from "./packages.ts";
 import { remoteScript, type Access, type Machine, type RemoteFile } from "./remote.ts";
@@ -195,17 +195,14 @@ Unattended-Upgrade::Automatic-Reboot "false";
 // than journald's default lets through.
 const JOURNALD = "[Journal]\nSystemMaxUse=500M\nRateLimitIntervalSec=0\n";
 
-// The queue keeps what can't be sent while logs-1 is away: on disk, at most 1 GB, and never blocks a service.
-const RSYSLOG_FORWARD = `global(
-  defaultNetstreamDriver="ossl"
-  defaultNetstreamDriverCAFile="/usr/local/share/ca-certificates/framaspace.crt"
-  defaultNetstreamDriverCertFile="/etc/framaspace/tls/cert.pem"
-  defaultNetstreamDriverKeyFile="/etc/framaspace/tls/key.pem"
-)
+// RELP, because plain TCP loses what was under way whenever logs-1 restarts: here each line is acknowledged. The queue
+// keeps what can't be sent, on disk, at most 1 GB, and never blocks a service.
+const RSYSLOG_FORWARD = `module(load="omrelp" tls.tlslib="openssl")
 action(
-  type="omfwd" target="logs-1" port="6514" protocol="tcp" template="RSYSLOG_SyslogProtocol23Format"
-  streamDriver="ossl" streamDriverMode="1" streamDriverAuthMode="x509/name" streamDriverPermittedPeers="logs-1"
-  TCP_Framing="octet-counted"
+  type="omrelp" target="logs-1" port="${PORTS.syslog}" template="RSYSLOG_SyslogProtocol23Format" timeout="10"
+  tls="on" tls.authMode="name" tls.permittedPeer=["logs-1"]
+  tls.caCert="/usr/local/share/ca-certificates/framaspace.crt"
+  tls.myCert="/etc/framaspace/tls/cert.pem" tls.myPrivKey="/etc/framaspace/tls/key.pem"
   queue.type="LinkedList" queue.fileName="forward" queue.maxDiskSpace="1g" queue.saveOnShutdown="on"
   queue.timeoutEnqueue="0" action.resumeRetryCount="-1" action.resumeInterval="5"
 )
