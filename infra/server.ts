@@ -203,7 +203,7 @@ action(
   tls="on" tls.authMode="name" tls.permittedPeer=["logs-1"]
   tls.caCert="/usr/local/share/ca-certificates/framaspace.crt"
   tls.myCert="/etc/framaspace/tls/cert.pem" tls.myPrivKey="/etc/framaspace/tls/key.pem"
-  queue.type="LinkedList" queue.fileName="forward" queue.maxDiskSpace="1g" queue.saveOnShutdown="on"
+  queue.type="LinkedList" queue.size="50000" queue.fileName="forward" queue.maxDiskSpace="1g" queue.saveOnShutdown="on"
   queue.timeoutEnqueue="0" action.resumeRetryCount="-1" action.resumeInterval="5"
 )
 `;
