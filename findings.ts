@@ -134,19 +134,26 @@ function explain(schema: z.ZodType, issues: readonly z.core.$ZodIssue[]): Findin
 
 function describe(schema: z.ZodType, issue: z.core.$ZodIssue): string {
   const name = pathName(issue.path);
+  const input = inputOf(issue);
   if (isMissing(issue)) {
-    const key = String(issue.path.at(-1));
-    const meaning = shapeAt(schema, issue.path.slice(0, -1))[key]?.description;
+    const meaning = shapeAt(schema, issue.path.slice(0, -1))[String(issue.path.at(-1))]?.description;
     return `${name} is missing; ${issue.message}${meaning === undefined ? "" : ` (${meaning})`}`;
   }
   if (issue.code === "invalid_key")
     return `${name} is not a key that fits; ${issue.issues[0]?.message ?? issue.message}`;
-  const secret = issue.code === "custom" && issue.params?.["secret"] === true;
-  return `${name} is ${secret ? "not fit" : show(issue.input)}; ${issue.message}`;
+  // A schema may say itself what was found, where the value must not be repeated.
+  const found: unknown = issue.code === "custom" ? issue.params?.["found"] : undefined;
+  return `${name} is ${typeof found === "string" ? found : show(input)}; ${issue.message}`;
+}
+
+/** A union that does not know its discriminator's value is given the whole object. */
+function inputOf(issue: z.core.$ZodIssue): unknown {
+  if (issue.code !== "invalid_union" || issue.discriminator === undefined) return issue.input;
+  return z.record(z.string(), z.unknown()).safeParse(issue.input).data?.[issue.discriminator];
 }
 
 function isMissing(issue: z.core.$ZodIssue): boolean {
-  return issue.input === undefined && issue.path.length > 0 && issue.code !== "unrecognized_keys";
+  return inputOf(issue) === undefined && issue.path.length > 0 && issue.code !== "unrecognized_keys";
 }
 
 function samePath(a: Path, b: Path): boolean {
@@ -158,7 +165,7 @@ function pathKey(path: Path): string {
 }
 
 /** `servers[2].name`; the whole value has no name of its own. */
-function pathName(path: Path): string {
+export function pathName(path: Path): string {
   if (path.length === 0) return "this";
   return path.reduce<string>((name, part) => {
     if (typeof part === "number") return `${name}[${part}]`;

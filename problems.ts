@@ -1,7 +1,16 @@
 // The one error format: where, who, what was found, what to write instead. Reads YAML so that every problem,
 // even one found later, points at the text. Never loads Pulumi: `npm run check` would pay for it.
 import { isUtf8 } from "node:buffer";
-import { isAlias, isNode, isScalar, LineCounter, parseDocument, visit, type Document } from "yaml";
+import {
+  isAlias,
+  isNode,
+  isScalar,
+  LineCounter,
+  parseDocument,
+  visit,
+  type Document,
+  type ErrorCode,
+} from "yaml";
 import * as z from "zod";
 import { checkValue, type Path } from "./findings.ts";
 
@@ -111,14 +120,7 @@ export function parseYaml(file: string, text: string, firstLine = 1) {
     return { line: line + firstLine - 1, column: col };
   };
   const problems: Problem[] = [
-    ...[...document.errors, ...document.warnings].map(({ code, message, pos }) => ({
-      file,
-      ...position(pos[0]),
-      what:
-        code === "DUPLICATE_KEY"
-          ? `${duplicateKey(text, pos[0])}; keep one`
-          : `${lowerFirst(message)}; mend the YAML`,
-    })),
+    ...syntaxProblems(document, text).map(({ offset, what }) => ({ file, ...position(offset), what })),
     ...indirections(document).map(({ offset, what }) => ({ file, ...position(offset), what })),
   ];
   const at = (path: Path): Position => position(offsetOf(document, path));
@@ -127,12 +129,41 @@ export function parseYaml(file: string, text: string, firstLine = 1) {
   return { root: problems.length > 0 ? undefined : (document.toJS() as unknown), problems, at, keyAt };
 }
 
-function duplicateKey(text: string, offset: number): string {
-  return `\`${/^[^\s:]*/.exec(text.slice(offset))?.[0] ?? ""}\` stands twice in one entry`;
+/** What to write, for the slips that people make most; the parser's own words serve for the others. */
+const SLIPS: Partial<Record<ErrorCode, string>> = {
+  BLOCK_AS_IMPLICIT_KEY: "text holds `: `; put it in quotes",
+  BAD_SCALAR_START: "text begins with a sign that has a meaning in YAML; put it in quotes",
+  MULTIPLE_DOCS: "a second document begins here; remove the `---`",
+  TAB_AS_INDENT: "a tab; indent by two spaces",
+};
+
+/** Every key that stands twice, and the first other fault: those after it mostly follow from it. */
+function syntaxProblems(document: Document, text: string): { offset: number; what: string }[] {
+  const faults = [...document.errors, ...document.warnings];
+  const duplicates = faults.filter(({ code }) => code === "DUPLICATE_KEY");
+  const first = faults.find(({ code }) => code !== "DUPLICATE_KEY");
+  const found = duplicates.map(({ pos: [offset] }) => {
+    const key = /^[^\s:]*/.exec(text.slice(offset))?.[0] ?? "";
+    return { offset, what: `\`${key}\` stands twice in one entry; keep one` };
+  });
+  if (!first) return found;
+  const { code, message, pos } = first;
+  const quote = code === "MISSING_CHAR" ? quoteAround(document, pos[0]) : undefined;
+  if (quote) return [...found, { offset: quote, what: "a quote opens here and never closes; close it" }];
+  const words = message.charAt(0).toLowerCase() + message.slice(1).replace(/\s*[.:]?\s*$/, "");
+  return [...found, { offset: pos[0], what: SLIPS[code] ?? `${words}; mend the YAML` }];
 }
 
-function lowerFirst(message: string): string {
-  return message.charAt(0).toLowerCase() + message.slice(1).replace(/\s*[.:]?\s*$/, "");
+/** The parser notices an unclosed quote at the end of everything that it swallowed. */
+function quoteAround(document: Document, offset: number): number | undefined {
+  let start: number | undefined;
+  visit(document, {
+    Scalar(_key, { type, range }) {
+      if (type?.startsWith("QUOTE_") === true && range && range[0] <= offset && offset <= range[2])
+        start = range[0];
+    },
+  });
+  return start;
 }
 
 /** Anchors and aliases make one text mean something elsewhere: every value stands where it is used. */

@@ -3,7 +3,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as z from "zod";
-import type { Path } from "../findings.ts";
+import { pathName, type Path } from "../findings.ts";
 import { readYaml, type Reading } from "../problems.ts";
 import {
   crossChecks,
@@ -30,14 +30,17 @@ export function readEnvironment(root: string, environmentName: string): Reading<
   const file = environmentFile(environmentName);
   if (!existsSync(join(root, file))) {
     const start = { line: 1, column: 1 };
-    const known = environmentNames(root).join(", ");
+    const known = environmentNames(root).join(", ") || "none";
     const what = `the file is missing: the environments here are ${known}; docs/deploy.md makes a new one`;
     return { problems: [{ file, ...start, what }], at: () => start };
   }
 
   const reading = readYaml(file, readFileSync(join(root, file)), fileSchema(environmentName));
   const at = ([key, ...rest]: Path) => reading.at(["config", `${PREFIX}${String(key)}`, ...rest]);
-  if (!reading.value) return { problems: reading.problems, at };
+  if (!reading.value) {
+    const shorten = (what: string) => what.replace(/^config\./, "");
+    return { problems: reading.problems.map((problem) => ({ ...problem, what: shorten(problem.what) })), at };
+  }
 
   const values = Object.entries(reading.value.config).map(([key, value]) => [
     key.slice(PREFIX.length),
@@ -50,7 +53,7 @@ export function readEnvironment(root: string, environmentName: string): Reading<
   const problems = crossChecks(environment).map(({ path, what }) => ({
     file,
     ...at(path),
-    who: path.join("."),
+    who: pathName(path),
     what,
   }));
   return { ...(problems.length === 0 && { value: environment }), problems, at };
@@ -66,7 +69,7 @@ function fileSchema(environmentName: string) {
     // The value found is never repeated: written in the clear, it would spread to wherever the report goes.
     return [
       PREFIX + key,
-      z.unknown().refine(isEncrypted, { error: `run \`${command}\``, params: { secret: true } }),
+      z.unknown().refine(isEncrypted, { error: `run \`${command}\``, params: { found: "in the clear" } }),
     ] as const;
   };
   const required = Object.entries(SECRET_KEYS).map(([key, remedy]) => secret(key, remedy));
