@@ -18,8 +18,11 @@ export function renderEntry(draft: Draft): string {
   return `- ${[...lines, "state: active"].join("\n  ")}\n`;
 }
 
+/** Bare where YAML lets it be, else in the quotes that prettier would choose. */
 function renderText(text: string): string {
-  return stringify(text, { lineWidth: 0, blockQuote: false }).trimEnd();
+  const rendered = stringify(text, { lineWidth: 0, blockQuote: false }).trimEnd();
+  if (!/^["']/.test(rendered) || /\p{C}/u.test(text)) return rendered;
+  return /["\\]/.test(text) ? `'${text.replaceAll("'", "''")}'` : `"${text}"`;
 }
 
 /** The number of the file for a new space: the newest with room, or one more when all are full. */
@@ -32,7 +35,7 @@ export function shardWithRoom(shards: readonly Shard[]): string {
 /** Inserts an entry before the first with a greater id. Returns the new text and the line of the entry. */
 export function insertEntry(text: string | undefined, draft: Draft): { text: string; line: number } {
   const entry = renderEntry(draft);
-  const blocks = blocksOf(text ?? "");
+  const blocks = splitEntries(text ?? "") ?? [];
   if (text === undefined) return place(HEADER, entry, "");
   if (blocks.length === 0) return place(text.replace(EMPTY_LIST, ""), entry, "");
   // A file's own habit, seen between its entries; one entry alone shows none.
@@ -56,24 +59,32 @@ function place(before: string, entry: string, after: string): { text: string; li
 
 /** Comment lines right above an entry belong to it, unless they are the head of the file. */
 function commentsAbove(before: string, isFirst: boolean): string {
-  const comments =
-    /(?:^#.*\n)*$/m.exec(before.slice(before.lastIndexOf("\n\n") + 1))?.[0].replace(/^\n/, "") ?? "";
-  return isFirst && comments.length === before.length ? "" : comments;
+  const lines = before.split("\n").slice(0, -1);
+  const start = lines.findLastIndex((line) => !line.startsWith("#")) + 1;
+  return isFirst && start === 0
+    ? ""
+    : lines
+        .slice(start)
+        .map((line) => `${line}\n`)
+        .join("");
+}
+
+/** Where an entry's own lines end: blank lines and comments in the first column after them are not its own. */
+function endOf(block: Block): number {
+  const lines = block.text.split("\n");
+  const last = lines.findLastIndex((line) => line.trim() !== "" && !line.startsWith("#"));
+  return block.offset + lines.slice(0, last + 1).join("\n").length + 1;
 }
 
 /** Removes an entry with the comments above it. A file keeps `[]` for its last one: its stack still has to run. */
 export function removeEntry(text: string, id: string): string {
-  const blocks = blocksOf(text);
-  const index = blocks.findIndex((block) => idOf(block) === id);
-  const block = blocks[index];
-  if (!block) throw new Error(`no space "${id}" in this file`);
-  const start = block.offset - commentsAbove(text.slice(0, block.offset), index === 0).length;
-  const next = blocks[index + 1];
-  if (blocks.length === 1) return `${text.slice(0, start).trimEnd()}\n\n[]\n`.trimStart();
-  if (!next) return `${text.slice(0, start).trimEnd()}\n`;
-  return (
-    text.slice(0, start) + text.slice(next.offset - commentsAbove(text.slice(0, next.offset), false).length)
-  );
+  const blocks = splitEntries(text) ?? [];
+  const { block, index } = findBlock(blocks, id);
+  const before = text.slice(0, block.offset - commentsAbove(text.slice(0, block.offset), index === 0).length);
+  const after = text.slice(endOf(block)).replace(/^\n/, "");
+  if (blocks.length === 1)
+    return `${before}${before.endsWith("\n\n") || before === "" ? "" : "\n"}[]\n${after && `\n${after}`}`;
+  return after === "" ? `${before.trimEnd()}\n` : before + after;
 }
 
 /** A state with what it needs; `active` needs nothing. */
@@ -82,8 +93,7 @@ export type StateChange =
 
 /** Rewrites an entry's state, reason and date; comments beside them stay where their line stays. */
 export function changeState(text: string, id: string, change: StateChange): string {
-  const block = blocksOf(text).find((candidate) => idOf(candidate) === id);
-  if (!block) throw new Error(`no space "${id}" in this file`);
+  const { block } = findBlock(splitEntries(text) ?? [], id);
   let entry = block.text;
   const wanted: Record<string, string> = { ...change };
   for (const key of ["reason", "since"]) {
@@ -126,21 +136,21 @@ function findField(
   return undefined;
 }
 
-function blocksOf(text: string): Block[] {
-  return splitEntries(text) ?? [];
-}
-
 function idOf(block: Block): string {
   return String(parseDocument(block.text).getIn([0, "id"]));
 }
 
-/** The entry of a space as text, without what stands above it. */
+/** The lines of a space's entry. */
 export function entryText(text: string, id: string): string {
-  return (
-    blocksOf(text)
-      .find((block) => idOf(block) === id)
-      ?.text.trimEnd() ?? ""
-  );
+  const { block } = findBlock(splitEntries(text) ?? [], id);
+  return text.slice(block.offset, endOf(block)).trimEnd();
+}
+
+function findBlock(blocks: readonly Block[], id: string): { block: Block; index: number } {
+  const index = blocks.findIndex((candidate) => idOf(candidate) === id);
+  const block = blocks[index];
+  if (!block) throw new Error(`no space "${id}" in this file`);
+  return { block, index };
 }
 
 /** States that a space may go to from where it is, each with the word for it. */
