@@ -1,12 +1,22 @@
 // `npm run bench`: what checking and planning cost for a generated fleet of 10,000 spaces in 100 files, each as a
 // whole process, beside its budget. Figures of the lab are elsewhere: nothing here needs a machine.
-import { spawn } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { environmentFile, environmentNames } from "../infra/environment-file.ts";
 import { renderEntry } from "../spaces/edit.ts";
-import { EDITOR_SCHEMA_FILE } from "../spaces/editor-schema.ts";
 import { CATALOG_FILE, tenantsFolder } from "../spaces/tenants.ts";
 
 const ENVIRONMENT = "bench";
@@ -28,6 +38,7 @@ interface Case {
 }
 
 const CHECK = [join(REPOSITORY, "bin/check.ts"), "tenants"];
+const PLAN = [join(REPOSITORY, "bin/plan.ts"), "--base", "HEAD"];
 
 const CASES: Case[] = [
   {
@@ -57,48 +68,82 @@ const CASES: Case[] = [
     runs: 5,
     budget: { seconds: 1.3, megabytes: 180 },
   },
+  {
+    title: "plan, one space changed",
+    prepare: (root) => editFile(shardPath(root, 50), (text) => text.replace("plan: standard", "plan: small")),
+    command: PLAN,
+    status: 0,
+    shows: /group-04901/,
+    runs: 5,
+    budget: { seconds: 2.5, megabytes: 400 },
+  },
+  {
+    title: "plan, every space changed",
+    prepare: (root) =>
+      editFile(join(root, CATALOG_FILE), (text) => text.replace("storageGb: 40", "storageGb: 50")),
+    command: PLAN,
+    status: 0,
+    shows: /10[,. ]?000 spaces/,
+    runs: 1,
+    budget: { seconds: 60 },
+  },
 ];
 
-/** A repository's data with 10,000 spaces. Prod's configuration, with drives large enough for all of them. */
+/** This repository with 10,000 spaces, committed. Prod's configuration, with drives large enough for all of them. */
 function makeFleet(root: string): void {
-  mkdirSync(join(root, tenantsFolder(ENVIRONMENT)), { recursive: true });
-  const configuration = readFileSync(join(REPOSITORY, "Pulumi.prod.yaml"), "utf8");
-  writeFileSync(
-    join(root, `Pulumi.${ENVIRONMENT}.yaml`),
-    configuration.replace(/driveTerabytes: .*/, "driveTerabytes: 32"),
+  const left = new Set([".git", ".lab", "node_modules", "test"]);
+  for (const name of readdirSync(REPOSITORY).filter((one) => !left.has(one)))
+    cpSync(join(REPOSITORY, name), join(root, name), { recursive: true });
+  symlinkSync(join(REPOSITORY, "node_modules"), join(root, "node_modules"));
+  for (const name of environmentNames(root)) {
+    if (name === "prod")
+      renameSync(join(root, environmentFile(name)), join(root, environmentFile(ENVIRONMENT)));
+    else rmSync(join(root, environmentFile(name)));
+    rmSync(join(root, tenantsFolder(name)), { recursive: true });
+  }
+  editFile(join(root, environmentFile(ENVIRONMENT)), (text) =>
+    text.replace(/driveTerabytes: .*/, "driveTerabytes: 32"),
   );
-  for (const file of [CATALOG_FILE, EDITOR_SCHEMA_FILE]) cpSync(join(REPOSITORY, file), join(root, file));
+  mkdirSync(join(root, tenantsFolder(ENVIRONMENT)));
   for (let file = 1; file <= FILES; file++) {
-    const ids = Array.from(
-      { length: SPACES_PER_FILE },
-      (_, index) => `group-${String((file - 1) * SPACES_PER_FILE + index).padStart(5, "0")}`,
-    );
-    const entries = ids.map((id) =>
-      renderEntry({
-        id,
-        name: `L'Association n° ${id.slice(-5)} : amis`,
+    const entries = Array.from({ length: SPACES_PER_FILE }, (_, index) => {
+      const number = String((file - 1) * SPACES_PER_FILE + index).padStart(5, "0");
+      return renderEntry({
+        id: `group-${number}`,
+        name: `L'Association n° ${number} : amis`,
         kind: "association",
-        contact: `contact@${id}.example`,
+        contact: `contact@group-${number}.example`,
         plan: "standard",
         office: "collabora",
         wave: "main",
-      }),
-    );
+      });
+    });
     writeFileSync(shardPath(root, file), entries.join("\n"));
   }
+  const git = (...args: string[]) =>
+    execFileSync("git", ["-c", "user.name=bench", "-c", "user.email=bench@example.org", ...args], {
+      cwd: root,
+    });
+  git("init", "--quiet", "--initial-branch=main");
+  git("add", "--all");
+  git("commit", "--quiet", "--no-gpg-sign", "--message=Fleet");
 }
 
 function shardPath(root: string, file: number): string {
   return join(root, tenantsFolder(ENVIRONMENT), `${String(file).padStart(3, "0")}.yaml`);
 }
 
+function editFile(path: string, edit: (text: string) => string): void {
+  const text = readFileSync(path, "utf8");
+  // The second entry, never the first: a check that only looks at the first would pass otherwise.
+  const second = text.indexOf("\n- id") + 1;
+  const edited = text.slice(0, second) + edit(text.slice(second));
+  if (edited === text) throw new Error(`nothing to edit in ${path}`);
+  writeFileSync(path, edited);
+}
+
 function editEveryFile(root: string, edit: (text: string) => string): void {
-  for (let file = 1; file <= FILES; file++) {
-    const text = readFileSync(shardPath(root, file), "utf8");
-    // The second entry, never the first: a check that only looks at the first would pass otherwise.
-    const second = text.indexOf("\n- id");
-    writeFileSync(shardPath(root, file), text.slice(0, second) + edit(text.slice(second)));
-  }
+  for (let file = 1; file <= FILES; file++) editFile(shardPath(root, file), edit);
 }
 
 interface Measure {
