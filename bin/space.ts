@@ -88,12 +88,12 @@ function find(fleet: Fleet, id: string): { shard: Shard; tenant: Tenant } {
     fleet.shards.flatMap(({ tenants }) => tenants.map((tenant) => tenant.id)),
   );
   throw new Refusal(
-    `no space "${id}" in ${tenantsFolder(fleet.environmentName)}${meant === undefined ? "" : `; did you mean "${meant}"?`}`,
+    `There is no space "${id}" in ${tenantsFolder(fleet.environmentName)}${meant === undefined ? "" : `; did you mean "${meant}"?`}`,
   );
 }
 
 function refuse(tenant: Tenant, reason: string | undefined): void {
-  if (reason !== undefined) throw new Refusal(`space "${tenant.id}": ${reason}`);
+  if (reason !== undefined) throw new Refusal(`Space "${tenant.id}": ${reason}`);
 }
 
 /** Writes a tenants file if the fleet with it passes every check. */
@@ -123,7 +123,7 @@ function indent(text: string): string {
 function writeSchema(root: string): void {
   const { value, problems } = readCatalog(root);
   if (!value)
-    throw new Refusal(`the catalog has ${problems.length} problems; run \`npm run check -- tenants\``);
+    throw new Refusal(`The catalog has ${problems.length} problems; run \`npm run check -- tenants\``);
   writeFileSync(join(root, EDITOR_SCHEMA_FILE), `${JSON.stringify(editorSchema(value), undefined, 2)}\n`);
   say(`Wrote ${EDITOR_SCHEMA_FILE}.`);
 }
@@ -138,7 +138,7 @@ function verb(name: string, description: string): Command {
     .command(name)
     .description(description)
     .option("--env <environment>", "environment that the space belongs to", "prod")
-    .option("--root <folder>", "folder of the repository", resolve, process.cwd());
+    .option("--root <folder>", "folder of the repository", (folder) => resolve(folder), process.cwd());
 }
 
 const today = new Date().toISOString().slice(0, 10);
@@ -189,7 +189,7 @@ verb("remove <id>", "remove the entry of an archived space").action(remove);
 program
   .command("schema")
   .description(`write ${EDITOR_SCHEMA_FILE} anew, after a change to the catalog or to the fields of a space`)
-  .option("--root <folder>", "folder of the repository", resolve, process.cwd())
+  .option("--root <folder>", "folder of the repository", (folder) => resolve(folder), process.cwd())
   .action(({ root }: { root: string }) => writeSchema(root));
 
 try {

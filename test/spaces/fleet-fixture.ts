@@ -1,9 +1,8 @@
 // A small valid fleet on disk (fixtures/fleet, environment "demo"), for tests that break it.
-import { cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import { rmSync } from "node:fs";
 
 export const TENANTS_1 = "spaces/tenants/demo/001.yaml";
 export const TENANTS_2 = "spaces/tenants/demo/002.yaml";

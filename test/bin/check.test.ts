@@ -1,0 +1,42 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { copyFleet, replaceIn, TENANTS_2 } from "../spaces/fleet-fixture.ts";
+import { runCommand } from "./commands.ts";
+
+const withoutTime = (text: string) => text.replace(/ +\d+\.\d s/, " N s");
+
+test("a valid fleet passes", async () => {
+  const { status, text } = await runCommand("check", "tenants", "--root", copyFleet());
+  expect([status, withoutTime(text)]).toEqual([0, "✔ tenants N s  demo 4 spaces"]);
+});
+
+test("problems are reported as everywhere else, with exit status 1", async () => {
+  const root = copyFleet();
+  replaceIn(root, TENANTS_2, "plan: standard", "plan: huge");
+  const { status, text } = await runCommand("check", "tenants", "--root", root);
+  expect([status, withoutTime(text)]).toEqual([
+    1,
+    `✘ tenants N s  failed
+Environment demo is not valid: 1 problem.
+  ${TENANTS_2}:14:9  space "zinnia": plan is "huge"; write one of small, standard.`,
+  ]);
+});
+
+test("a stale editors' schema, or a broken one, is a failure", async () => {
+  const root = copyFleet();
+  writeFileSync(join(root, "spaces/tenants.schema.json"), "{");
+  const { status, text } = await runCommand("check", "tenants", "--root", root);
+  expect([status, text.split("\n")[1]]).toEqual([
+    1,
+    "spaces/tenants.schema.json is not what the catalog and the code say; run `npm run space -- schema`.",
+  ]);
+});
+
+test("a part that does not exist", async () => {
+  const { status, text } = await runCommand("check", "tenant");
+  expect([status, text]).toEqual([
+    1,
+    '"tenant" is no part of check; write one of tenants, types, lint, format, shell, or nothing for all.',
+  ]);
+});

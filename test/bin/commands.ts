@@ -1,0 +1,13 @@
+// Runs a command of bin/ as people do: a process of its own, in a copy of a fleet.
+import { join } from "node:path";
+import { execa } from "execa";
+
+/** Standard output and error as they would stand on a terminal, and the exit status. */
+export async function runCommand(
+  command: "check" | "space",
+  ...args: string[]
+): Promise<{ status: number; text: string }> {
+  const file = join(import.meta.dirname, `../../bin/${command}.ts`);
+  const { exitCode, all } = await execa(process.execPath, [file, ...args], { all: true, reject: false });
+  return { status: exitCode ?? -1, text: all };
+}
