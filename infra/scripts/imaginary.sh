@@ -7,8 +7,7 @@ install_files
 
 # Whether it starts is for `enable` and `wait_until` to tell.
 restart_imaginary() { systemctl daemon-reload && systemctl restart imaginary; }
-on_change '/opt/imaginary/*' restart_imaginary
-on_change '/etc/systemd/system/imaginary*' restart_imaginary
+on_change '*/imaginary*' restart_imaginary
 enable imaginary.service
 wait_until 30 "Imaginary at $HEALTH" curl -fsS -o /dev/null "$HEALTH"
 
