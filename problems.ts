@@ -166,18 +166,18 @@ function quoteAround(document: Document, offset: number): number | undefined {
   return start;
 }
 
-/** Anchors and aliases make one text mean something elsewhere: every value stands where it is used. */
+/** Anchors and aliases make one text mean something elsewhere: every value stands where it is used. Each once. */
 function indirections(document: Document): { offset: number; what: string }[] {
-  const found: { offset: number; what: string }[] = [];
+  const found = new Map<string, number>();
+  const add = (what: string, offset = 0) => found.has(what) || found.set(what, offset);
   visit(document, {
     Node(_key, node) {
-      const offset = node.range?.[0] ?? 0;
-      if (isAlias(node)) found.push({ offset, what: `alias *${node.source}; write the value itself` });
+      if (isAlias(node)) add(`alias *${node.source}; write the value itself`, node.range?.[0]);
       else if (node.anchor !== undefined)
-        found.push({ offset, what: `anchor &${node.anchor}; write the value where it is used` });
+        add(`anchor &${node.anchor}; write the value where it is used`, node.range?.[0]);
     },
   });
-  return found;
+  return [...found].map(([what, offset]) => ({ what, offset }));
 }
 
 function offsetOf(document: Document, path: Path): number {

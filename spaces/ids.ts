@@ -69,8 +69,11 @@ export function refuseId(id: string): string | undefined {
     : `it looks like the reserved "${reserved}"; choose another`;
 }
 
-/** An id as the schema of an entry wants it. */
-export const idSchema = z.string().superRefine((id, context) => {
-  const refusal = refuseId(id);
-  if (refusal !== undefined) context.addIssue({ code: "custom", input: id, message: refusal });
-});
+/** An id as the schema of an entry wants it; editors get the pattern. */
+export const idSchema = z
+  .string()
+  .superRefine((id, context) => {
+    const refusal = refuseId(id);
+    if (refusal !== undefined) context.addIssue({ code: "custom", input: id, message: refusal });
+  })
+  .meta({ pattern: ID.source });
