@@ -31,7 +31,8 @@ export const PACKAGES: Readonly<Record<Role | "base", readonly string[]>> = {
   ops: ["php8.4-cli", ...PHP, "postgresql-client-17", "redis-tools", "jq", "bzip2", "zstd"],
   logs: ["logrotate"],
   gateway: ["nginx"],
-  web: ["nginx", "php8.4-fpm", ...PHP],
+  // python3: rrsync, which keeps what ops-1 may write to one directory, is a Python program.
+  web: ["nginx", "php8.4-fpm", ...PHP, "bzip2", "python3", "zstd"],
   postgres: ["postgresql-17"],
   redis: ["redis-server"],
   imaginary: ["libvips42t64"],

@@ -1,0 +1,209 @@
+// The gateways: nginx between the load balancer, which ends TLS, and the web servers. They know the domain and the
+// machines, but no space: adding, suspending or upgrading one changes nothing here.
+import * as pulumi from "@pulumi/pulumi";
+import { cloudMachines, LOAD_BALANCER_ADDRESS } from "./addresses.ts";
+import type { Environment } from "./environment.ts";
+import { PORTS } from "./firewall.ts";
+import { PACKAGES } from "./packages.ts";
+import { remoteScript } from "./remote.ts";
+import { cloudServers, type CloudServer, type Foundation } from "./server.ts";
+
+interface GatewayArgs {
+  foundation: Foundation;
+  /** The web servers that requests go to, so that none goes to one that is not ready. */
+  dependsOn: pulumi.Input<pulumi.Resource>[];
+}
+
+/** All gateways. */
+export class Gateway extends pulumi.ComponentResource {
+  /** For the load balancer's targets. */
+  readonly servers: readonly CloudServer[];
+
+  constructor(name: string, { foundation, dependsOn }: GatewayArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("framaspace:infra:Gateway", name, {}, opts);
+    this.servers = cloudServers("gateway", foundation, this);
+    for (const machine of this.servers)
+      remoteScript(
+        `${machine.spec.name}-role`,
+        {
+          machine,
+          script: "infra/scripts/gateway.sh",
+          packages: PACKAGES.gateway,
+          files: [
+            {
+              path: "/etc/nginx/nginx.conf",
+              content: renderGatewayNginx(foundation.environment, machine.spec.privateAddress),
+            },
+            { path: NGINX_RESTART.path, content: NGINX_RESTART.content },
+          ],
+        },
+        { parent: this, dependsOn: [machine, ...dependsOn] },
+      );
+    this.registerOutputs({});
+  }
+}
+
+/** nginx binds the private address, which may come up after it at boot: systemd tries again. */
+export const NGINX_RESTART = {
+  path: "/etc/systemd/system/nginx.service.d/framaspace.conf",
+  content: `[Unit]
+After=network-online.target
+Wants=network-online.target
+StartLimitIntervalSec=0
+[Service]
+Restart=on-failure
+RestartSec=2
+LimitNOFILE=65536
+`,
+};
+
+/** An nginx regular expression for the domain's dots. */
+export function escapeDomain(domain: string): string {
+  return domain.replaceAll(".", String.raw`\.`);
+}
+
+/**
+ * Space of a request, empty for hosts that are none. `$host` is lower case, without port or trailing dot, and from the
+ * request line where that names one. Only these letters get into paths, log lines and PHP's settings.
+ */
+export function renderSpaceMap(domain: string): string {
+  return `map $host $space {
+    default "";
+    "~^([a-z][a-z0-9-]*)\\.${escapeDomain(domain)}$" $1;
+  }`;
+}
+
+/** Headers by which something in front of an application may tell it who asked for what; the client's are dropped. */
+const FORGEABLE = [
+  "Forwarded",
+  "X-Forwarded-Server",
+  "X-Forwarded-Port",
+  "X-Forwarded-Prefix",
+  "X-Original-URL",
+];
+const DROPPED = [
+  ...FORGEABLE,
+  "X-Rewrite-URL",
+  "X-Original-Host",
+  "X-HTTP-Host-Override",
+  "Client-IP",
+  "Proxy",
+];
+
+/** /etc/nginx/nginx.conf of a gateway. */
+export function renderGatewayNginx(environment: Environment, address: string): string {
+  const { domain } = environment;
+  const web = cloudMachines(environment, "web");
+  const [office] = cloudMachines(environment, "office");
+  const suites = office ? (environment.office?.suites ?? []) : [];
+  return `# Rendered by infra/gateway.ts; changes made here are overwritten.
+user www-data;
+worker_processes auto;
+worker_rlimit_nofile 65536;
+pid /run/nginx.pid;
+error_log syslog:server=unix:/dev/log,tag=nginx warn;
+
+events {
+  worker_connections 16384;
+}
+
+http {
+  server_tokens off;
+  types { }
+  default_type text/plain;
+  tcp_nopush on;
+
+  ${renderSpaceMap(domain)}
+
+  # One line a request, as JSON: quotes and line ends that a client sends arrive escaped, so no line can be forged.
+  # nginx can't put a variable into a syslog tag; logs-1 files these lines by the field "space".
+  log_format access escape=json '{"space":"$space","time":"$time_iso8601","client":"$remote_addr",'
+    '"host":"$host","method":"$request_method","uri":"$request_uri","status":$status,"bytes":$body_bytes_sent,'
+    '"seconds":$request_time,"upstream":"$upstream_addr","agent":"$http_user_agent"}';
+  access_log syslog:server=unix:/dev/log,tag=nginx,severity=info access;
+
+  # Whoever connects is the load balancer (nftables sees to it); it appends the client's address to the header.
+  set_real_ip_from ${LOAD_BALANCER_ADDRESS};
+  real_ip_header X-Forwarded-For;
+  real_ip_recursive off;
+
+  # The same space always goes to the same web server, whose caches then hold it. A server that can't be reached three
+  # times is left out for ten seconds, and its spaces spread over the others. Suspended spaces answer 503, and a space
+  # whose PHP crashes 502: those must not put a server out, so only the connection counts.
+  upstream web {
+    hash $host consistent;
+${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fails=3 fail_timeout=10s;`).join("\n")}
+    keepalive 64;
+  }
+  proxy_next_upstream error timeout;
+  proxy_next_upstream_tries 2;
+  proxy_next_upstream_timeout 15s;
+  proxy_connect_timeout 2s;
+
+  # Uploads come in chunks of 10 to 100 MB, or whole by WebDAV; they and long requests (assembling chunks, moving
+  # folders) go straight through, in both directions, without touching the disk.
+  client_max_body_size 0;
+  client_body_timeout 300s;
+  proxy_request_buffering off;
+  proxy_max_temp_file_size 0;
+  proxy_buffers 16 16k;
+  proxy_buffer_size 16k;
+  proxy_read_timeout 3600s;
+  proxy_send_timeout 3600s;
+  send_timeout 300s;
+  keepalive_timeout 75s;
+  large_client_header_buffers 4 16k;
+
+  map $http_upgrade $connection_upgrade {
+    default upgrade;
+    "" "";
+  }
+  proxy_http_version 1.1;
+  proxy_set_header Host $host;
+  proxy_set_header Upgrade $http_upgrade;
+  proxy_set_header Connection $connection_upgrade;
+  # What the client says about itself is overwritten.
+  proxy_set_header X-Forwarded-For $remote_addr;
+  proxy_set_header X-Real-IP $remote_addr;
+  proxy_set_header X-Forwarded-Proto https;
+  proxy_set_header X-Forwarded-Host $host;
+${DROPPED.map((header) => `  proxy_set_header ${header} "";`).join("\n")}
+  # Nothing behind may make the gateway fetch something by itself.
+  proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Charset;
+
+  # The load balancer's health check, and every host that is none of ours.
+  server {
+    listen ${address}:${PORTS.gateway} default_server backlog=4096;
+    location = /healthz {
+      access_log off;
+      return 200 "ok\\n";
+    }
+    location / {
+      return 404 "No space lives at this address.\\n";
+    }
+  }
+
+  server {
+    listen ${address}:${PORTS.gateway};
+    server_name "~^[a-z][a-z0-9-]*\\.${escapeDomain(domain)}$";
+    add_header Strict-Transport-Security "max-age=31536000; includeSubDomains" always;
+    location / {
+      proxy_pass http://web;
+    }
+  }
+${office ? suites.map((suite) => renderOffice(`${suite}.${domain}`, address, `${office.privateAddress}:${PORTS[suite]}`)).join("") : ""}}
+`;
+}
+
+function renderOffice(host: string, address: string, upstream: string): string {
+  return `
+  server {
+    listen ${address}:${PORTS.gateway};
+    server_name ${host};
+    add_header Strict-Transport-Security "max-age=31536000" always;
+    location / {
+      proxy_pass http://${upstream};
+    }
+  }
+`;
+}

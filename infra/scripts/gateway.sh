@@ -1,0 +1,13 @@
+# shellcheck shell=bash source-path=SCRIPTDIR source=lib.sh
+# nginx as the way to the web servers. Its configuration names machines, never spaces, so that only a change of the
+# platform reloads it.
+
+install_packages
+install_files
+on_change '/etc/systemd/system/*' systemctl daemon-reload
+
+reload_nginx() { nginx -q -t && systemctl reload-or-restart nginx; }
+on_change '/etc/nginx/*' reload_nginx
+enable nginx.service
+
+finish

@@ -1,0 +1,14 @@
+# shellcheck shell=bash source-path=SCRIPTDIR source=lib.sh
+# What works on spaces, on ops-1. It touches no space: converge-space does, called once for each.
+
+install_packages
+mkdir -p /srv/spaces /srv/releases
+install_files
+on_change '/etc/systemd/system/*' systemctl daemon-reload
+
+released=$(install-releases)
+while read -r change; do [ -z "$change" ] || note "$change"; done <<<"$released"
+
+enable distribute-spaces.timer
+
+finish

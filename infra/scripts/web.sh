@@ -1,0 +1,26 @@
+# shellcheck shell=bash source-path=SCRIPTDIR source=lib.sh
+# nginx and PHP-FPM for all spaces, and every release's code. Which spaces there are is no matter of this script: ops-1
+# fills /srv/spaces, and nothing here is reloaded when it does.
+
+install_packages
+mkdir -p /srv/spaces /srv/releases
+install_files
+on_change '/etc/systemd/system/*' systemctl daemon-reload
+
+reload_sshd() { sshd -t && systemctl reload ssh; }
+on_change '/etc/ssh/*' reload_sshd
+
+released=$(install-releases)
+while read -r change; do [ -z "$change" ] || note "$change"; done <<<"$released"
+
+# As many PHP workers as fit: Nextcloud takes about 120 MB in each, and a fifth of the memory is for the rest.
+children=$(awk '/^MemTotal/ { n = int($2 * 0.8 / 1024 / 120); print n < 8 ? 8 : n }' /proc/meminfo)
+file /etc/php/8.4/fpm/children.conf 0644 root:root <<<"pm.max_children = $children"
+
+reload_php() { php-fpm8.4 -t -q && systemctl reload-or-restart php8.4-fpm; }
+on_change '/etc/php/8.4/fpm/*' reload_php
+reload_nginx() { nginx -q -t && systemctl reload-or-restart nginx; }
+on_change '/etc/nginx/*' reload_nginx
+enable php8.4-fpm.service nginx.service
+
+finish

@@ -1,0 +1,144 @@
+// The web servers: nginx and PHP-FPM, with every release's code and a copy of every space's small directory. They
+// hold nothing that is not elsewhere too: ops-1 fills /srv/spaces, so a lost one is replaced by an empty one.
+import * as pulumi from "@pulumi/pulumi";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { cloudMachines } from "./addresses.ts";
+import type { Environment } from "./environment.ts";
+import { PORTS } from "./firewall.ts";
+import { NGINX_RESTART, renderSpaceMap } from "./gateway.ts";
+import { PACKAGES } from "./packages.ts";
+import { remoteScript, type RemoteFile } from "./remote.ts";
+import type { Secrets } from "./secrets.ts";
+import { cloudServers, type CloudServer, type Foundation } from "./server.ts";
+
+/** What the spaces bring to the machines: given by the caller, because infra knows nothing of spaces. */
+export interface SpaceSoftware {
+  /** For web servers and ops-1 alike: the releases, and what all spaces' configuration is made of. */
+  readonly shared: readonly RemoteFile[];
+  /** For web servers alone: the door through which ops-1 fills them. */
+  readonly web: readonly RemoteFile[];
+  /** For ops-1 alone: the programs that converge and distribute spaces. */
+  readonly ops: readonly RemoteFile[];
+}
+
+interface WebArgs {
+  foundation: Foundation;
+  software: SpaceSoftware;
+  /** Databases, Redis and storage: what PHP connects to. */
+  dependsOn: pulumi.Input<pulumi.Resource>[];
+}
+
+/** All web servers. */
+export class Web extends pulumi.ComponentResource {
+  readonly servers: readonly CloudServer[];
+
+  constructor(
+    name: string,
+    { foundation, software, dependsOn }: WebArgs,
+    opts?: pulumi.ComponentResourceOptions,
+  ) {
+    super("framaspace:infra:Web", name, {}, opts);
+    const { environment, secrets } = foundation;
+    this.servers = cloudServers("web", foundation, this);
+    for (const machine of this.servers)
+      remoteScript(
+        `${machine.spec.name}-role`,
+        {
+          machine,
+          script: "infra/scripts/web.sh",
+          packages: PACKAGES.web,
+          files: [
+            ...software.shared,
+            ...software.web,
+            NGINX_RESTART,
+            {
+              path: "/etc/nginx/nginx.conf",
+              content: renderWebNginx(environment.domain, machine.spec.privateAddress),
+            },
+            { path: "/etc/nginx/space.conf", content: fileOf("space.nginx") },
+            { path: "/etc/nginx/sessions.conf", mode: "0600", content: renderSessions(environment, secrets) },
+            { path: "/etc/php/8.4/fpm/php-fpm.conf", content: fileOf("php-fpm.conf") },
+            { path: "/etc/php/8.4/fpm/conf.d/90-framaspace.ini", content: fileOf("php-fpm.ini") },
+            {
+              path: "/etc/systemd/system/php8.4-fpm.service.d/framaspace.conf",
+              content: fileOf("php-fpm.service"),
+            },
+          ],
+        },
+        { parent: this, dependsOn: [machine, ...dependsOn] },
+      );
+    this.registerOutputs({});
+  }
+}
+
+function fileOf(name: string): string {
+  return readFileSync(join(import.meta.dirname, "files", name), "utf8");
+}
+
+/** Where PHP keeps sessions; nginx appends each space's own prefix. In a file of its own because of the password. */
+function renderSessions(environment: Environment, secrets: Secrets): pulumi.Output<string> {
+  const [redis] = cloudMachines(environment, "redis");
+  if (!redis) throw new Error("environment without redis-1 passed its checks");
+  return pulumi.interpolate`map "" $redis_sessions {
+  default "tcp://${redis.privateAddress}:${PORTS.redis}?auth=${secrets.password("redis", "password")}&timeout=2&read_timeout=5";
+}
+`;
+}
+
+/** /etc/nginx/nginx.conf of a web server. */
+export function renderWebNginx(domain: string, address: string): string {
+  return `# Rendered by infra/web.ts; changes made here are overwritten.
+user www-data;
+worker_processes auto;
+worker_rlimit_nofile 65536;
+pid /run/nginx.pid;
+error_log syslog:server=unix:/dev/log,tag=nginx warn;
+
+events {
+  worker_connections 8192;
+}
+
+http {
+  server_tokens off;
+  include mime.types;
+  types {
+    text/javascript mjs;
+    application/wasm wasm;
+  }
+  default_type application/octet-stream;
+  sendfile on;
+  tcp_nopush on;
+  # The gateways log each request, with its space.
+  access_log off;
+
+  ${renderSpaceMap(domain)}
+  include /etc/nginx/sessions.conf;
+  map $arg_v $asset_immutable {
+    "" "";
+    default ", immutable";
+  }
+
+  client_max_body_size 0;
+  client_body_timeout 300s;
+  client_body_buffer_size 512k;
+  large_client_header_buffers 4 16k;
+  keepalive_timeout 75s;
+  keepalive_requests 10000;
+
+  gzip on;
+  gzip_vary on;
+  gzip_comp_level 4;
+  gzip_min_length 256;
+  gzip_proxied any;
+  gzip_types application/atom+xml text/javascript application/javascript application/json application/ld+json
+    application/manifest+json application/rss+xml application/wasm application/xhtml+xml application/xml font/opentype
+    image/bmp image/svg+xml image/x-icon text/css text/plain text/vcard text/x-component;
+
+  server {
+    listen ${address}:${PORTS.web} default_server backlog=4096;
+    include space.conf;
+  }
+}
+`;
+}

@@ -1,0 +1,148 @@
+<?php
+
+// Nextcloud's configuration, the same for all spaces. Each space's own config.php calls this with its directory, which
+// holds space.json: what differs from one space to another. /etc/framaspace/platform.json says where the services are.
+// Nextcloud writes to none of these.
+
+declare(strict_types=1);
+
+return static function (string $directory): array {
+    $read = static fn (string $file): array => json_decode(file_get_contents($file), true, 16, JSON_THROW_ON_ERROR);
+    $platform = $read('/etc/framaspace/platform.json');
+    $space = $read("$directory/space.json");
+    $home = dirname($directory);
+
+    // Every storage node serves every bucket. Each space has its own first choice, which spreads them; one that takes no
+    // connection is passed over, and remembered for a few seconds.
+    $reachable = static function (array $hosts, int $port, string $id): string {
+        $first = crc32($id) % count($hosts);
+        $ordered = [...array_slice($hosts, $first), ...array_slice($hosts, 0, $first)];
+        foreach ($ordered as $host) {
+            $known = function_exists('apcu_fetch') ? apcu_fetch("storage:$host") : false;
+            if ($known === false) {
+                $socket = @fsockopen($host, $port, $code, $message, 0.5);
+                $known = $socket ? 'up' : 'down';
+                if ($socket) {
+                    fclose($socket);
+                }
+                if (function_exists('apcu_store')) {
+                    apcu_store("storage:$host", $known, 5);
+                }
+            }
+            if ($known === 'up') {
+                return $host;
+            }
+        }
+        return $ordered[0];
+    };
+    [$fromUser, $fromDomain] = explode('@', $platform['mail']['from']);
+
+    $config = [
+        'instanceid' => $space['nextcloud']['instanceId'],
+        'passwordsalt' => $space['nextcloud']['passwordSalt'],
+        'secret' => $space['nextcloud']['secret'],
+        'installed' => true,
+        'version' => $space['version'] ?? $space['release'],
+        'config_is_read_only' => true,
+
+        'trusted_domains' => [$space['host']],
+        'overwritehost' => $space['host'],
+        'overwriteprotocol' => 'https',
+        'overwrite.cli.url' => "https://{$space['host']}",
+        'htaccess.RewriteBase' => '/',
+        'trusted_proxies' => [$platform['gateways']],
+        'forwarded_for_headers' => ['HTTP_X_FORWARDED_FOR'],
+
+        // libpq finds the primary in the list by itself (PGTARGETSESSIONATTRS in PHP's environment).
+        'dbtype' => 'pgsql',
+        'dbhost' => $platform['database']['hosts'],
+        'dbport' => (string) $platform['database']['port'],
+        'dbname' => $space['database']['name'],
+        'dbuser' => $space['database']['user'],
+        'dbpassword' => $space['database']['password'],
+        'dbtableprefix' => 'oc_',
+        'pgsql_ssl' => ['mode' => 'verify-full', 'rootcert' => $platform['ca'], 'cert' => '', 'key' => '', 'crl' => ''],
+
+        // Files are in the bucket; this directory stays empty.
+        'datadirectory' => "$home/data",
+        'tempdirectory' => "$home/tmp",
+        'check_data_directory_permissions' => false,
+        'skeletondirectory' => '',
+
+        'memcache.local' => '\OC\Memcache\APCu',
+        'memcache.distributed' => '\OC\Memcache\Redis',
+        'memcache.locking' => '\OC\Memcache\Redis',
+        // From 33.0.1 on; older releases derive a prefix from the instance id.
+        'memcache_customprefix' => $space['redisPrefix'],
+        'redis' => [
+            'host' => $platform['redis']['host'],
+            'port' => $platform['redis']['port'],
+            'password' => $platform['redis']['password'],
+            'timeout' => 1.5,
+            'read_timeout' => 3.0,
+        ],
+
+        // Code comes with the release alone: no administrator of a space can bring in some of their own.
+        'appstoreenabled' => false,
+        'upgrade.disable-web' => true,
+        'updatechecker' => false,
+        'files_external_allow_create_new_local' => false,
+
+        'log_type' => 'syslog',
+        'syslog_tag' => $space['id'],
+        'loglevel' => 2,
+
+        'default_language' => 'fr',
+        'default_locale' => 'fr_FR',
+        'default_phone_region' => 'FR',
+        'simpleSignUpLink.shown' => false,
+        'one-click-instance' => true,
+        'one-click-instance.user-limit' => $space['limits']['accounts'],
+
+        'mail_smtpmode' => 'smtp',
+        'mail_smtphost' => $platform['mail']['host'],
+        'mail_smtpport' => $platform['mail']['port'],
+        'mail_smtpsecure' => $platform['mail']['port'] === 465 ? 'ssl' : '',
+        'mail_smtpauth' => isset($platform['mail']['user']),
+        'mail_smtpname' => $platform['mail']['user'] ?? '',
+        'mail_smtppassword' => $platform['mail']['password'] ?? '',
+        'mail_from_address' => $fromUser,
+        'mail_domain' => $fromDomain,
+
+        'backgroundjobs_mode' => 'cron',
+        'maintenance_window_start' => 1,
+        // Distinguishes ids that several machines give at the same time: web-1 is 1, ops-1 is 0.
+        'serverid' => preg_match('/^web-(\d+)$/', gethostname(), $match) ? (int) $match[1] : 0,
+    ];
+
+    if (isset($platform['imaginary'])) {
+        $config['preview_imaginary_url'] = $platform['imaginary']['url'];
+        $config['preview_imaginary_key'] = $platform['imaginary']['key'];
+        $config['enabledPreviewProviders'] = [
+            'OC\Preview\Imaginary',
+            'OC\Preview\ImaginaryPDF',
+            'OC\Preview\MarkDown',
+            'OC\Preview\TXT',
+        ];
+    }
+
+    if (isset($platform['s3'], $space['s3'])) {
+        $config['objectstore'] = [
+            'class' => '\OC\Files\ObjectStore\S3',
+            'arguments' => [
+                'bucket' => $space['s3']['bucket'],
+                'hostname' => $reachable($platform['s3']['hosts'], $platform['s3']['port'], $space['id']),
+                'port' => $platform['s3']['port'],
+                'key' => $space['s3']['user'],
+                'secret' => $space['s3']['secret'],
+                'use_ssl' => true,
+                'use_path_style' => true,
+                'autocreate' => false,
+                'verify_bucket_exists' => false,
+                'region' => 'us-east-1',
+            ],
+        ];
+    }
+
+    return $config;
+};

@@ -1,0 +1,58 @@
+#!/bin/bash
+# install-releases: unpacks the releases that /etc/framaspace/releases lists (version, SHA-256, address) under
+# /srv/releases, read-only, and drops those that it lists no more and no space runs. Prints one line for each change.
+set -euo pipefail
+export LC_ALL=C.UTF-8
+umask 022
+
+LIST=/etc/framaspace/releases
+RELEASES=/srv/releases
+
+fail() {
+  echo "$(hostname): $*" >&2
+  exit 1
+}
+
+mkdir -p "$RELEASES"
+exec 9>"$RELEASES/.lock"
+flock 9
+# What a run that was killed left half unpacked.
+rm -rf "$RELEASES"/.new.*
+
+declare -A wanted=()
+while read -r version sha256 url; do
+  wanted[$version]=1
+  target=$RELEASES/$version
+  if [ -f "$target/.sha256" ] && [ "$(<"$target/.sha256")" = "$sha256" ]; then continue; fi
+
+  archive=$(mktemp "$RELEASES/.new.XXXXXX")
+  curl -fsSL --retry 3 --connect-timeout 20 -o "$archive" "$url" ||
+    fail "could not download release $version from $url"
+  found=$(sha256sum <"$archive")
+  [ "$found" = "$sha256  -" ] ||
+    fail "$url has SHA-256 ${found%% *}, not the pinned $sha256; nothing was installed. Check what is served there, then correct release $version in spaces/catalog.yaml."
+  new=$(mktemp -d "$RELEASES/.new.XXXXXX")
+  tar --extract --file="$archive" --directory="$new" --strip-components=1 --no-same-owner --no-same-permissions
+  rm "$archive"
+  [ -f "$new/index.php" ] && [ -f "$new/version.php" ] ||
+    fail "$url is no Nextcloud release: it has no index.php or version.php in its top folder"
+  echo "$sha256" >"$new/.sha256"
+  chmod -R u=rwX,go=rX,a-w "$new"
+  # Renaming a directory needs write permission on it.
+  chmod u+w "$new"
+  if [ -e "$target" ]; then
+    mv --exchange -T "$new" "$target"
+    rm -rf "$new"
+  else
+    mv -T "$new" "$target"
+  fi
+  echo "release $version"
+done <"$LIST"
+
+for path in "$RELEASES"/*/; do
+  version=$(basename "$path")
+  [ -d "$path" ] && [ -z "${wanted[$version]:-}" ] || continue
+  [ -z "$(find /srv/spaces -mindepth 2 -maxdepth 2 -name release -lname "*/$version" -print -quit)" ] || continue
+  rm -rf "${RELEASES:?}/$version"
+  echo "release $version removed"
+done

@@ -1,0 +1,159 @@
+// What works on spaces, as files on the machines: the programs of ops-1, the configuration that all spaces share, and
+// the way by which ops-1 fills the web servers. Installed by infra/web.ts and infra/space-host.ts.
+import * as pulumi from "@pulumi/pulumi";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { cloudMachines, storageMachines, SUBNETS } from "../infra/addresses.ts";
+import type { Environment } from "../infra/environment.ts";
+import { PORTS } from "../infra/firewall.ts";
+import { sshKeyPair } from "../infra/keys.ts";
+import { Access, type RemoteFile } from "../infra/remote.ts";
+import type { Secrets } from "../infra/secrets.ts";
+import type { SpaceSoftware } from "../infra/web.ts";
+import type { Catalog } from "./catalog.ts";
+
+interface SoftwareArgs {
+  environment: Environment;
+  secrets: Secrets;
+  catalog: Catalog;
+  /** Absent where mail goes out without a login. */
+  mailPassword: pulumi.Input<string> | undefined;
+}
+
+/** The files of the spaces' software. */
+export function spaceSoftware({ environment, secrets, catalog, mailPassword }: SoftwareArgs): SpaceSoftware {
+  const webServers = cloudMachines(environment, "web");
+  const [ops] = cloudMachines(environment, "ops");
+  if (!ops) throw new Error("environment without ops-1 passed its checks");
+  const access = new Access(secrets);
+  const distribution = sshKeyPair(secrets.seed("ops", "distribute"));
+  return {
+    shared: [
+      program("install-releases"),
+      { path: "/etc/framaspace/releases", content: renderReleases(catalog) },
+      { path: "/usr/local/share/framaspace/config.php", content: fileOf("files/config.php") },
+      {
+        path: "/etc/framaspace/platform.json",
+        mode: "0640",
+        owner: "root:www-data",
+        content: renderPlatform(environment, secrets, mailPassword),
+      },
+    ],
+    web: [
+      {
+        path: "/etc/ssh/sshd_config.d/20-framaspace-spaces.conf",
+        content: "AuthorizedKeysFile .ssh/authorized_keys /etc/framaspace/authorized_keys/%u\n",
+      },
+      {
+        path: "/etc/framaspace/authorized_keys/root",
+        content: `from="${ops.privateAddress}",restrict,command="/usr/bin/rrsync -wo /srv/spaces" ${distribution.publicKey}\n`,
+      },
+    ],
+    ops: [
+      program("converge-space"),
+      program("distribute-spaces"),
+      { path: "/etc/framaspace/web-servers", content: lines(webServers.map(({ name }) => name)) },
+      {
+        path: "/etc/framaspace/distribute/key",
+        mode: "0600",
+        content: pulumi.secret(distribution.privateKey),
+      },
+      {
+        path: "/etc/framaspace/distribute/known_hosts",
+        content: lines(webServers.map(({ name }) => `${name} ${access.hostKey(name).publicKey}`)),
+      },
+      { path: "/etc/framaspace/distribute/ssh_config", content: SSH },
+      { path: "/etc/systemd/system/distribute-spaces.service", content: SERVICE },
+      { path: "/etc/systemd/system/distribute-spaces.timer", content: TIMER },
+      // Nextcloud's command line uses the cache that the web servers use.
+      { path: "/etc/php/8.4/cli/conf.d/90-framaspace.ini", content: "apc.enable_cli = 1\n" },
+    ],
+  };
+}
+
+function fileOf(path: string): string {
+  return readFileSync(join(import.meta.dirname, path), "utf8");
+}
+
+function program(name: string): RemoteFile {
+  return { path: `/usr/local/sbin/${name}`, mode: "0755", content: fileOf(`scripts/${name}.sh`) };
+}
+
+function lines(values: readonly string[]): string {
+  return values.map((value) => `${value}\n`).join("");
+}
+
+/** /etc/framaspace/releases: a line for each, `version sha256 url`. */
+export function renderReleases({ releases }: Catalog): string {
+  return lines(Object.entries(releases).map(([version, { sha256, url }]) => `${version} ${sha256} ${url}`));
+}
+
+/** /etc/framaspace/platform.json: what config.php must know of this environment. */
+export function renderPlatform(
+  environment: Environment,
+  secrets: Secrets,
+  mailPassword: pulumi.Input<string> | undefined,
+): pulumi.Output<string> {
+  const names = (machines: readonly { name: string }[]) => machines.map(({ name }) => name);
+  const storage = storageMachines(environment, "primary");
+  const [imaginary] = cloudMachines(environment, "imaginary");
+  const [office] = cloudMachines(environment, "office");
+  const [redis] = cloudMachines(environment, "redis");
+  const { host, port, from, user } = environment.mail;
+  const platform = {
+    domain: environment.domain,
+    ca: "/usr/local/share/ca-certificates/framaspace.crt",
+    gateways: SUBNETS.gateway,
+    database: { hosts: names(cloudMachines(environment, "postgres")).join(","), port: PORTS.postgres },
+    redis: { host: redis?.name, port: PORTS.redis, password: secrets.password("redis", "password") },
+    mail: { host, port, from, ...(user && { user, password: mailPassword }) },
+    ...(storage.length > 0 && { s3: { hosts: names(storage), port: PORTS.minio } }),
+    ...(imaginary && {
+      imaginary: {
+        url: `http://${imaginary.name}:${PORTS.imaginary}`,
+        key: secrets.password("imaginary", "key"),
+      },
+    }),
+    ...(office && {
+      office: {
+        suites: environment.office?.suites ?? [],
+        jwt: secrets.password("office", "jwt"),
+      },
+    }),
+  };
+  return pulumi.output(platform).apply((value) => `${JSON.stringify(value, null, 2)}\n`);
+}
+
+// The connection stays open for two minutes: a shard of a hundred spaces connects once.
+const SSH = `Host *
+  User root
+  IdentityFile /etc/framaspace/distribute/key
+  IdentitiesOnly yes
+  UserKnownHostsFile /etc/framaspace/distribute/known_hosts
+  StrictHostKeyChecking yes
+  BatchMode yes
+  ConnectTimeout 5
+  ServerAliveInterval 5
+  ServerAliveCountMax 3
+  ControlMaster auto
+  ControlPath /run/framaspace/ssh-%h
+  ControlPersist 120
+`;
+
+const SERVICE = `[Unit]
+Description=Bring every web server's copy of the spaces' directories up to date
+After=network-online.target
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/distribute-spaces
+# The connection that is kept open must not die with this run.
+KillMode=process
+`;
+
+const TIMER = `[Timer]
+OnBootSec=10
+OnUnitInactiveSec=30
+AccuracySec=1
+[Install]
+WantedBy=timers.target
+`;

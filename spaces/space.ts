@@ -1,0 +1,155 @@
+// One space: six resources and the component that holds them. What all spaces share (providers, the connection to
+// ops-1) comes in ready made, and names are plain values: a stack evaluates a hundred of these at once.
+import * as command from "@pulumi/command";
+import * as minio from "@pulumi/minio";
+import * as postgresql from "@pulumi/postgresql";
+import * as pulumi from "@pulumi/pulumi";
+import { SPACE_POLICY, spaceNames } from "../infra/names.ts";
+import type { Secrets } from "../infra/secrets.ts";
+import { GIGABYTE, type Catalog } from "./catalog.ts";
+import type { Tenant } from "./tenants.ts";
+
+/** What the spaces of a stack share. */
+export interface SpaceGround {
+  readonly domain: string;
+  readonly secrets: Secrets;
+  readonly catalog: Catalog;
+  readonly postgresql: postgresql.Provider;
+  /** Absent where the environment has no storage: its spaces then have no bucket. */
+  readonly minio: minio.Provider | undefined;
+  /** To ops-1. */
+  readonly connection: pulumi.Input<command.types.input.remote.ConnectionArgs>;
+}
+
+/**
+ * A bucket's hard quota, over the plan's figure that Nextcloud itself keeps to: deleted and overwritten files stay a
+ * while as old versions of the bucket's, and a client that meets the hard quota sees an HTTP 500.
+ */
+const BUCKET_MARGIN = 1.5;
+
+/** Connections of one space, so that none can take the server's all. Its 50 accounts never need more at once. */
+const CONNECTION_LIMIT = 30;
+
+/** A Nextcloud of one group. */
+export class Space extends pulumi.ComponentResource {
+  /** What converging reported: release, address, state, web servers that are still to follow, as JSON. */
+  readonly result: pulumi.Output<string>;
+
+  constructor(tenant: Tenant, ground: SpaceGround, opts: pulumi.ComponentResourceOptions) {
+    const { id } = tenant;
+    // The policies (policies/rules.ts) read these.
+    super("framaspace:spaces:Space", id, { plan: tenant.plan, state: tenant.state }, opts);
+    const { secrets } = ground;
+    const names = spaceNames(id, ground.domain);
+    const archived = tenant.state === "archived";
+    const stateful = { parent: this, protect: !archived };
+
+    const passwords = {
+      database: secrets.password(id, "postgres"),
+      s3: secrets.password(id, "s3"),
+      secret: secrets.password(id, "nextcloud-secret"),
+      salt: secrets.password(id, "nextcloud-salt"),
+    };
+    const role = new postgresql.Role(
+      `${id}-role`,
+      { name: names.role, login: true, password: passwords.database, connectionLimit: CONNECTION_LIMIT },
+      { ...stateful, provider: ground.postgresql },
+    );
+    const needs: pulumi.Resource[] = [
+      new postgresql.Database(
+        `${id}-database`,
+        { name: names.database, owner: role.name },
+        { ...stateful, provider: ground.postgresql },
+      ),
+    ];
+    if (ground.minio) {
+      const viaMinio = { ...stateful, provider: ground.minio };
+      needs.push(
+        new minio.S3Bucket(
+          `${id}-bucket`,
+          {
+            bucket: names.bucket,
+            quota: planOf(tenant, ground.catalog).storageGb * GIGABYTE * BUCKET_MARGIN,
+            // An archived space has been exported; its bucket may go with what is in it.
+            forceDestroy: archived,
+          },
+          viaMinio,
+        ),
+      );
+      // Never with forceDestroy: the provider would delete the user at its next update.
+      const user = new minio.IamUser(`${id}-user`, { name: names.s3User, secret: passwords.s3 }, viaMinio);
+      needs.push(
+        new minio.IamUserPolicyAttachment(
+          `${id}-policy`,
+          { userName: user.name, policyName: SPACE_POLICY },
+          { parent: this, provider: ground.minio },
+        ),
+      );
+    }
+    this.result = new command.remote.Command(
+      `${id}-converge`,
+      {
+        connection: ground.connection,
+        create: "/usr/local/sbin/converge-space",
+        stdin: pulumi.secret(
+          pulumi.all(passwords).apply((plain) => JSON.stringify(wantedSpace(tenant, ground, plain))),
+        ),
+        logging: "stderr",
+        addPreviousOutputInEnv: false,
+      },
+      { parent: this, dependsOn: needs },
+    ).stdout;
+    this.registerOutputs({ result: this.result });
+  }
+}
+
+function planOf(tenant: Tenant, catalog: Catalog) {
+  const plan = catalog.plans[tenant.plan];
+  if (!plan)
+    throw new Error(
+      `space "${tenant.id}": plan "${tenant.plan}" passed its checks without being in the catalog`,
+    );
+  return plan;
+}
+
+function releaseOf(tenant: Tenant, catalog: Catalog): string {
+  const release = catalog.waves[tenant.wave];
+  if (!release)
+    throw new Error(
+      `space "${tenant.id}": wave "${tenant.wave}" passed its checks without being in the catalog`,
+    );
+  return release;
+}
+
+/**
+ * What converge-space reads, and nearly as it is the space's `space.json`, which the shared config.php reads. Holds
+ * only what differs between two spaces.
+ */
+export function wantedSpace(
+  tenant: Tenant,
+  { domain, catalog, secrets, minio: storage }: Pick<SpaceGround, "domain" | "catalog" | "secrets" | "minio">,
+  passwords: Record<"database" | "s3" | "secret" | "salt", string>,
+) {
+  const names = spaceNames(tenant.id, domain);
+  const { storageGb, accounts } = planOf(tenant, catalog);
+  return {
+    id: tenant.id,
+    name: tenant.name,
+    host: names.host,
+    contact: tenant.contact,
+    state: tenant.state,
+    ...(tenant.state !== "active" && { reason: tenant.reason, since: tenant.since }),
+    release: releaseOf(tenant, catalog),
+    office: tenant.office,
+    limits: { accounts, storageBytes: storageGb * GIGABYTE },
+    database: { name: names.database, user: names.role, password: passwords.database },
+    ...(storage && { s3: { bucket: names.bucket, user: names.s3User, secret: passwords.s3 } }),
+    redisPrefix: names.redisPrefix,
+    nextcloud: {
+      // No secret: it names the session's cookie.
+      instanceId: `oc${secrets.seed(tenant.id, "nextcloud-instance").toString("hex").slice(0, 10)}`,
+      secret: passwords.secret,
+      passwordSalt: passwords.salt,
+    },
+  };
+}

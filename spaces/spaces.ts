@@ -1,0 +1,114 @@
+// The spaces of one tenants file, as one stack: what they share is made here once. The stack reads nothing of the
+// platform's: addresses are planned, secrets derived.
+import * as minio from "@pulumi/minio";
+import * as postgresql from "@pulumi/postgresql";
+import * as pulumi from "@pulumi/pulumi";
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { cloudMachines, storageMachines } from "../infra/addresses.ts";
+import { Authority } from "../infra/certificates.ts";
+import type { Environment } from "../infra/environment.ts";
+import { PORTS } from "../infra/firewall.ts";
+import { Access } from "../infra/remote.ts";
+import type { Secrets } from "../infra/secrets.ts";
+import type { Catalog } from "./catalog.ts";
+import { Space } from "./space.ts";
+import type { Tenant } from "./tenants.ts";
+
+interface SpacesArgs {
+  environmentName: string;
+  environment: Environment;
+  secrets: Secrets;
+  catalog: Catalog;
+  tenants: readonly Tenant[];
+}
+
+/** All spaces of a tenants file. */
+export class Spaces extends pulumi.ComponentResource {
+  /** Id → what converging reported. */
+  readonly results: Readonly<Record<string, pulumi.Output<string>>>;
+
+  constructor(name: string, args: SpacesArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("framaspace:spaces:Spaces", name, {}, opts);
+    const { environment, secrets, catalog } = args;
+    const ca = writeAuthority(args);
+    const ground = {
+      domain: environment.domain,
+      secrets,
+      catalog,
+      postgresql: createPostgresql(this, environment, secrets, ca),
+      minio: createMinio(this, environment, secrets, ca),
+      connection: new Access(secrets).ops(environment.opsAddress ?? `ops.${environment.domain}`),
+    };
+    this.results = Object.fromEntries(
+      args.tenants.map((tenant) => [tenant.id, new Space(tenant, ground, { parent: this }).result]),
+    );
+    this.registerOutputs({});
+  }
+}
+
+/**
+ * Both providers take their certificate authority as a file only. Its path, which ends up in the state, is relative to
+ * the repository; what stands in it is public.
+ */
+function writeAuthority({ environmentName, environment, secrets }: SpacesArgs): pulumi.Output<string> {
+  const path = `node_modules/.cache/framaspace/${environmentName}-ca.crt`;
+  const file = join(import.meta.dirname, "..", path);
+  const write = async () => {
+    const certificate = await new Authority(secrets, environment.certificates).root();
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, certificate);
+    return path;
+  };
+  return pulumi.output(write());
+}
+
+function createPostgresql(
+  parent: pulumi.Resource,
+  environment: Environment,
+  secrets: Secrets,
+  ca: pulumi.Input<string>,
+): postgresql.Provider {
+  const [primary] = cloudMachines(environment, "postgres");
+  if (!primary) throw new Error("environment without postgres-1 passed its checks");
+  return new postgresql.Provider(
+    "postgresql",
+    {
+      // The address, because only the machines themselves know the names.
+      host: primary.privateAddress,
+      port: PORTS.postgres,
+      username: "framaspace",
+      password: secrets.password("postgres", "superuser"),
+      database: "postgres",
+      superuser: false,
+      sslmode: "verify-full",
+      sslrootcert: ca,
+      connectTimeout: 15,
+      // A database holds one connection while it waits for a second one: with as many steps at once as connections,
+      // all would wait for ever. Well above any parallelism in use (README: 64), well below the server's own limit.
+      maxConnections: 200,
+    },
+    { parent },
+  );
+}
+
+function createMinio(
+  parent: pulumi.Resource,
+  environment: Environment,
+  secrets: Secrets,
+  ca: pulumi.Input<string>,
+): minio.Provider | undefined {
+  const [node] = storageMachines(environment, "primary");
+  if (!node) return undefined;
+  return new minio.Provider(
+    "minio",
+    {
+      minioServer: `${node.privateAddress}:${PORTS.minio}`,
+      minioUser: "framaspace",
+      minioPassword: secrets.password("minio", "root"),
+      minioSsl: true,
+      minioCacertFile: ca,
+    },
+    { parent },
+  );
+}
