@@ -3,6 +3,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
+import { EDITOR_SCHEMA_FILE, editorSchema } from "../../spaces/editor-schema.ts";
+import { readCatalog } from "../../spaces/tenants.ts";
 
 export const TENANTS_1 = "spaces/tenants/demo/001.yaml";
 export const TENANTS_2 = "spaces/tenants/demo/002.yaml";
@@ -14,6 +16,9 @@ export function copyFleet(): string {
   const root = mkdtempSync(join(tmpdir(), "framaspace-test-"));
   onTestFinished(() => rmSync(root, { recursive: true }));
   cpSync(join(import.meta.dirname, "fixtures/fleet"), root, { recursive: true });
+  // What the code makes of the fleet's own catalog, so that no test has to bless it.
+  const { value } = readCatalog(root);
+  writeFileSync(join(root, EDITOR_SCHEMA_FILE), JSON.stringify(value && editorSchema(value)));
   return root;
 }
 
