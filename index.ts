@@ -3,14 +3,45 @@
 import * as pulumi from "@pulumi/pulumi";
 import { parseStackName, readConfiguration } from "./config.ts";
 import { Platform } from "./infra/platform.ts";
+import { catalogOf } from "./spaces/catalog.ts";
+import { spaceSoftware } from "./spaces/software.ts";
+import { Spaces } from "./spaces/spaces.ts";
+import { assertValid, InvalidFleet, loadFleet, tenantsFolder, type Fleet } from "./spaces/tenants.ts";
 
-/** Declares the stack's resources; returns its outputs. */
-export default async function program(): Promise<Record<string, unknown>> {
+/**
+ * Declares the stack's resources; returns its outputs. `fleet` spares reading 10,000 entries again to those who
+ * evaluate many stacks of one environment. Throws a RunError, with every problem, where a file is not valid.
+ */
+export default async function program(fleet?: Fleet): Promise<Record<string, unknown>> {
   const { environment: name, part } = parseStackName(pulumi.getStack());
   const configuration = readConfiguration(name);
+  const { catalog: shared, shards } = validFleet(fleet ?? loadFleet(import.meta.dirname, name));
+  const catalog = catalogOf(shared, configuration.environment);
   if (part.kind === "platform") {
-    const platform = new Platform("platform", configuration);
-    return { opsAddress: platform.opsAddress };
+    const software = spaceSoftware({ ...configuration, catalog });
+    const { opsAddress, deployPublicKey } = new Platform("platform", { ...configuration, software });
+    return { opsAddress, deployPublicKey };
   }
-  return {};
+  const shard = shards.find((candidate) => candidate.name === part.shard);
+  if (!shard)
+    throw new pulumi.RunError(
+      `stack ${pulumi.getStack()}: ${tenantsFolder(name)}/${part.shard}.yaml is missing; \`npm run space -- add\` makes a new file when all are full.`,
+    );
+  const spaces = new Spaces(`spaces-${shard.name}`, {
+    ...configuration,
+    environmentName: name,
+    catalog,
+    tenants: shard.tenants,
+  });
+  return { spaces: spaces.results };
+}
+
+/** The same text as `npm run check` gives, and no stack trace: the fault is in a file, not here. */
+function validFleet(fleet: Fleet) {
+  try {
+    assertValid(fleet);
+    return fleet;
+  } catch (error) {
+    throw error instanceof InvalidFleet ? new pulumi.RunError(error.message) : error;
+  }
 }

@@ -128,6 +128,10 @@ export const environmentSchema = z.strictObject({
     .strictObject({ suites: z.array(z.enum(["collabora", "onlyoffice"])).min(1) })
     .optional()
     .describe("needed where machines.office.count > 0"),
+  release: artifact
+    .extend({ version: z.string().regex(/^\d+\.\d+\.\d+$/, "write a version such as 34.0.4") })
+    .optional()
+    .describe("runs every wave on this one release instead of the catalog's: for labs"),
   mail: z.strictObject({
     host: z.string().min(1),
     port: z.int().min(1).max(65535),

@@ -4,22 +4,34 @@ import * as pulumi from "@pulumi/pulumi";
 import { cloudMachines } from "./addresses.ts";
 import { Authority } from "./certificates.ts";
 import type { Environment } from "./environment.ts";
+import { Gateway } from "./gateway.ts";
+import { Imaginary } from "./imaginary.ts";
+import { Logs } from "./logs.ts";
 import { Entrance, Network } from "./network.ts";
+import { Office } from "./office.ts";
+import { Ops } from "./ops.ts";
+import { Postgres } from "./postgres.ts";
+import { Redis } from "./redis.ts";
 import { Access } from "./remote.ts";
 import type { Secrets } from "./secrets.ts";
 import { CloudServer, type Foundation } from "./server.ts";
+import { SpaceHost } from "./space-host.ts";
+import { Storage } from "./storage.ts";
+import { Web, type SpaceSoftware } from "./web.ts";
 
 export interface PlatformArgs {
   environment: Environment;
   secrets: Secrets;
   hcloudToken: pulumi.Input<string>;
-  mailPassword: pulumi.Input<string> | undefined;
+  software: SpaceSoftware;
 }
 
 /** Every machine and what runs on it, the spaces aside. */
 export class Platform extends pulumi.ComponentResource {
   /** Public address of ops-1: where administrators and the engine come in. */
   readonly opsAddress: pulumi.Output<string>;
+  /** What a dedicated server must have in root's authorized_keys before its first run. */
+  readonly deployPublicKey: string;
 
   constructor(name: string, args: PlatformArgs, opts?: pulumi.ComponentResourceOptions) {
     super("framaspace:infra:Platform", name, {}, opts);
@@ -45,19 +57,33 @@ export class Platform extends pulumi.ComponentResource {
     if (!opsSpec) throw new Error("environment without ops-1 passed its checks");
     const jumpHost = new CloudServer("ops", opsSpec, ground, { parent: this });
     const foundation: Foundation = { ...ground, opsAddress: jumpHost.publicAddress };
-    void foundation;
-    this.opsAddress = jumpHost.publicAddress;
+    const viaOps = { parent: this, dependsOn: jumpHost };
+    new Ops("ops", { foundation, machine: jumpHost }, viaOps);
+    new Logs("logs", { foundation }, viaOps);
+    const needs: pulumi.Resource[] = [
+      new Postgres("postgres", { foundation }, viaOps),
+      new Redis("redis", { foundation }, viaOps),
+    ];
+    const { storage } = environment;
+    if (storage) needs.push(new Storage("storage", { foundation, storage, ops: jumpHost }, viaOps));
+    if (environment.imaginary) needs.push(new Imaginary("imaginary", { foundation }, viaOps));
+    if (environment.office) new Office("office", { foundation }, viaOps);
+    const web = new Web("web", { foundation, software: args.software, dependsOn: needs }, viaOps);
+    new SpaceHost("space-host", { machine: jumpHost, software: args.software }, viaOps);
+    const gateway = new Gateway("gateway", { foundation, dependsOn: [web] }, viaOps);
     new Entrance(
       "entrance",
       {
         environment,
         networkId: network.id,
         networkReady: network.ready,
-        gateways: [],
+        gateways: gateway.servers,
         opsAddress: jumpHost.publicAddress,
       },
       viaHcloud,
     );
+    this.opsAddress = jumpHost.publicAddress;
+    this.deployPublicKey = access.deployPublicKey;
     this.registerOutputs({});
   }
 }

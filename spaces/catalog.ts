@@ -1,5 +1,6 @@
 // What all spaces share: the schema of spaces/catalog.yaml. Holds no value itself, and nothing of one space.
 import * as z from "zod";
+import type { Environment } from "../infra/environment.ts";
 
 /** Nextcloud reads "40 GB" in a quota as 40 × 2^30 bytes (OCP\Util::computerFileSize), so we promise that. */
 export const GIGABYTE = 1024 ** 3;
@@ -51,3 +52,11 @@ export const catalogSchema = z.strictObject({
 export type Catalog = z.infer<typeof catalogSchema>;
 export type Plan = z.infer<typeof plan>;
 export type Release = z.infer<typeof release>;
+
+/** The catalog as an environment uses it: with its own release on every wave, where it has one. */
+export function catalogOf(catalog: Catalog, { release: own }: Pick<Environment, "release">): Catalog {
+  if (!own) return catalog;
+  const { version, url, sha256 } = own;
+  const waves = Object.fromEntries(Object.keys(catalog.waves).map((wave) => [wave, version]));
+  return { ...catalog, releases: { [version]: { url, sha256, state: "current" } }, waves };
+}
