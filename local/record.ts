@@ -7,6 +7,7 @@ import { MockMonitor } from "@pulumi/pulumi/runtime/mocks.js";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import * as z from "zod";
 import type { Graph, Resource, ResourceOptions } from "./graph.ts";
 import { readStackConfiguration, type StackConfiguration } from "./stack-configuration.ts";
 
@@ -63,17 +64,16 @@ async function evaluate(options: RecordOptions): Promise<Graph> {
   return {
     stack,
     resources: monitor.recorded.sort((a, b) => (a.urn < b.urn ? -1 : 1)),
-    outputs: typeof outputs === "object" && outputs !== null ? { ...outputs } : {},
+    outputs: { ...outputs },
   };
 }
 
-async function loadProgram(root: string): Promise<() => Promise<unknown>> {
-  const module: unknown = await import(pathToFileURL(join(root, "index.ts")).href);
-  if (typeof module === "object" && module !== null && "default" in module) {
-    const program = module.default;
-    if (typeof program === "function") return async () => program();
-  }
-  throw new Error(`${join(root, "index.ts")} exports no program`);
+const programModule = z.object({
+  default: z.custom<() => Promise<Record<string, unknown>>>((value) => typeof value === "function"),
+});
+
+async function loadProgram(root: string): Promise<() => Promise<Record<string, unknown>>> {
+  return programModule.parse(await import(pathToFileURL(join(root, "index.ts")).href)).default;
 }
 
 /** The SDK leaves a failed registration as an unhandled rejection; here it fails the evaluation. */

@@ -40,7 +40,7 @@ export async function readStackConfiguration(file: string, passphrase?: string):
  * and its derived secrets with it.
  */
 function standIn(ciphertext: string): string {
-  return createHash("sha256").update(`stand-in ${ciphertext}`).digest("hex");
+  return createHash("sha256").update(`stand-in ${ciphertext}`).digest("hex").toUpperCase();
 }
 
 type Decrypter = (ciphertext: string) => string;

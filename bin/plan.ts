@@ -1,0 +1,44 @@
+// `npm run plan`: prints what the work tree would change, as Markdown on standard output. Exit status: 0 fine, 1 not
+// valid, 2 would destroy what holds data.
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { plan } from "../local/plan.ts";
+import { PlanError } from "../local/plan/trees.ts";
+
+const USAGE = `npm run plan [-- --base REF] [--environment NAME …]
+
+  --base REF           compare with this branch, tag or commit; without it, with where this branch left main
+  --environment NAME   plan only this environment, and also the lab, which is left out otherwise
+  --root DIR           plan the repository there, instead of the one in this folder`;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      base: { type: "string" },
+      environment: { type: "string", multiple: true },
+      root: { type: "string", default: join(import.meta.dirname, "..") },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) {
+    console.log(USAGE);
+    return;
+  }
+  const { status, markdown } = await plan({
+    root: values.root,
+    ...(values.base !== undefined && { base: values.base }),
+    ...(values.environment && { environments: values.environment }),
+  });
+  process.stdout.write(markdown);
+  process.exitCode = status;
+}
+
+try {
+  await main();
+} catch (error) {
+  const usage =
+    error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS");
+  if (!usage && !(error instanceof PlanError)) throw error;
+  console.error(usage ? `${error.message}\n\n${USAGE}` : error.message);
+  process.exitCode = 1;
+}

@@ -1,0 +1,184 @@
+// `npm run plan`: what the work tree, merged, would do, against a base. Evaluates both in-process, without engine,
+// cloud or credentials, so that anybody's pull request can be planned. It does run that pull request's code: give it
+// no credentials and no write token.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { readEnvironment } from "../infra/environment-file.ts";
+import type { Environment } from "../infra/environment.ts";
+import type { Catalog } from "../spaces/catalog.ts";
+import {
+  CATALOG_FILE,
+  loadFleet,
+  readCatalog,
+  reportFleets,
+  tenantSchema,
+  type Fleet,
+  type Tenant,
+} from "../spaces/tenants.ts";
+import { merge, type Comparison } from "./plan/comparison.ts";
+import { describeDifferences, type Difference } from "./plan/differences.ts";
+import { figuresOf, type Figures } from "./plan/figures.ts";
+import { changedStacks, environmentNames, readLeniently, type Stack } from "./plan/inputs.ts";
+import { block } from "./plan/markdown.ts";
+import { compareStacks } from "./plan/pool.ts";
+import { isDangerous, renderPlan, type EnvironmentPlan } from "./plan/report.ts";
+import { compareSpaces, dangerOf, readEntries } from "./plan/space-changes.ts";
+import { findBase, type Base } from "./plan/trees.ts";
+
+/** An environment that holds nothing anybody would miss, left out unless asked for. */
+const LABORATORY = "lab";
+
+export interface PlanOptions {
+  root: string;
+  /** @default where the branch left origin/main or main */
+  base?: string;
+  /** @default all but the laboratory */
+  environments?: readonly string[];
+}
+
+export interface Plan {
+  /** 0 fine, 1 not valid, 2 would destroy what holds data. */
+  status: 0 | 1 | 2;
+  markdown: string;
+}
+
+/** Throws a PlanError for what cannot be planned at all. */
+export async function plan({ root, base: given, environments }: PlanOptions): Promise<Plan> {
+  const base = findBase(root, given);
+  const baseRoot = base.extract();
+  const { changed: stacks, total } = changedStacks(base.changed, baseRoot, root);
+  const all = [...new Set([...environmentNames(baseRoot), ...environmentNames(root)])].sort();
+  const kept = all.filter((name) => name !== LABORATORY);
+  const names = environments ?? (kept.length > 0 ? kept : all);
+  const wanted = stacks.filter(({ environment }) => names.includes(environment));
+  const comparisons = new Map(names.map((name) => [name, emptyComparison()]));
+  const compared = compareStacks(
+    wanted.map(({ name, inBase, inHead }) => ({
+      stack: name,
+      ...(inBase && { base: baseRoot }),
+      ...(inHead && { head: root }),
+    })),
+    (stack, comparison) => addTo(comparisons.get(stack.split("-")[0] ?? ""), comparison),
+  );
+  // Handled where it is awaited; until then it must not count as unhandled.
+  compared.catch(() => {});
+
+  const fleets = environmentNames(root).map((name) => loadFleet(root, name));
+  if (fleets.some(({ problems }) => problems.length > 0))
+    return { status: 1, markdown: renderInvalid(fleets) };
+  await compared;
+  const report = {
+    base,
+    environments: names.map((name) =>
+      describeEnvironment({
+        name,
+        base: { ...base, root: baseRoot },
+        root,
+        stacks: wanted.filter(({ environment }) => environment === name),
+        fleet: fleets.find(({ environmentName }) => environmentName === name),
+        comparison: comparisons.get(name) ?? emptyComparison(),
+      }),
+    ),
+    evaluated: wanted.length,
+    total,
+    leftOut: [...new Set(stacks.map(({ environment }) => environment))].filter(
+      (name) => !names.includes(name),
+    ),
+  };
+  return { status: isDangerous(report) ? 2 : 0, markdown: renderPlan(report) };
+}
+
+/** A comparison to add those of an environment's stacks to. */
+function emptyComparison(): Comparison {
+  return { groups: new Map(), losses: [], unchanged: 0 };
+}
+
+function addTo(sum: Comparison | undefined, { groups, losses, unchanged }: Comparison): void {
+  if (!sum) return;
+  for (const group of groups.values()) merge(sum.groups, group);
+  sum.losses.push(...losses);
+  sum.unchanged += unchanged;
+}
+
+/** The text of `npm run check`, as a block: it quotes what stands in the files. */
+function renderInvalid(fleets: readonly Fleet[]): string {
+  const report = reportFleets(fleets).split("\n");
+  return ["# This change is not valid, so nothing was planned", "", ...block("text", report), ""].join("\n");
+}
+
+interface Sides {
+  name: string;
+  base: Base & { root: string };
+  root: string;
+  /** The environment's stacks that were compared. */
+  stacks: readonly Stack[];
+  /** Absent when the environment is removed. */
+  fleet: Fleet | undefined;
+  comparison: Comparison;
+}
+
+function describeEnvironment({ name, base, root, stacks, fleet, comparison }: Sides): EnvironmentPlan {
+  const changed = new Set(
+    stacks.flatMap(({ tenantsFile }) =>
+      tenantsFile !== undefined && base.changed.includes(tenantsFile) ? [tenantsFile] : [],
+    ),
+  );
+  const shards = fleet?.shards ?? [];
+  const [touched, untouched] = [true, false].map((is) =>
+    shards.filter(({ file }) => changed.has(file) === is),
+  );
+  const kept = (untouched ?? []).flatMap(({ tenants }) => tenants);
+  const old = readEntries(base.root, [...changed]);
+  const spaces = compareSpaces(old, new Map(touched?.map(({ file, tenants }) => [file, tenants])));
+
+  const oldEntries = [...old.values()].flat();
+  const oldTenants = oldEntries.flatMap((entry): Tenant[] => {
+    const parsed = tenantSchema.safeParse(entry);
+    return parsed.success ? [parsed.data] : [];
+  });
+  const tenants = shards.flatMap((shard) => shard.tenants);
+  const before =
+    oldTenants.length === oldEntries.length
+      ? figures(
+          [...kept, ...oldTenants],
+          readCatalog(base.root).value,
+          readEnvironment(base.root, name).value,
+        )
+      : undefined;
+  const after = figures(tenants, fleet?.catalog, fleet?.environment);
+
+  const archived = new Set(
+    [...tenants, ...oldTenants].filter(({ state }) => state === "archived").map(({ id }) => id),
+  );
+  const dangerous = new Set(spaces.filter((change) => dangerOf(change) !== undefined).map(({ id }) => id));
+  return {
+    name,
+    configuration: differencesOf(`Pulumi.${name}.yaml`, base.root, root),
+    catalog: differencesOf(CATALOG_FILE, base.root, root),
+    spaces,
+    promises: {
+      domain: fleet?.environment?.domain ?? "",
+      ...(fleet?.catalog && { catalog: fleet.catalog }),
+    },
+    groups: [...comparison.groups.values()],
+    losses: comparison.losses.filter(
+      ({ space }) => space === undefined || !(archived.has(space) || dangerous.has(space)),
+    ),
+    unchanged: comparison.unchanged,
+    existingSpaces: kept.length + oldEntries.length,
+    ...(before && { before }),
+    ...(after && { after }),
+  };
+}
+
+/** Undefined where today's rules cannot read what is there. */
+function figures(tenants: Tenant[], catalog?: Catalog, environment?: Environment): Figures | undefined {
+  return catalog && environment && figuresOf(tenants, catalog, environment);
+}
+
+function differencesOf(file: string, base: string, head: string): Difference[] {
+  const read = (root: string) => (existsSync(join(root, file)) ? readLeniently(join(root, file)) : {});
+  return describeDifferences(read(base), read(head))
+    .filter(({ path }) => path[0] !== "encryptionsalt")
+    .map(({ path, ...rest }) => ({ path: path[0] === "config" ? path.slice(1) : path, ...rest }));
+}

@@ -1,0 +1,241 @@
+// The plan as Markdown, for somebody who has never seen the program. Every section is always there and says in words
+// when it is empty, so that a missing one is never mistaken for "nothing".
+import { markdownTable } from "markdown-table";
+import { terabytes } from "../../spaces/checks.ts";
+import type { Group, Kind, Loss } from "./comparison.ts";
+import type { Difference } from "./differences.ts";
+import type { Figures } from "./figures.ts";
+import { block, code, count } from "./markdown.ts";
+import { dangerOf, stateOf, type SpaceChange } from "./space-changes.ts";
+import { describeSpace, type Promises } from "./space-sentences.ts";
+
+/** What a plan found in one environment. */
+export interface EnvironmentPlan {
+  name: string;
+  configuration: Difference[];
+  catalog: Difference[];
+  spaces: SpaceChange[];
+  promises: Promises;
+  groups: Group[];
+  /** Those that no danger of an entry stands for, and that are not of an archived space. */
+  losses: Loss[];
+  unchanged: number;
+  /** Absent where the environment is new, or its base cannot be read by today's rules. */
+  before?: Figures;
+  after?: Figures;
+  existingSpaces: number;
+}
+
+export interface PlanReport {
+  base: { name: string; commit: string };
+  environments: EnvironmentPlan[];
+  evaluated: number;
+  total: number;
+  /** Environments that were left out. */
+  leftOut: string[];
+}
+
+/** The whole text. */
+export function renderPlan(plan: PlanReport): string {
+  const lines = [
+    "# What this change does",
+    "",
+    ...renderDangers(plan.environments),
+    ...plan.environments.flatMap(renderEnvironment),
+    ...renderClosing(plan),
+  ];
+  return `${lines.join("\n").replaceAll(/\n{3,}/g, "\n\n")}\n`;
+}
+
+/** Whether merging would destroy something that cannot be made again. */
+export function isDangerous(plan: PlanReport): boolean {
+  return plan.environments.some((environment) => dangers(environment).length > 0);
+}
+
+function renderDangers(environments: readonly EnvironmentPlan[]): string[] {
+  const found = environments.flatMap(dangers);
+  if (found.length === 0) return [];
+  return ["## ⛔ This would destroy data: do not merge it", "", ...found.map((text) => `- ${text}`), ""];
+}
+
+const MOST_LISTED = 20;
+
+function dangers({ spaces, losses }: EnvironmentPlan): string[] {
+  const all = [...spaces.flatMap((change) => dangerOf(change) ?? []), ...losses.map(describeLoss)];
+  const rest = all.length - MOST_LISTED;
+  return rest > 0 ? [...all.slice(0, MOST_LISTED), `… and ${rest.toLocaleString("en")} more.`] : all;
+}
+
+function describeLoss({ kind, type, name, urn, stack, because }: Loss): string {
+  const cause =
+    because.length > 0 ? `, because ${because.map(code).join(" and ")} cannot be changed in place` : "";
+  return `${typeName(type)} ${code(name)} of ${stack} would be ${kind === "replace" ? "replaced" : "deleted"}${cause}. Undo that part. Where it is meant, a sysadmin first moves what it holds and then runs ${code(`npx pulumi state unprotect --stack ${stack} '${urn}'`)}.`;
+}
+
+function renderEnvironment(environment: EnvironmentPlan): string[] {
+  const { name, groups, catalog, configuration } = environment;
+  const platform = groups.filter(({ ofSpaces }) => !ofSpaces);
+  return [
+    `## Spaces of ${name}`,
+    "",
+    ...renderSpaces(environment),
+    ...section("### What all spaces share", catalog.map(renderDifference), "The catalog stays as it is."),
+    ...section(
+      "### Resources of spaces",
+      groups.filter(({ ofSpaces }) => ofSpaces).flatMap(renderGroup),
+      "No resource of a space changes.",
+    ),
+    `## Platform of ${name}`,
+    "",
+    ...section("### Configuration", configuration.map(renderDifference), "The configuration stays as it is."),
+    ...KINDS.flatMap(([kind, heading, empty]) =>
+      section(`### ${heading}`, platform.filter((group) => group.kind === kind).flatMap(renderGroup), empty),
+    ),
+    `## Storage and cost of ${name}`,
+    "",
+    ...renderFigures(environment),
+    "",
+  ];
+}
+
+const KINDS: readonly [Kind, string, string][] = [
+  ["create", "Added", "Nothing is added to the platform."],
+  ["update", "Changed", "Nothing of the platform changes in place."],
+  ["replace", "Replaced", "Nothing of the platform is replaced."],
+  ["delete", "Deleted", "Nothing of the platform is deleted."],
+];
+
+function section(heading: string, lines: readonly string[], empty: string): string[] {
+  return [heading, "", ...(lines.length > 0 ? lines : [empty]), ""];
+}
+
+const SPACE_SECTIONS: readonly [string, string, (change: SpaceChange) => boolean][] = [
+  ["Added", "No space is added.", ({ before }) => !before],
+  [
+    "Changed",
+    "No space changes.",
+    ({ before, after, fields }) => Boolean(before && after) && fields.length > 0,
+  ],
+  [
+    "Suspended or resumed",
+    "No space is suspended or resumed.",
+    ({ before, after }) =>
+      Boolean(before && after) && stateOf(after) !== "archived" && !sameState(before, after),
+  ],
+  [
+    "Archived, removed or moved",
+    "No space is archived, removed or moved.",
+    ({ before, after, moved }) =>
+      Boolean(before) &&
+      (!after || Boolean(moved) || (stateOf(after) === "archived" && !sameState(before, after))),
+  ],
+];
+
+function sameState(before: SpaceChange["before"], after: SpaceChange["after"]): boolean {
+  return ["state", "reason", "since"].every((field) => before?.[field] === after?.[field]);
+}
+
+function renderSpaces({ spaces, promises }: EnvironmentPlan): string[] {
+  return SPACE_SECTIONS.flatMap(([heading, empty, belongs]) =>
+    section(
+      `### ${heading}`,
+      spaces.filter(belongs).map((change) => `- ${describeSpace(change, heading, promises)}`),
+      empty,
+    ),
+  );
+}
+
+const TYPE_NAMES: Readonly<Record<string, string>> = {
+  "command:remote:Command": "script on a machine",
+  "framaspace:infra:DedicatedServer": "dedicated server",
+};
+
+function typeName(type: string): string {
+  const last = type.slice(type.lastIndexOf(":") + 1);
+  return (
+    TYPE_NAMES[type] ??
+    last
+      .replaceAll(/(?<=[a-z0-9])[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
+      .replace(/^./, (letter) => letter.toLowerCase())
+  );
+}
+
+const SIGNS: Readonly<Record<Kind, string>> = { create: "➕", update: "📝", replace: "♻️", delete: "❌" };
+
+function renderGroup({ kind, type, stateful, differences, names, count: size, ofSpaces }: Group): string[] {
+  const rest = size - names.length;
+  const who = `${names.map(code).join(", ")}${rest > 0 ? ` and ${rest.toLocaleString("en")} more` : ""}`;
+  const warning =
+    stateful && !ofSpaces && (kind === "replace" || kind === "delete") ? " ⚠️ **holds data**" : "";
+  const verb = ofSpaces
+    ? ` ${{ create: "added", update: "changed", replace: "replaced", delete: "deleted" }[kind]}`
+    : "";
+  return [
+    `- ${SIGNS[kind]} ${size > 1 ? `${size.toLocaleString("en")} × ` : ""}${typeName(type)}${verb}: ${who}${warning}`,
+    ...differences.map((difference) => `  ${renderDifference(difference)}`.replaceAll("\n", "\n  ")),
+  ];
+}
+
+function renderDifference({ path, before, after, patch }: Difference): string {
+  const what = code(path.join(" › "));
+  if (path.at(-1) === "secure") return `- ${code(path.slice(0, -1).join(" › "))}: another secret`;
+  if (patch)
+    return [
+      `- ${what}:`,
+      "  <details><summary>lines that change</summary>",
+      "",
+      ...block("diff", patch, "  "),
+      "",
+      "  </details>",
+    ].join("\n");
+  if (before === undefined) return `- ${what}: new, ${code(after ?? "")}`;
+  if (after === undefined) return `- ${what}: goes, was ${code(before)}`;
+  if (before === after) return `- ${what}: another secret`;
+  return `- ${what}: ${code(before)} → ${code(after)}`;
+}
+
+function renderFigures({ before, after }: EnvironmentPlan): string[] {
+  if (!after) return ["The environment is removed."];
+  const rows: [string, (figures: Figures) => string][] = [
+    ["spaces, in service or suspended", ({ living }) => living.toLocaleString("en")],
+    ["storage promised to them", ({ capacity }) => (capacity ? terabytes(capacity.committed) : "no storage")],
+    ["usable storage", ({ capacity }) => (capacity ? terabytes(capacity.usable) : "no storage")],
+    [
+      "promised, of what may be promised",
+      ({ capacity }) =>
+        capacity
+          ? `${((100 * capacity.committed) / capacity.promisable).toFixed(1)} % of ${terabytes(capacity.promisable)}`
+          : "no storage",
+    ],
+    ["cost a month", ({ cost }) => `${cost.toLocaleString("en")} EUR`],
+    [
+      "cost a month for each space",
+      ({ cost, living }) => (living > 0 ? `${(cost / living).toFixed(2)} EUR` : "no space"),
+    ],
+  ];
+  const table = rows.map(([label, show]) => [label, before ? show(before) : "unknown", show(after)]);
+  return [
+    ...markdownTable([["", "before", "after"], ...table], { align: ["l", "r", "r"] }).split("\n"),
+    "",
+    `Prices without VAT, as of ${after.pricesAsOf}.`,
+  ];
+}
+
+function renderClosing({ base, environments, evaluated, total, leftOut }: PlanReport): string[] {
+  const spaces = environments.flatMap((environment) => environment.spaces);
+  const added = spaces.filter(({ before }) => !before).length;
+  const removed = spaces.filter(({ after }) => !after).length;
+  const changed = spaces.length - added - removed;
+  const existing = environments.reduce((sum, { existingSpaces }) => sum + existingSpaces, 0);
+  const groups = environments.flatMap((environment) => environment.groups);
+  const of = (kind: Kind) =>
+    groups.reduce((sum, group) => sum + (group.kind === kind ? group.count : 0), 0).toLocaleString("en");
+  const unchanged = environments.reduce((sum, environment) => sum + environment.unchanged, 0);
+  return [
+    "---",
+    "",
+    `**Spaces: ${added} to add, ${changed} to change, ${removed} to remove; ${count(existing, "space")} before. Resources: ${of("create")} to create, ${of("update")} to update, ${of("replace")} to replace, ${of("delete")} to delete, ${unchanged.toLocaleString("en")} unchanged.**`,
+    "",
+    `Compared with ${code(base.name)} (${base.commit.slice(0, 12)}). Evaluated ${evaluated} of ${count(total, "stack")}: ${evaluated < total ? "nothing that the others are made from has changed" : "all"}.${leftOut.length > 0 ? ` Left out: ${leftOut.join(", ")} (\`--environment ${leftOut[0]}\` plans it).` : ""}`,
+  ];
+}

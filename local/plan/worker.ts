@@ -1,0 +1,42 @@
+// Evaluates both versions of a stack in a thread of its own and answers with what differs, so that no graph outlives
+// its comparison. Runs the code of the base and of the work tree: it gets no environment variables.
+import { parentPort } from "node:worker_threads";
+import { makeSdkLean } from "../lean-sdk.ts";
+import type { Comparison } from "./comparison.ts";
+
+/** One stack to compare; a version that has no such stack has no root. */
+export interface Task {
+  stack: string;
+  base?: string;
+  head?: string;
+}
+
+export type Answer = { stack: string } & ({ comparison: Comparison } | { failure: string });
+
+makeSdkLean();
+const [{ compare }, { record }] = await Promise.all([import("./comparison.ts"), import("../record.ts")]);
+
+const evaluate = (stack: string, root: string | undefined) =>
+  root === undefined ? undefined : record({ stack, root });
+
+async function answer({ stack, base, head }: Task): Promise<Answer> {
+  let version = "in the base";
+  try {
+    const before = await evaluate(stack, base);
+    version = "as it is now";
+    return { stack, comparison: compare(stack, before, await evaluate(stack, head)) };
+  } catch (error) {
+    return { stack, failure: `${stack}, ${version}: ${await explain(error)}` };
+  }
+}
+
+/** Errors of the program itself are worth a stack trace, which the lean SDK left out. */
+async function explain(error: unknown): Promise<string> {
+  if (!(error instanceof Error)) return String(error);
+  return error.message;
+}
+
+parentPort?.on(
+  "message",
+  (task: Task) => void answer(task).then((result) => parentPort?.postMessage(result)),
+);
