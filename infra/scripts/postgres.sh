@@ -80,6 +80,11 @@ if [ ! -e "$DATA/PG_VERSION" ]; then
   esac
 fi
 
+# A primary that comes back after the other node took over must not start, or both would take writes.
+if [ -n "$PEER" ] && [ ! -e "$DATA/standby.signal" ] && peer_is_primary; then
+  fail "$DATA is a primary's, but $PEER takes the writes of the spaces now. Here, \`systemctl stop postgresql@17-main && mv $DATA $DATA.old\`, then run up again: it will follow $PEER."
+fi
+
 # Reloads, and restarts only where a setting asks for it. A file that can't be read is refused before it does harm.
 apply_settings() {
   local problem before
@@ -103,22 +108,25 @@ if systemctl -q is-active postgresql@17-main; then
 fi
 on_change '/etc/postgresql/*' apply_settings
 enable postgresql.service postgresql@17-main.service framaspace-postgres-tls.path
-log_end() { journalctl -q -t postgres -n 15 --no-pager -o cat; tail -n 15 /var/log/postgresql/postgresql-17-main.log; }
-wait_or_show() { # wait_or_show SECONDS WHAT COMMAND…
-  (wait_until "$@") || { log_end >&2; exit 1; }
+# or_log ADVICE WAIT-ARGUMENTS…: wait_until that ends with PostgreSQL's own words.
+or_log() {
+  local advice=$1
+  shift
+  (wait_until "$@") || {
+    journalctl -q -t postgres -n 10 --no-pager -o cat >&2
+    tail -n 5 /var/log/postgresql/postgresql-17-main.log >&2
+    fail "$advice"
+  }
 }
 streams() { [ "$(sql -c 'SELECT status FROM pg_stat_wal_receiver')" = streaming ]; }
-wait_or_show 120 "PostgreSQL takes connections" pg_isready -q -h /run/postgresql
+or_log "once mended, run up again." 120 "PostgreSQL takes connections" pg_isready -q -h /run/postgresql
 
 if [ "$(sql -c 'SELECT pg_is_in_recovery()')" = t ]; then
   [ -n "$PEER" ] || fail "is a standby, but no other node is declared. Promote it: pg_ctlcluster 17 main promote"
-  wait_or_show 60 "streams from $PEER (if its slot was given up, this copy is of no more use: on $MACHINE, \`systemctl stop postgresql@17-main && mv $DATA $DATA.old\`, then run up again)" streams
+  or_log "if its slot was given up (WAL removed), this copy is of no more use: here, \`systemctl stop postgresql@17-main && mv $DATA $DATA.old\`, then run up again." \
+    30 "streams from $PEER" streams
   finish
   exit
-fi
-
-if [ -n "$PEER" ] && peer_is_primary; then
-  fail "both $MACHINE and $PEER take writes. Find out which one the spaces use, stop the other (systemctl disable --now postgresql@17-main), move its $DATA away, run up again."
 fi
 
 # ensure WHAT TEST SQL: runs the SQL where the test does not give t. Passwords and failures stay out of the log.
