@@ -104,7 +104,6 @@ http {
   include mime.types;
   types {
     text/javascript mjs;
-    application/wasm wasm;
   }
   default_type application/octet-stream;
   sendfile on;

@@ -17,7 +17,10 @@ while read -r change; do [ -z "$change" ] || note "$change"; done <<<"$released"
 children=$(awk '/^MemTotal/ { n = int($2 * 0.8 / 1024 / 120); print n < 8 ? 8 : n }' /proc/meminfo)
 file /etc/php/8.4/fpm/children.conf 0644 root:root <<<"pm.max_children = $children"
 
-reload_php() { php-fpm8.4 -t -q && systemctl reload-or-restart php8.4-fpm; }
+reload_php() {
+  php-fpm8.4 -t >/dev/null 2>&1 || php-fpm8.4 -t
+  systemctl reload-or-restart php8.4-fpm
+}
 on_change '/etc/php/8.4/fpm/*' reload_php
 reload_nginx() { nginx -q -t && systemctl reload-or-restart nginx; }
 on_change '/etc/nginx/*' reload_nginx
