@@ -31,6 +31,8 @@ export interface RecordOptions {
   passphrase?: string;
   /** Another version of this repository to evaluate. @default this one */
   root?: string;
+  /** Spares the program reading every tenants file; made by that same version's spaces/tenants.ts. */
+  fleet?: unknown;
   /** Realises a custom resource once all that it depends on is there; without it, outputs are made up. */
   newResource?: (resource: Resource) => Realised | Promise<Realised>;
 }
@@ -57,7 +59,7 @@ async function evaluate(options: RecordOptions): Promise<Graph> {
   pulumi.runtime.setMockOptions(monitor, PROJECT, stack);
   pulumi.runtime.setAllConfig(values, secretKeys);
   const outputs = await failingWithTheProgram(async () => {
-    const returned = await pulumi.runtime.runInPulumiStack(program);
+    const returned = await pulumi.runtime.runInPulumiStack(() => program(options.fleet));
     await pulumi.runtime.disconnect();
     return returned;
   });
@@ -69,10 +71,12 @@ async function evaluate(options: RecordOptions): Promise<Graph> {
 }
 
 const programModule = z.object({
-  default: z.custom<() => Promise<Record<string, unknown>>>((value) => typeof value === "function"),
+  default: z.custom<(fleet?: unknown) => Promise<Record<string, unknown>>>(
+    (value) => typeof value === "function",
+  ),
 });
 
-async function loadProgram(root: string): Promise<() => Promise<Record<string, unknown>>> {
+async function loadProgram(root: string) {
   return programModule.parse(await import(pathToFileURL(join(root, "index.ts")).href)).default;
 }
 

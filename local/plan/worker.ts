@@ -14,10 +14,14 @@ export interface Task {
 export type Answer = { stack: string } & ({ comparison: Comparison } | { failure: string });
 
 makeSdkLean();
-const [{ compare }, { record }] = await Promise.all([import("./comparison.ts"), import("../record.ts")]);
+const [{ compare }, { record }, { readStackFleet }] = await Promise.all([
+  import("./comparison.ts"),
+  import("../record.ts"),
+  import("./stack-fleet.ts"),
+]);
 
-const evaluate = (stack: string, root: string | undefined) =>
-  root === undefined ? undefined : record({ stack, root });
+const evaluate = async (stack: string, root: string | undefined) =>
+  root === undefined ? undefined : record({ stack, root, fleet: await readStackFleet(root, stack) });
 
 async function answer({ stack, base, head }: Task): Promise<Answer> {
   let version = "in the base";
