@@ -55,16 +55,14 @@ export class Access {
 
   #connection(address: pulumi.Input<string>, hostKey: string): pulumi.Output<Connection> {
     // 30 attempts: a new server takes up to a minute to boot, and cloud-init restarts sshd once.
-    return pulumi
-      .all([address, this.#privateKey])
-      .apply(([host, privateKey]) => ({
-        host,
-        user: "root",
-        privateKey,
-        hostKey,
-        dialErrorLimit: 30,
-        perDialTimeout: 15,
-      }));
+    return pulumi.all([address, this.#privateKey]).apply(([host, privateKey]) => ({
+      host,
+      user: "root",
+      privateKey,
+      hostKey,
+      dialErrorLimit: 30,
+      perDialTimeout: 15,
+    }));
   }
 }
 
