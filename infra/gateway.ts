@@ -101,7 +101,7 @@ user www-data;
 worker_processes auto;
 worker_rlimit_nofile 65536;
 pid /run/nginx.pid;
-error_log syslog:server=unix:/dev/log,tag=nginx warn;
+error_log syslog:server=unix:/dev/log,nohostname,tag=nginx warn;
 
 events {
   worker_connections 16384;
@@ -120,7 +120,7 @@ http {
   log_format access escape=json '{"space":"$space","time":"$time_iso8601","client":"$remote_addr",'
     '"host":"$host","method":"$request_method","uri":"$request_uri","status":$status,"bytes":$body_bytes_sent,'
     '"seconds":$request_time,"upstream":"$upstream_addr","agent":"$http_user_agent"}';
-  access_log syslog:server=unix:/dev/log,tag=nginx,severity=info access;
+  access_log syslog:server=unix:/dev/log,nohostname,tag=nginx,severity=info access;
 
   # Whoever connects is the load balancer (nftables sees to it); it appends the client's address to the header.
   set_real_ip_from ${LOAD_BALANCER_ADDRESS};
@@ -188,6 +188,15 @@ ${DROPPED.map((header) => `  proxy_set_header ${header} "";`).join("\n")}
     server_name "~^[a-z][a-z0-9-]*\\.${escapeDomain(domain)}$";
     add_header Strict-Transport-Security "max-age=31536000; includeSubDomains" always;
     location / {
+      if ($http_transfer_encoding) {
+        return 418;
+      }
+      error_page 418 = @of_unknown_length;
+      proxy_pass http://web;
+    }
+    # PHP reads no body without a length (macOS' Finder sends none): the file would be empty. nginx counts it first.
+    location @of_unknown_length {
+      proxy_request_buffering on;
       proxy_pass http://web;
     }
   }

@@ -93,7 +93,7 @@ user www-data;
 worker_processes auto;
 worker_rlimit_nofile 65536;
 pid /run/nginx.pid;
-error_log syslog:server=unix:/dev/log,tag=nginx warn;
+error_log syslog:server=unix:/dev/log,nohostname,tag=nginx warn;
 
 events {
   worker_connections 8192;

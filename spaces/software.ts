@@ -132,9 +132,9 @@ const SSH = `Host *
   UserKnownHostsFile /etc/framaspace/distribute/known_hosts
   StrictHostKeyChecking yes
   BatchMode yes
-  ConnectTimeout 5
-  ServerAliveInterval 5
-  ServerAliveCountMax 3
+  ConnectTimeout 3
+  ServerAliveInterval 3
+  ServerAliveCountMax 2
   ControlMaster auto
   ControlPath /run/framaspace/ssh-%h
   ControlPersist 120

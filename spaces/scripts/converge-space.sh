@@ -24,8 +24,12 @@ trap 'echo "space ${ID:-?}, $STEP: line $LINENO failed; run up again" >&2' ERR
 
 note() { CHANGED+=("$1"); }
 
-# Remembered before anything changes, so that a run that is killed is distributed by the next one.
-touches() { [ -e "$UNDISTRIBUTED/$ID" ] || : >"$UNDISTRIBUTED/$ID"; }
+# Called before anything changes: a run that is killed is distributed by the next one, and what does not work is not
+# written, because the timer would carry it to the web servers.
+touches() {
+  end_database_check
+  [ -e "$UNDISTRIBUTED/$ID" ] || : >"$UNDISTRIBUTED/$ID"
+}
 
 read_wanted() {
   local fields
@@ -52,7 +56,7 @@ check_release() {
     fail "release $RELEASE is not on this machine; run up for the platform, then again"
 }
 
-# Meanwhile the rest goes on: asking takes longer than comparing all files. Nothing reaches the web servers before.
+# In the background: it takes longer than comparing all files, and asking the web servers.
 start_database_check() {
   [ "$STATE" = active ] || return 0
   check_database &
@@ -136,12 +140,16 @@ set_state() {
   esac
 }
 
-# ask_pages: prints "<web server> <status>" for those that do not answer as they should.
+# ask_pages: prints "<web server> <status>" for those that do not answer as they should; those that are known to be
+# away are not asked.
 ask_pages() {
   local expected=200 requests=() web url status
   [ "$STATE" != suspended ] || expected=503
   [ "$STATE" != archived ] || expected=410
-  while read -r web; do requests+=(-o /dev/null "http://$web/status.php"); done </etc/framaspace/web-servers
+  while read -r web; do
+    if [ -e "/run/framaspace/away/$web" ]; then echo "$web away"; else requests+=(-o /dev/null "http://$web/status.php"); fi
+  done </etc/framaspace/web-servers
+  [ "${#requests[@]}" -gt 0 ] || return 0
   { curl -sZ --connect-timeout 2 --max-time 20 -H "Host: $HOST" -w '%{url} %{http_code}\n' "${requests[@]}" || true; } |
     while read -r url status; do
       web=${url#http://}
@@ -150,24 +158,24 @@ ask_pages() {
 }
 
 distribute() {
-  end_database_check
   if distribute-spaces "$ID" 9>&- >/dev/null; then rm -f "$UNDISTRIBUTED/$ID"; fi
 }
 
 # What is wrong on a web server may be that its copy is missing; so push once more before it counts. A web server that
-# does not answer is healed by the timer as soon as it does, so the space counts as served while another answers.
+# does not answer gets its copy from the timer as soon as it does, so the space is served while another one answers.
 serve() {
-  local wrong all
+  local wrong
   [ ! -e "$UNDISTRIBUTED/$ID" ] || distribute
   wrong=$(ask_pages)
   end_database_check
+  if grep -qv ' away$' <<<"$wrong" && [ -n "$wrong" ]; then
+    distribute
+    wrong=$(ask_pages)
+  fi
   [ -n "$wrong" ] || return 0
-  distribute
-  wrong=$(ask_pages)
-  all=$(wc -l </etc/framaspace/web-servers)
   PENDING=$(cut -d' ' -f1 <<<"$wrong")
-  [ -z "$wrong" ] || echo "space $ID: not served by ${wrong//$'\n'/, } (000: no answer); they are tried again twice a minute" >&2
-  [ "$(wc -w <<<"$PENDING")" -lt "$all" ] || fail "no web server answers as it should: ${wrong//$'\n'/, }"
+  echo "space $ID: not served by ${wrong//$'\n'/, }; tried again twice a minute (systemctl status distribute-spaces)" >&2
+  [ "$(wc -w <<<"$PENDING")" -lt "$(wc -l </etc/framaspace/web-servers)" ] || fail "no web server answers as it should"
 }
 
 PENDING=

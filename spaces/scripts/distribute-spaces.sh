@@ -1,7 +1,7 @@
 #!/bin/bash
 # distribute-spaces [ID]: copies the directory of one space, or of all, to every web server, and prints the names of
 # those that it did not reach. A timer runs it for all spaces, which brings a web server that was away, or is new, to
-# what it missed.
+# what it missed. One that was not reached is noted as away, and left to the timer, so that nobody else waits for it.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 
@@ -20,11 +20,18 @@ LOCK=--exclusive
 # push WEB: copying all spaces excludes copying one, because a list of files made before a space changed would undo
 # the change. The lock's descriptor is closed for ssh, which leaves a process behind that keeps the connection.
 push() {
-  {
+  local away=/run/framaspace/away/$1
+  if [ "$LOCK" = --shared ] && [ -e "$away" ]; then echo "$1"; return; fi
+  if {
     flock --timeout 60 "$LOCK" 8 && "${RSYNC[@]}" "${SOURCE[@]}" "root@$1:" 8>&- 2> >(sed "s/^/$1: /" >&2)
-  } 8>"/run/framaspace/distribute-$1.lock" || echo "$1"
+  } 8>"/run/framaspace/distribute-$1.lock"; then
+    rm -f "$away"
+  else
+    : >"$away"
+    echo "$1"
+  fi
 }
 
-mkdir -p /run/framaspace
+mkdir -p /run/framaspace/away
 missed=$({ while read -r web; do push "$web" & done </etc/framaspace/web-servers; wait; } | sort)
 [ -z "$missed" ] || { echo "$missed"; exit 1; }
