@@ -1,6 +1,6 @@
 # shellcheck shell=bash source-path=SCRIPTDIR source=lib.sh
 # A node of object storage: drives, then MinIO. Nothing here ever overwrites a drive that holds something: the only
-# drives that are formatted are those on which no signature of any kind is found.
+# drives that are formatted are those that have no signature of any kind and begin with zeros.
 
 install_packages
 
@@ -13,22 +13,25 @@ contents() {
   local found
   found=$(wipefs --noheadings --output TYPE,LABEL "$1" | tr -s ' \n' ' ')
   found=${found% }
-  echo "${found:-several signatures at once}"
+  echo "${found:-data without a signature}"
 }
 
 # drive_state DEVICE LABEL: blank, ours, unfinished (our mkfs was killed), or foreign.
 drive_state() {
-  local status=0
   if [ "$(probe "$1" TYPE)" = xfs ] && [ "$(probe "$1" LABEL)" = "$2" ]; then
     case $(xfs_db -r -c 'sb 0' -c 'print inprogress' "$1" 2>/dev/null) in
       'inprogress = 0') echo ours ;;
-      *) echo unfinished ;;
+      'inprogress = 1') echo unfinished ;;
+      *) echo foreign ;; # damaged: for people to look at
     esac
     return
   fi
-  # 2: nothing found; 8: several things at once (blkid(8)).
-  blkid -p "$1" >/dev/null 2>&1 || status=$?
-  if [ "$status" -eq 2 ] && [ -z "$(wipefs --noheadings "$1")" ]; then echo blank; else echo foreign; fi
+  # Zeros at its start, too: a damaged file system has no signature any more, but may be mended.
+  if [ -z "$(wipefs --noheadings "$1")" ] && ! blkid -p "$1" >/dev/null 2>&1 && cmp -s -n 1048576 "$1" /dev/zero; then
+    echo blank
+  else
+    echo foreign
+  fi
 }
 
 # All drives are looked at before any is touched.
@@ -40,7 +43,7 @@ for index in "${!DRIVES[@]}"; do
   STATES+=("$state")
   case $state in
     missing) PROBLEMS+=("drive $number (${DRIVES[index]}) is not there; this machine has: $(find /dev/disk/by-id/ -mindepth 1 ! -name '*-part*' -printf '%f ' 2>/dev/null)") ;;
-    foreign) PROBLEMS+=("drive $number (${DRIVES[index]}, $(readlink -f "$device")) is not empty: found $(contents "$device"). If nothing on it is needed, run \`wipefs --all $device\` on $MACHINE, then run up again.") ;;
+    foreign) PROBLEMS+=("drive $number (${DRIVES[index]}, $(readlink -f "$device")) is not empty: found $(contents "$device"). If nothing on it is needed, run \`wipefs --all $device && dd if=/dev/zero of=$device bs=1M count=1\` on $MACHINE, then run up again.") ;;
   esac
 done
 [ "${#PROBLEMS[@]}" -eq 0 ] || fail "no drive was formatted:$(printf '\n  %s' "${PROBLEMS[@]}")"
