@@ -3,7 +3,9 @@
 import * as minio from "@pulumi/minio";
 import * as postgresql from "@pulumi/postgresql";
 import * as pulumi from "@pulumi/pulumi";
-import { mkdir, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { cloudMachines, storageMachines } from "../infra/addresses.ts";
 import { Authority } from "../infra/certificates.ts";
@@ -48,16 +50,20 @@ export class Spaces extends pulumi.ComponentResource {
 }
 
 /**
- * Both providers take their certificate authority as a file only. Its path, which ends up in the state, is relative to
- * the repository; what stands in it is public.
+ * Both providers take their certificate authority as a file only. Its path ends up in the state, so it is relative to
+ * the repository, and changes when the authority does. What stands in the file is public.
  */
 function writeAuthority({ environmentName, environment, secrets }: SpacesArgs): pulumi.Output<string> {
-  const path = `node_modules/.cache/framaspace/${environmentName}-ca.crt`;
-  const file = join(import.meta.dirname, "..", path);
   const write = async () => {
     const certificate = await new Authority(secrets, environment.certificates).root();
+    const digest = createHash("sha256").update(certificate).digest("hex").slice(0, 16);
+    const path = `node_modules/.cache/framaspace/${environmentName}-ca-${digest}.crt`;
+    const file = join(import.meta.dirname, "..", path);
+    if (existsSync(file)) return path;
     await mkdir(dirname(file), { recursive: true });
-    await writeFile(file, certificate);
+    // Renamed into place: another run may be reading it.
+    await writeFile(`${file}.${process.pid}`, certificate);
+    await rename(`${file}.${process.pid}`, file);
     return path;
   };
   return pulumi.output(write());

@@ -1,7 +1,7 @@
 #!/bin/bash
 # distribute-spaces [ID]: copies the directory of one space, or of all, to every web server, and prints the names of
 # those that it did not reach. A timer runs it for all spaces, which brings a web server that was away, or is new, to
-# what it missed. One that was not reached is noted as away, and left to the timer, so that nobody else waits for it.
+# what it missed. One that takes no connection is noted as away, and left to the timer, so that nobody else waits for it.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 
@@ -27,7 +27,7 @@ push() {
   } 8>"/run/framaspace/distribute-$1.lock"; then
     rm -f "$away"
   else
-    : >"$away"
+    timeout 3 bash -c "true </dev/tcp/$1/22" 2>/dev/null || : >"$away"
     echo "$1"
   fi
 }
