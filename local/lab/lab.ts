@@ -2,9 +2,9 @@
 // and removed, by whoever comes next, whatever killed the one who made it.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { mkdir, open, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 
@@ -91,6 +91,15 @@ export function isPopulated(lab: Lab, part = ""): boolean {
   } catch {
     return false;
   }
+}
+
+/** Ids of all processes of a part of the lab. */
+export function processesIn(lab: Lab, part: string): string[] {
+  const group = join(lab.cgroup, part);
+  const files = existsSync(group) ? readdirSync(group, { recursive: true, encoding: "utf8" }) : [];
+  return files
+    .filter((file) => basename(file) === "cgroup.procs")
+    .flatMap((file) => readFileSync(join(group, file), "utf8").split("\n").filter(Boolean));
 }
 
 /** Kills every process of a part of the lab, or of the whole of it, and waits until they are gone. */

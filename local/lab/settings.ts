@@ -27,6 +27,8 @@ export interface Settings {
   racked: RackedServer[];
   /** File name → path on this machine. */
   artifacts: Record<string, string>;
+  /** What the lab does without, and why. */
+  leftOut: { what: string; why: string }[];
 }
 
 const fileOf = (lab: Lab) => join(lab.directory, "lab.json");

@@ -1,0 +1,224 @@
+// The lab's own copy of Pulumi.lab.yaml, with what differs here: where artifacts come from, which storage servers are
+// racked, what is left out. The program reads it as it reads any environment's; it has no code for labs.
+import { execa } from "execa";
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { access, mkdir, writeFile } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { parseDocument } from "yaml";
+import { readFile } from "node:fs/promises";
+import { allMachines, storageMachines } from "../../infra/addresses.ts";
+import { environmentSchema, SECRET_KEYS, type Artifact, type Environment } from "../../infra/environment.ts";
+import { sshKeyPair } from "../../infra/keys.ts";
+import { Secrets } from "../../infra/secrets.ts";
+import { loadFleet } from "../../spaces/tenants.ts";
+import { readStackConfiguration } from "../stack-configuration.ts";
+import { LabError, type Lab } from "./lab.ts";
+import { ADMIN_ADDRESS } from "./network.ts";
+import type { RackedServer, Settings } from "./settings.ts";
+
+export const ROOT = join(import.meta.dirname, "../..");
+/** The environment whose configuration and tenants a lab uses. */
+export const ENVIRONMENT = "lab";
+/** What the secrets of the committed environments are encrypted with: they protect nothing. */
+export const PASSPHRASE = "example";
+
+/** Artifacts that were given by path. */
+export interface Given {
+  minio?: string;
+  mc?: string;
+  imaginary?: string;
+  nextcloud?: string;
+  /** Storage servers per site. */
+  storageNodes: number;
+  storageSites: number;
+}
+
+export interface LabConfiguration {
+  file: string;
+  environment: Environment;
+  secrets: Secrets;
+  racked: RackedServer[];
+  /** File name → path, for the artifact server. */
+  artifacts: Record<string, string>;
+  /** What the lab does without, and why. */
+  leftOut: LeftOut[];
+}
+
+type LeftOut = Settings["leftOut"][number];
+
+const DRIVES = 4;
+const SITES = { primary: { letter: "a", host: 131 }, replica: { letter: "b", host: 141 } } as const;
+
+/** Writes the lab's configuration file and says what it came to. */
+export async function configure(lab: Lab, given: Given): Promise<LabConfiguration> {
+  const source = join(ROOT, `Pulumi.${ENVIRONMENT}.yaml`);
+  const { values } = await readStackConfiguration(source, PASSPHRASE);
+  const secrets = new Secrets(
+    values["framaspace:masterSecret"] ?? "",
+    ENVIRONMENT,
+    JSON.parse(values["framaspace:generations"] ?? "{}"),
+  );
+  const document = parseDocument(await readFile(source, "utf8"));
+  const set = (key: string, value: unknown) =>
+    document.setIn(["config", `framaspace:${key}`], document.createNode(value));
+  const artifacts: Record<string, string> = {};
+  const serve = async (path: string, name: string): Promise<Artifact> => {
+    const file = resolve(path);
+    await access(file).catch(() => {
+      throw new LabError(`${file} is not there; give --${name.replace(/\..*/, "")} the path of a file.`);
+    });
+    const sha256 = await sha256Of(file);
+    // The checksum in the name: another file has another address.
+    const served = `${sha256.slice(0, 12)}/${name}`;
+    artifacts[served] = file;
+    return { url: `http://${ADMIN_ADDRESS}/${served}`, sha256 };
+  };
+  const leftOut: LeftOut[] = [];
+
+  set("release", await release(lab, given, serve, leftOut));
+  if (given.minio && given.mc)
+    set("storage", storage(given, secrets, await serve(given.minio, "minio"), await serve(given.mc, "mc")));
+  else
+    leftOut.push({
+      what: "storage (MinIO)",
+      why: "no binary: give --minio PATH and --mc PATH. Spaces have no bucket; all else is as it would be",
+    });
+  if (given.imaginary) {
+    set("imaginary", await serve(given.imaginary, "imaginary"));
+    document.setIn(["config", "framaspace:machines", "imaginary", "count"], 1);
+  } else leftOut.push({ what: "imaginary", why: "no binary: give --imaginary PATH. Previews are not made" });
+  leftOut.push({
+    what: "office",
+    why: "Collabora and OnlyOffice come from their vendors' repositories, which no lab machine can reach",
+  });
+
+  const config: unknown = document.toJS();
+  const file = join(lab.directory, `Pulumi.${ENVIRONMENT}.yaml`);
+  await mkdir(lab.directory, { recursive: true, mode: 0o700 });
+  await writeFile(file, document.toString());
+  const environment = parseEnvironment(config);
+  return { file, environment, secrets, racked: rackedServers(environment, secrets), artifacts, leftOut };
+}
+
+/** Checked by the same schema as everywhere; a fault is one of this file's. */
+function parseEnvironment(document: unknown): Environment {
+  const { config } = document as { config: Record<string, unknown> };
+  const secret = new Set([...Object.keys(SECRET_KEYS), "mailPassword"].map((key) => `framaspace:${key}`));
+  const plain = Object.entries(config).filter(([key]) => !secret.has(key));
+  return environmentSchema.parse(
+    Object.fromEntries(plain.map(([key, value]) => [key.replace(/^framaspace:/, ""), value])),
+  );
+}
+
+type Serve = (path: string, name: string) => Promise<Artifact>;
+
+/** The Nextcloud that was given, or the stand-in under the version that most spaces are on. */
+async function release(lab: Lab, { nextcloud }: Given, serve: Serve, leftOut: LeftOut[]) {
+  if (nextcloud !== undefined) {
+    const artifact = await serve(nextcloud, `nextcloud${/\.tar(\.\w+)?$/.exec(nextcloud)?.[0] ?? ".tar"}`);
+    const archived = [
+      "--extract",
+      "--to-stdout",
+      "--file",
+      resolve(nextcloud),
+      "--wildcards",
+      "*/version.php",
+    ];
+    const { stdout } = await execa("tar", [...archived, "--no-wildcards-match-slash"], { reject: false });
+    const version = /\$OC_VersionString\s*=\s*'(\d+\.\d+\.\d+)'/.exec(stdout)?.[1];
+    if (version === undefined)
+      throw new LabError(`${nextcloud} holds no Nextcloud release: no version.php that names one.`);
+    return { version, ...artifact };
+  }
+  leftOut.push({
+    what: "Nextcloud",
+    why: "no release: give --nextcloud PATH. A stand-in page answers in its place",
+  });
+  const { catalog } = loadFleet(ROOT, ENVIRONMENT);
+  const version = catalog?.waves.main ?? "34.0.4";
+  const archive = join(lab.directory, "nextcloud.tar");
+  await mkdir(lab.directory, { recursive: true, mode: 0o700 });
+  const same = [
+    "--sort=name",
+    "--mtime=@0",
+    "--owner=0",
+    "--group=0",
+    "--numeric-owner",
+    "--mode=u+rw,go=rX",
+  ];
+  const renamed = ["--transform=s,^release,nextcloud,", "-C", import.meta.dirname, "release"];
+  await execa("tar", ["--create", `--file=${archive}`, ...same, ...renamed]);
+  return { version, ...(await serve(archive, basename(archive))) };
+}
+
+/** An inventory of servers that the lab racks, with drives that it makes. */
+function storage({ storageNodes, storageSites }: Given, secrets: Secrets, minio: Artifact, mc: Artifact) {
+  const sites = Object.entries(SITES)
+    .slice(0, storageSites)
+    .map(([role, { letter, host }]) => {
+      const servers = Array.from({ length: storageNodes }, (_, index) => {
+        const name = `storage-${letter}${index + 1}`;
+        const drives = Array.from({ length: DRIVES }, (_, drive) => `lab-${name}-drive-${drive + 1}`);
+        return {
+          name,
+          address: `203.0.113.${host + index}`,
+          hostKey: hostKey(secrets, name).publicKey,
+          drives,
+        };
+      });
+      return [role, { location: "lab", servers }];
+    });
+  return {
+    nodesPerSite: storageNodes,
+    drivesPerNode: DRIVES,
+    driveTerabytes: 0.002,
+    parity: storageNodes === 1 ? 2 : 4,
+    serverType: "lab-storage",
+    commitRatio: 1000,
+    minio,
+    mc,
+    sites: Object.fromEntries(sites),
+  };
+}
+
+/** Derived as the cloud machines' are. In production it is read from the server. */
+function hostKey(secrets: Secrets, name: string) {
+  return sshKeyPair(secrets.seed(name, "ssh-host-key"));
+}
+
+function rackedServers(environment: Environment, secrets: Secrets): RackedServer[] {
+  const { publicKey } = deployKey(secrets);
+  return (["primary", "replica"] as const).flatMap((site) =>
+    storageMachines(environment, site).map(({ name, privateAddress, server: { address, drives } }) => ({
+      name,
+      address,
+      privateAddress,
+      hostKey: hostKey(secrets, name),
+      drives,
+      publicKey,
+    })),
+  );
+}
+
+/** The key that opens all machines. */
+export function deployKey(secrets: Secrets) {
+  return sshKeyPair(secrets.seed("deploy", "ssh"));
+}
+
+async function sha256Of(file: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(file), hash);
+  return hash.digest("hex");
+}
+
+/** Every machine's name, address and known host key: for SSH's configuration. */
+export function knownMachines({ environment, secrets }: Pick<LabConfiguration, "environment" | "secrets">) {
+  return allMachines(environment).map(({ name, role, privateAddress }) => ({
+    name,
+    role,
+    privateAddress,
+    hostKey: hostKey(secrets, name).publicKey,
+  }));
+}

@@ -1,0 +1,57 @@
+// What the lab needs of the machine that it runs on.
+import { execa } from "execa";
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+import { LabError } from "./lab.ts";
+
+/** Program → Debian package. */
+const NEEDS: Readonly<Record<string, string>> = {
+  debootstrap: "debootstrap",
+  "systemd-nspawn": "systemd-container",
+  ip: "iproute2",
+  nft: "nftables",
+  ssh: "openssh-client",
+  openssl: "openssl",
+  losetup: "mount",
+  sysctl: "procps",
+};
+const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/** Directories that a service's or a user's PATH may lack. */
+const SYSTEM_PATH = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+
+/** Installs what is missing, or says what to do. */
+export async function prepareHost(report: (text: string) => void): Promise<void> {
+  const os = await readFile("/etc/os-release", "utf8").catch(() => "");
+  if (process.platform !== "linux" || !/^ID(_LIKE)?=.*(debian|ubuntu)/m.test(os))
+    throw new LabError("the lab needs Debian or Ubuntu: it installs what it needs by apt.");
+  if (!["x64", "arm64"].includes(process.arch))
+    throw new LabError(`the lab has no ${process.arch} machines.`);
+  process.env.PATH = [...new Set([...(process.env.PATH ?? "").split(delimiter), ...SYSTEM_PATH])].join(
+    delimiter,
+  );
+  const absent = () => {
+    const missing = Object.entries(NEEDS).flatMap(([program, name]) => (isInstalled(program) ? [] : [name]));
+    return existsSync(KEYRING) ? missing : [...missing, "debian-archive-keyring"];
+  };
+  const packages = absent();
+  if (packages.length > 0) {
+    report(`installing ${packages.join(", ")}`);
+    const install = ["apt-get", ["-q", "-y", "--no-install-recommends", "install", ...packages]] as const;
+    const options = { env: { DEBIAN_FRONTEND: "noninteractive" }, reject: false, all: true } as const;
+    let result = await execa(...install, options);
+    if (result.failed) {
+      await execa("apt-get", ["-q", "update"], options);
+      result = await execa(...install, options);
+    }
+    if (result.failed || absent().length > 0)
+      throw new LabError(
+        `apt could not install ${packages.join(" ")}:\n${result.all.split("\n").slice(-10).join("\n")}`,
+      );
+  }
+}
+
+function isInstalled(program: string): boolean {
+  return (process.env.PATH ?? "").split(delimiter).some((folder) => existsSync(join(folder, program)));
+}

@@ -1,0 +1,207 @@
+// The genuine engine: `pulumi up` of each stack, inside the admin's namespace, with a state of the lab's own. Its event
+// log says what goes on.
+import { execa } from "execa";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { homedir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import * as z from "zod";
+import { ENVIRONMENT, PASSPHRASE, ROOT } from "./configuration.ts";
+import type { Engine, Outcome, Task } from "./engine.ts";
+import { inside, killGroup, LabError, withinGroup, type Lab } from "./lab.ts";
+import { ADMIN } from "./network.ts";
+import { stepOf } from "./progress.ts";
+import { PROXY_PORT } from "./tunnel.ts";
+
+/** Resources at once. The machines share this machine's cores. */
+const PARALLEL = 8;
+
+/** Providers that the program uses; MinIO's only where storage is declared. */
+const PROVIDERS = ["hcloud", "command", "postgresql", "minio"] as const;
+
+/** Where the genuine CLI is, or what is missing of it. npm's `pulumi` is a wrapper that would download it. */
+export async function findPulumi(): Promise<{ cli: string } | { missing: string }> {
+  const path = (process.env.PATH ?? "").split(delimiter).filter((folder) => !folder.includes("node_modules"));
+  const home = process.env.PULUMI_HOME ?? join(homedir(), ".pulumi");
+  const folders = [...path, join(home, "bin")];
+  const find = (name: string) => folders.map((folder) => join(folder, name)).find((file) => existsSync(file));
+  const cli = find("pulumi");
+  if (cli === undefined) return { missing: "no pulumi CLI on PATH" };
+  const plugins = await readdir(join(home, "plugins")).catch(() => []);
+  const isThere = (kind: string, name: string) =>
+    find(`pulumi-${kind}-${name}`) !== undefined ||
+    plugins.some((folder) => folder.startsWith(`${kind}-${name}-v`));
+  const absent = [
+    ...PROVIDERS.filter((name) => !isThere("resource", name)),
+    ...(isThere("language", "nodejs") ? [] : ["nodejs"]),
+  ];
+  if (absent.length > 0) return { missing: `pulumi's plug-ins ${absent.join(", ")} are not installed` };
+  return { cli };
+}
+
+/** Where pulumi keeps the lab's state. */
+const stateOf = (lab: Lab) => join(lab.directory, "state");
+
+function environmentOf(lab: Lab, cli: string): Record<string, string> {
+  return {
+    // This Node first: the program needs 22, and the system's may be older.
+    PATH: [dirname(process.execPath), dirname(cli), process.env.PATH].join(delimiter),
+    PULUMI_BACKEND_URL: `file://${stateOf(lab)}`,
+    PULUMI_CONFIG_PASSPHRASE: PASSPHRASE,
+    PULUMI_SKIP_UPDATE_CHECK: "true",
+    PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
+    // Makes `--event-log` a flag, as the Automation API does.
+    PULUMI_DEBUG_COMMANDS: "true",
+    // PostgreSQL and MinIO are on private addresses: through ops-1. The endpoint is on the admin's own loopback.
+    ALL_PROXY: `socks5://127.0.0.1:${PROXY_PORT}`,
+    HTTPS_PROXY: `socks5://127.0.0.1:${PROXY_PORT}`,
+    NO_PROXY: "127.0.0.1,localhost",
+  };
+}
+
+/** Words that run the CLI in the lab. */
+async function words(lab: Lab, cli: string, rest: readonly string[]): Promise<string[]> {
+  const configuration = join(lab.directory, `Pulumi.${ENVIRONMENT}.yaml`);
+  const common = ["--non-interactive", "--config-file", configuration];
+  return [...(await withinGroup(lab, "engine")), ...inside(lab, ADMIN), cli, ...rest, ...common];
+}
+
+/** The genuine engine. */
+export function pulumi(cli: string): Engine {
+  return {
+    name: "pulumi",
+    async up(stack, task) {
+      const { lab } = task;
+      // What a killed `up` left at work, and its lock.
+      await killGroup(lab, "engine");
+      await rm(join(stateOf(lab), ".pulumi/locks"), { recursive: true, force: true });
+      await mkdir(stateOf(lab), { recursive: true });
+      await run(lab, cli, ["stack", "select", "--create", stack]);
+      const log = join(lab.directory, `${stack}.events`);
+      await rm(log, { force: true });
+      const flags = [
+        "--yes",
+        "--skip-preview",
+        "--stack",
+        stack,
+        "--parallel",
+        String(PARALLEL),
+        "--event-log",
+        log,
+      ];
+      const [program, ...rest] = await words(lab, cli, ["up", ...flags]);
+      const up = execa(`${program}`, rest, {
+        cwd: ROOT,
+        env: environmentOf(lab, cli),
+        all: true,
+        reject: false,
+      });
+      const events = new Events(task);
+      const following = setInterval(() => void events.read(log), 200);
+      const { failed, all } = await up;
+      clearInterval(following);
+      await events.read(log);
+      if (!failed) return events.outcome;
+      throw new LabError(
+        events.failures.join("\n\n") || `pulumi up of ${stack} failed. The end of its output:\n${end(all)}`,
+      );
+    },
+  };
+}
+
+/** Runs a pulumi command in the lab, and gives what it says. */
+export async function run(lab: Lab, cli: string, rest: readonly string[]): Promise<string> {
+  const [program, ...others] = await words(lab, cli, rest);
+  const { failed, all } = await execa(`${program}`, others, {
+    cwd: ROOT,
+    env: environmentOf(lab, cli),
+    all: true,
+    reject: false,
+  });
+  if (failed) throw new LabError(`pulumi ${rest.join(" ")} failed:\n${end(all)}`);
+  return all;
+}
+
+const end = (text: string) =>
+  text
+    .trim()
+    .split("\n")
+    .slice(-25)
+    .map((line) => `  ${line}`)
+    .join("\n");
+
+const metadata = z.object({ op: z.string(), urn: z.string(), type: z.string() });
+const event = z.object({
+  resourcePreEvent: z.object({ metadata }).optional(),
+  resOutputsEvent: z.object({ metadata }).optional(),
+  resOpFailedEvent: z.object({ metadata }).optional(),
+  diagnosticEvent: z
+    .object({ urn: z.string().optional(), message: z.string(), severity: z.string() })
+    .optional(),
+  summaryEvent: z.object({ resourceChanges: z.record(z.string(), z.number()) }).optional(),
+});
+
+/** Types whose steps take time, so that people want to see them. */
+const SHOWN = new Set(["hcloud:index/server:Server", "command:remote:Command"]);
+
+/** Tells people what pulumi's event log says. */
+class Events {
+  readonly outcome: Outcome = { resources: 0, changed: 0 };
+  readonly failures: string[] = [];
+  readonly #task: Task;
+  #read = 0;
+
+  constructor(task: Task) {
+    this.#task = task;
+  }
+
+  /** Reads what was added since the last time, whole lines only. */
+  async read(file: string): Promise<void> {
+    const text = await readFile(file, "utf8").catch(() => "");
+    const whole = text.lastIndexOf("\n") + 1;
+    const fresh = text.slice(this.#read, whole);
+    this.#read = Math.max(this.#read, whole);
+    for (const line of fresh.split("\n")) if (line !== "") this.#tell(event.parse(JSON.parse(line)));
+  }
+
+  #tell({
+    resourcePreEvent,
+    resOutputsEvent,
+    resOpFailedEvent,
+    diagnosticEvent,
+    summaryEvent,
+  }: z.infer<typeof event>): void {
+    const { progress } = this.#task;
+    if (resourcePreEvent && isShown(resourcePreEvent.metadata))
+      progress.begin(this.#step(resourcePreEvent.metadata));
+    if (resOutputsEvent && isShown(resOutputsEvent.metadata))
+      progress.done(this.#step(resOutputsEvent.metadata));
+    if (resOpFailedEvent && isShown(resOpFailedEvent.metadata))
+      progress.failed(this.#step(resOpFailedEvent.metadata));
+    if (diagnosticEvent?.severity === "error") {
+      const { machine, step } = diagnosticEvent.urn
+        ? this.#step({ urn: diagnosticEvent.urn })
+        : { machine: "pulumi", step: "up" };
+      this.failures.push(`${machine}: ${step} failed.\n${end(stripColours(diagnosticEvent.message))}`);
+    }
+    if (summaryEvent) {
+      const { same = 0, ...others } = summaryEvent.resourceChanges;
+      this.outcome.changed = Object.values(others).reduce((sum, number) => sum + number, 0);
+      this.outcome.resources = same + this.outcome.changed;
+    }
+  }
+
+  #step({ urn }: { urn: string }) {
+    const [, , types = "", name = ""] = urn.split("::");
+    return stepOf(types.split("$").at(-1) ?? "", name, this.#task.machines);
+  }
+}
+
+function isShown({ op, type }: z.infer<typeof metadata>): boolean {
+  return op !== "same" && SHOWN.has(type);
+}
+
+/** pulumi writes colours as `<{%reset%}>`. */
+function stripColours(text: string): string {
+  return text.replaceAll(/<\{%.*?%\}>/g, "");
+}
