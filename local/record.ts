@@ -99,6 +99,11 @@ async function failingWithTheProgram<T>(run: () => Promise<T>): Promise<T> {
 
 type Callback = (error: Error | null, response?: unknown) => void;
 
+/** MockMonitor wants mocks; every method that would use them is overridden. */
+function unreachable(): never {
+  throw new Error("the recorder uses no mocks");
+}
+
 /** Stands where the engine's resource monitor would, and is told of every resource. */
 class Recorder extends MockMonitor {
   readonly recorded: Resource[] = [];
@@ -106,14 +111,7 @@ class Recorder extends MockMonitor {
   readonly #realise: NonNullable<RecordOptions["newResource"]>;
 
   constructor(stack: string, realise: NonNullable<RecordOptions["newResource"]>) {
-    super({
-      call: ({ token }) => {
-        throw new Error(`the program calls ${token}; it must not read from a cloud while it is evaluated`);
-      },
-      newResource: ({ type }) => {
-        throw new Error(`the program reads a ${type}; it must not read from a cloud while it is evaluated`);
-      },
-    });
+    super({ call: unreachable, newResource: unreachable });
     this.#stack = stack;
     this.#realise = realise;
   }
@@ -127,6 +125,17 @@ class Recorder extends MockMonitor {
     } catch (error) {
       callback(error instanceof Error ? error : new Error(String(error)));
     }
+  }
+
+  override invoke(_request: unknown, callback: Callback): Promise<void> {
+    const text = "the program asks a cloud while it is evaluated; it must know everything from its files";
+    // The SDK shows `details`, as of an error that came over the wire.
+    callback(Object.assign(new Error(text), { details: text }));
+    return Promise.resolve();
+  }
+
+  override readResource(request: unknown, callback: Callback): Promise<void> {
+    return this.invoke(request, callback);
   }
 
   override registerResourceOutputs(_request: unknown, callback: Callback): void {

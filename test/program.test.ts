@@ -1,0 +1,65 @@
+// What the whole program declares: its list is reviewed in test/golden (`npx vitest -u` accepts a change), and two
+// evaluations of one declaration are the same to the byte.
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import type { Graph } from "../local/graph.ts";
+import { record } from "../local/record.ts";
+import { loadFleet, type Fleet, type Tenant } from "../spaces/tenants.ts";
+
+const GOLDEN = join(import.meta.dirname, "golden");
+
+/** `type name` of every resource, sorted. */
+function list({ resources }: Graph): string {
+  return `${resources
+    .map(({ type, name }) => `${type} ${name}`)
+    .sort()
+    .join("\n")}\n`;
+}
+
+/** A resource as text, by its URN. */
+function byUrn({ resources }: Graph): Map<string, string> {
+  return new Map(resources.map((resource) => [resource.urn, JSON.stringify(resource)]));
+}
+
+const fleet = loadFleet(join(import.meta.dirname, ".."), "prod");
+const tenants = fleet.shards[0]?.tenants ?? [];
+
+/** The prod fleet with other tenants in its first file. */
+function withTenants(others: Tenant[]): Fleet {
+  return { ...fleet, shards: fleet.shards.slice(0, 1).map((shard) => ({ ...shard, tenants: others })) };
+}
+
+const spacesOf = (changed: Fleet) => record({ stack: "prod-spaces-001", fleet: changed });
+
+test.each([
+  ["the platform", "platform.txt", () => record({ stack: "prod-platform" })],
+  ["two spaces", "two-spaces.txt", () => spacesOf(withTenants(tenants.slice(0, 2)))],
+] as const)("%s: what is declared is what test/golden/%s lists", async (_, file, evaluate) => {
+  await expect(list(await evaluate())).toMatchFileSnapshot(join(GOLDEN, file));
+});
+
+test.each(["prod-platform", "prod-spaces-001"])(
+  "%s evaluated twice is the same to the byte",
+  async (stack) => {
+    const [once, again] = [await record({ stack }), await record({ stack })];
+    expect(JSON.stringify(again)).toBe(JSON.stringify(once));
+  },
+);
+
+test("the order of the tenants does not matter", async () => {
+  const [forward, backward] = [await spacesOf(fleet), await spacesOf(withTenants(tenants.toReversed()))];
+  expect(backward.resources).toEqual(forward.resources);
+});
+
+test("a space inserted at the top changes only its own resources", async () => {
+  const [first] = tenants;
+  if (!first) throw new Error("prod has no tenants");
+  const [before, after] = [
+    byUrn(await spacesOf(fleet)),
+    byUrn(await spacesOf(withTenants([{ ...first, id: "aaa-first" }, ...tenants]))),
+  ];
+  const added = [...after.keys()].filter((urn) => !before.has(urn));
+  expect(added.every((urn) => /::aaa-first(-[a-z]+)?$/.test(urn))).toBe(true);
+  expect(added).toHaveLength(7);
+  for (const [urn, text] of before) expect(after.get(urn)).toBe(text);
+});
