@@ -41,7 +41,10 @@ export class Ops extends pulumi.ComponentResource {
   }
 }
 
-/** `psql service=framaspace` reaches the primary, whichever it is, and checks its certificate. */
+/**
+ * `psql service=framaspace` reaches the primary, whichever it is, and checks its certificate. No channel binding: libpq
+ * knows no digest for the Ed25519 signatures of our certificates.
+ */
 export function renderPgService(environment: Environment): string {
   const hosts = cloudMachines(environment, "postgres").map(({ name }) => name);
   return `[framaspace]
@@ -52,6 +55,7 @@ dbname=postgres
 target_session_attrs=read-write
 connect_timeout=3
 sslmode=verify-full
+channel_binding=disable
 sslrootcert=/usr/local/share/ca-certificates/framaspace.crt
 `;
 }

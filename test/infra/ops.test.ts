@@ -12,6 +12,7 @@ dbname=postgres
 target_session_attrs=read-write
 connect_timeout=3
 sslmode=verify-full
+channel_binding=disable
 sslrootcert=/usr/local/share/ca-certificates/framaspace.crt
 `);
 });
