@@ -1,0 +1,110 @@
+// A space as the engine is told of it.
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { isSecret, reveal, type Resource } from "../../local/graph.ts";
+import { record } from "../../local/record.ts";
+import { loadFleet } from "../../spaces/tenants.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const SIX = [
+  "command:remote/command:Command",
+  "minio:index/iamUser:IamUser",
+  "minio:index/iamUserPolicyAttachment:IamUserPolicyAttachment",
+  "minio:index/s3Bucket:S3Bucket",
+  "postgresql:index/database:Database",
+  "postgresql:index/role:Role",
+];
+
+const prod = await record({ stack: "prod-spaces-001" });
+const fleet = loadFleet(ROOT, "prod");
+const tenants = fleet.shards[0]?.tenants ?? [];
+const byUrn = new Map(prod.resources.map((resource) => [resource.urn, resource]));
+
+function partsOf(id: string): Resource[] {
+  const space = prod.resources.find(({ type, name }) => type === "framaspace:spaces:Space" && name === id);
+  return prod.resources.filter(({ parent }) => parent !== undefined && parent === space?.urn);
+}
+
+/** `minio:index/s3Bucket:S3Bucket` → `S3Bucket`. */
+const kind = ({ type }: Resource): string => type.split(":").at(-1) ?? type;
+const partOf = (id: string, wanted: string): Resource => {
+  const found = partsOf(id).find((part) => kind(part) === wanted);
+  if (!found) throw new Error(`${id} has no ${wanted}`);
+  return found;
+};
+
+describe.each(tenants)("space $id", ({ id, state, ...tenant }) => {
+  it("is six resources, named by its id", () => {
+    const parts = partsOf(id);
+    expect(parts.map(kind).sort()).toEqual(SIX.map((type) => type.split(":").at(-1)).sort());
+    for (const part of parts) expect(part.name.startsWith(`${id}-`)).toBe(true);
+  });
+
+  it("can be lost only once archived", () => {
+    for (const wanted of ["Role", "Database", "S3Bucket", "IamUser"])
+      expect(partOf(id, wanted).protect).toBe(state !== "archived");
+    expect(partOf(id, "S3Bucket").inputs.forceDestroy).toBe(state === "archived");
+  });
+
+  it("owns its database and its bucket, which is capped above the plan", () => {
+    expect(partOf(id, "Role").inputs).toMatchObject({ name: id, login: true });
+    expect(partOf(id, "Database").inputs).toMatchObject({ name: id, owner: id });
+    const { storageGb = 0 } = fleet.catalog?.plans[tenant.plan] ?? {};
+    expect(partOf(id, "S3Bucket").inputs).toMatchObject({
+      bucket: `space-${id}`,
+      quota: storageGb * 1.5 * 2 ** 30,
+    });
+    expect(partOf(id, "IamUserPolicyAttachment").inputs).toMatchObject({ userName: id, policyName: "space" });
+  });
+
+  it("never sets forceDestroy on its user, which would delete it at the next update", () => {
+    expect(partOf(id, "IamUser").inputs).not.toHaveProperty("forceDestroy");
+  });
+
+  it("converges when all else is there, with its secrets on standard input", () => {
+    const converge = partOf(id, "Command");
+    expect(converge.inputs.create).toBe("/usr/local/sbin/converge-space");
+    expect(converge.inputs).not.toHaveProperty("triggers");
+    expect(isSecret(converge.inputs.stdin)).toBe(true);
+    expect(
+      converge.dependencies
+        .map((urn) => byUrn.get(urn))
+        .filter((part) => part !== undefined)
+        .map(kind),
+    ).toEqual(expect.arrayContaining(["Database", "S3Bucket", "IamUserPolicyAttachment"]));
+    const wanted: unknown = JSON.parse(String(reveal(converge.inputs.stdin)));
+    expect(wanted).toMatchObject({
+      id,
+      state,
+      host: `${id}.example.org`,
+      release: fleet.catalog?.waves[tenant.wave],
+      database: { name: id, user: id, password: reveal(partOf(id, "Role").inputs.password) },
+      s3: { bucket: `space-${id}`, user: id, secret: reveal(partOf(id, "IamUser").inputs.secret) },
+      redisPrefix: `${id}:`,
+    });
+  });
+});
+
+it("keeps every secret marked as one", () => {
+  for (const { type, inputs } of prod.resources) {
+    if (type.endsWith(":Role")) expect(isSecret(inputs.password)).toBe(true);
+    if (type.endsWith(":IamUser")) expect(isSecret(inputs.secret)).toBe(true);
+  }
+});
+
+it("connects with more connections than any parallelism, and checks certificates", () => {
+  const provider = prod.resources.find(({ type }) => type === "pulumi:providers:postgresql");
+  expect(Number(provider?.inputs.maxConnections)).toBeGreaterThanOrEqual(2 * 64);
+  expect(provider?.inputs.sslmode).toBe("verify-full");
+  expect(String(provider?.inputs.sslrootcert)).toMatch(/^node_modules\/\.cache\//);
+});
+
+it("has no bucket where the environment has no storage", async () => {
+  const lab = await record({ stack: "lab-spaces-001" });
+  const types = new Set(lab.resources.map(({ type }) => type));
+  expect([...types].filter((type) => type.startsWith("minio"))).toEqual([]);
+});
+
+it("is declared the same way twice", async () => {
+  expect(JSON.stringify(await record({ stack: "prod-spaces-001" }))).toBe(JSON.stringify(prod));
+});
