@@ -6,7 +6,6 @@ install_packages
 install_files
 on_change '/etc/systemd/system/*' systemctl daemon-reload
 
-reload_nginx() { nginx -q -t && systemctl reload-or-restart nginx; }
 on_change '/etc/nginx/*' reload_nginx
 enable nginx.service
 

@@ -92,6 +92,13 @@ enable() {
   done
 }
 
+# reload_nginx: takes a changed configuration over. As Debian installs it, nginx holds port 80 of all addresses, and the
+# one that we bind can't be had beside that: only then it restarts.
+reload_nginx() {
+  nginx -q -t
+  if [ -n "$(ss -Hltn 'src 0.0.0.0:80')" ]; then systemctl restart nginx; else systemctl reload-or-restart nginx; fi
+}
+
 # wait_until SECONDS WHAT COMMAND…: until the command succeeds.
 wait_until() {
   local seconds=$1 what=$2 end

@@ -22,7 +22,6 @@ reload_php() {
   systemctl reload-or-restart php8.4-fpm
 }
 on_change '/etc/php/8.4/fpm/*' reload_php
-reload_nginx() { nginx -q -t && systemctl reload-or-restart nginx; }
 on_change '/etc/nginx/*' reload_nginx
 enable php8.4-fpm.service nginx.service
 
