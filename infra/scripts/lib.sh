@@ -110,18 +110,6 @@ wait_until() {
   done
 }
 
-# reload_nginx: with the configuration in place. The package's own site holds port 80 on every address, which a reload
-# can't give up for one address: the first time, nginx restarts.
-reload_nginx() {
-  nginx -q -t
-  if [ -e /etc/nginx/sites-enabled/default ]; then
-    systemctl restart nginx
-    rm /etc/nginx/sites-enabled/default
-  else
-    systemctl reload-or-restart nginx
-  fi
-}
-
 # finish: the last line of every script.
 finish() {
   rm -f "$PENDING"/*
