@@ -1,0 +1,237 @@
+// The whole platform on this machine: brought up, used, changed and taken down as a person would, by the commands.
+// The lab is built from a copy of this tree, so that tenants and configuration can be edited.
+import { execa } from "execa";
+import { existsSync } from "node:fs";
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { request } from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+const ROOT = join(import.meta.dirname, "../..");
+const NAME = "e2e";
+const PORT = 18443;
+const DOMAIN = "framaspace.localhost";
+const TENANTS = "spaces/tenants/lab/001.yaml";
+
+let tree: string;
+let output: string;
+
+beforeAll(async () => {
+  tree = await mkdtemp(join(tmpdir(), "framaspace-e2e-"));
+  const { stdout } = await execa("git", ["ls-files", "--cached", "--others", "--exclude-standard"], {
+    cwd: ROOT,
+  });
+  for (const file of stdout.split("\n"))
+    if (existsSync(join(ROOT, file))) await cp(join(ROOT, file), join(tree, file));
+  await symlink(join(ROOT, "node_modules"), join(tree, "node_modules"));
+  await lab("down");
+  output = await up();
+});
+
+afterAll(async () => {
+  await lab("down");
+  await rm(tree, { recursive: true, force: true });
+});
+
+async function lab(...words: string[]): Promise<string> {
+  const command = ["bin/lab.ts", "--name", NAME, ...words];
+  const { stdout } = await execa(process.execPath, command, { cwd: tree, stdin: "ignore" });
+  return stdout;
+}
+
+const up = () => lab("up", "--engine", "applier", "--port", String(PORT));
+
+const on = (machine: string, command: string) => lab("ssh", machine, command);
+
+/** Changes a file of the tree, and fails where there is nothing to change. */
+async function edit(file: string, from: string | RegExp, to: string): Promise<void> {
+  const before = await readFile(join(tree, file), "utf8");
+  const after = before.replace(from, to);
+  expect(after).not.toBe(before);
+  await writeFile(join(tree, file), after);
+}
+
+interface Page {
+  status: number | undefined;
+  retryAfter: string | undefined;
+  body: string;
+}
+
+/** The page of a host, through the load balancer. The certificate is the lab's own. */
+function visit(host: string, method = "GET"): Promise<Page> {
+  return new Promise((resolve, reject) => {
+    const where = {
+      host: "127.0.0.1",
+      port: PORT,
+      servername: host,
+      method,
+      rejectUnauthorized: false,
+      agent: false,
+    };
+    const asked = request({ ...where, headers: { host } }, (response) => {
+      let body = "";
+      response.setEncoding("utf8").on("data", (chunk: string) => (body += chunk));
+      response.on("end", () =>
+        resolve({ status: response.statusCode, retryAfter: response.headers["retry-after"], body }),
+      );
+    });
+    asked.on("error", reject).end();
+  });
+}
+
+const starts = (machine: string) =>
+  on(
+    machine,
+    "systemctl show nginx -p ExecMainStartTimestamp -p NRestarts; pgrep -o -x nginx; pgrep -c nginx",
+  );
+
+test("ends with a table of what runs and where to find it", () => {
+  expect(output).toContain(`https://iris.${DOMAIN}:${PORT}/`);
+  expect(output).toContain(`https://lotus.${DOMAIN}:${PORT}/`);
+  expect(output).toMatch(/office.*Collabora and OnlyOffice come from their vendors' repositories/s);
+});
+
+test.each(["iris", "lotus"])("%s answers from its own database, over TLS", async (id) => {
+  const { status, body } = await visit(`${id}.${DOMAIN}`);
+  expect(status).toBe(200);
+  expect(body).toContain(`<th>database</th><td>${id}</td>`);
+  expect(body).toContain(`<th>role</th><td>${id}</td>`);
+  expect(body).toMatch(/<th>encrypted<\/th><td>TLSv1\.3/);
+});
+
+test.each(["web-1", "web-2"])("%s serves both spaces", async (web) => {
+  for (const id of ["iris", "lotus"])
+    expect(
+      await on("ops-1", `curl -s -o /dev/null -w '%{http_code}' -H 'Host: ${id}.${DOMAIN}' http://${web}/`),
+    ).toBe("200");
+});
+
+test("a second run changes nothing", async () => {
+  const again = await up();
+  expect(again).toMatch(/lab-platform: \d+ resources, nothing changed/);
+  expect(again).toMatch(/lab-spaces-001: \d+ resources, nothing changed/);
+});
+
+test("a host that is no space gets a 404", async () => {
+  expect((await visit(`nobody.${DOMAIN}`)).status).toBe(404);
+});
+
+test("requests are logged on logs-1 under the space's own name", async () => {
+  await visit(`iris.${DOMAIN}`);
+  await expect
+    .poll(() => on("logs-1", "grep -c iris.framaspace.localhost /var/log/spaces/iris.log || true"), {
+      timeout: 30_000,
+      interval: 1000,
+    })
+    .toMatch(/^[1-9]/);
+  expect(await on("logs-1", "grep -c iris.framaspace.localhost /var/log/spaces/lotus.log || true")).toMatch(
+    /^0?$/,
+  );
+});
+
+test("the standby streams", async () => {
+  const state = await on(
+    "postgres-1",
+    "runuser -u postgres -- psql -Atc 'select state from pg_stat_replication'",
+  );
+  expect(state).toBe("streaming");
+  expect(await on("postgres-2", "runuser -u postgres -- psql -Atc 'select pg_is_in_recovery()'")).toBe("t");
+});
+
+test("a role opens its own database and no other's", async () => {
+  const connect = (database: string) =>
+    on(
+      "ops-1",
+      `PGPASSWORD=$(jq -r .database.password /srv/spaces/iris/space.json) psql -At "host=postgres-1 dbname=${database} user=iris sslmode=require" -c 'select current_user' 2>&1 || true`,
+    );
+  expect(await connect("iris")).toBe("iris");
+  expect(await connect("lotus")).toContain("no pg_hba.conf entry");
+  expect(await connect("postgres")).toContain("no pg_hba.conf entry");
+});
+
+test("from outside, SSH on ops-1 is all that is open", async () => {
+  const { servers } = JSON.parse(
+    (
+      await execa("curl", [
+        "-s",
+        "--unix-socket",
+        `/var/lib/framaspace-lab/${NAME}/endpoint.sock`,
+        "http://lab/v1/servers",
+      ])
+    ).stdout,
+  ) as { servers: { name: string; public_net: { ipv4: { ip: string } } }[] };
+  expect(servers.length).toBeGreaterThanOrEqual(9);
+  const attempts = servers.flatMap(({ name, public_net }) =>
+    [22, 80, 443, 5432, 6379, 6514, 8080, 9000, 9980].map(async (port) => {
+      const probe = `timeout 2 bash -c '</dev/tcp/${public_net.ipv4.ip}/${port}'`;
+      const { exitCode } = await execa("nsenter", [`--net=/run/netns/fs-${NAME}-admin`, "sh", "-c", probe], {
+        reject: false,
+      });
+      return exitCode === 0 ? [`${name}:${port}`] : [];
+    }),
+  );
+  expect((await Promise.all(attempts)).flat()).toEqual(["ops-1:22"]);
+});
+
+test("inside, only ops-1 gets SSH", async () => {
+  expect(
+    await on("web-1", "timeout 2 bash -c '</dev/tcp/web-2/22' 2>/dev/null && echo open || echo shut"),
+  ).toBe("shut");
+  expect(
+    await on("ops-1", "timeout 2 bash -c '</dev/tcp/web-2/22' 2>/dev/null && echo open || echo shut"),
+  ).toBe("open");
+});
+
+test("a space that is added answers, without any reload of nginx; one that is suspended gets a 503", async () => {
+  const machines = ["gateway-1", "gateway-2", "web-1", "web-2"];
+  const before = await Promise.all(machines.map(starts));
+  await execa(
+    process.execPath,
+    ["bin/space.ts", "add", "--id", "jonquille", "--name", "Jonquille", "--env", "lab"],
+    { cwd: tree },
+  );
+  await execa(
+    process.execPath,
+    ["bin/space.ts", "suspend", "iris", "--reason", "asked by its board", "--env", "lab"],
+    { cwd: tree },
+  );
+  const changed = await up();
+  expect(changed).toMatch(/lab-platform: \d+ resources, nothing changed/);
+  expect((await visit(`jonquille.${DOMAIN}`)).body).toContain("<th>database</th><td>jonquille</td>");
+  for (const method of ["GET", "PROPFIND"]) {
+    const page = await visit(`iris.${DOMAIN}`, method);
+    expect(page.status).toBe(503);
+    expect(page.retryAfter).toMatch(/^\d+$/);
+    expect(page.body).toContain("suspended");
+  }
+  expect(await Promise.all(machines.map(starts))).toEqual(before);
+
+  await execa(process.execPath, ["bin/space.ts", "resume", "iris", "--env", "lab"], { cwd: tree });
+  expect(await readFile(join(tree, TENANTS), "utf8")).not.toContain("suspended");
+  await up();
+  expect((await visit(`iris.${DOMAIN}`)).status).toBe(200);
+});
+
+test("a third web server is a number, and serves all spaces", async () => {
+  await edit("Pulumi.lab.yaml", /web: \{\s*type: cpx22, count: 2\s*\}/, "web: {type: cpx22, count: 3}");
+  await up();
+  await expect
+    .poll(
+      () => on("ops-1", `curl -s -o /dev/null -w '%{http_code}' -H 'Host: lotus.${DOMAIN}' http://web-3/`),
+      { timeout: 60_000, interval: 1000 },
+    )
+    .toBe("200");
+  expect(await on("gateway-1", "grep -c 'server 10.0.20' /etc/nginx/nginx.conf")).toBe("3");
+});
+
+test("down leaves nothing", async () => {
+  await lab("down");
+  expect(existsSync(`/var/lib/framaspace-lab/${NAME}`)).toBe(false);
+  expect((await execa("ip", ["netns", "list"])).stdout).not.toContain(`fs-${NAME}-`);
+  expect(await readFile("/proc/mounts", "utf8")).not.toContain(`framaspace-lab/${NAME}`);
+  expect((await execa("ps", ["-eo", "args"])).stdout).not.toContain(`fs-${NAME}-`);
+  expect((await execa("losetup", ["--list", "--output", "BACK-FILE"])).stdout).not.toContain(
+    `framaspace-lab/${NAME}`,
+  );
+});
