@@ -3,6 +3,7 @@
 # missing, and prints the result as one line of JSON. Run twice, it does nothing the second time; killed anywhere, the
 # next run finishes. Each step is a function that can be run again.
 set -euo pipefail
+shopt -s inherit_errexit
 export LC_ALL=C.UTF-8
 umask 027
 

@@ -3,6 +3,7 @@
 # those that it did not reach. A timer runs it for all spaces, which brings a web server that was away, or is new, to
 # what it missed. One that takes no connection is noted as away, and left to the timer, so that nobody else waits for it.
 set -euo pipefail
+shopt -s inherit_errexit
 export LC_ALL=C.UTF-8
 
 RSYNC=(rsync --recursive --links --perms --times --owner --group --numeric-ids --delete --timeout=60

@@ -2,6 +2,7 @@
 # install-releases: unpacks the releases that /etc/framaspace/releases lists (version, SHA-256, address) under
 # /srv/releases, read-only, and drops those that it lists no more and no space runs. Prints one line for each change.
 set -euo pipefail
+shopt -s inherit_errexit
 export LC_ALL=C.UTF-8
 umask 022
 
