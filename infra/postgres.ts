@@ -8,7 +8,7 @@ import { PACKAGES } from "./packages.ts";
 import { remoteScript, type RemoteFile } from "./remote.ts";
 import { cloudServers, type Foundation } from "./server.ts";
 
-/** Role of the postgresql provider and of people on ops-1: makes roles and databases, reads no tenant's tables. */
+/** Role of the postgresql provider and of people on ops-1: no superuser, but it makes the spaces' roles and may act as them. */
 export const POSTGRES_ADMIN = "framaspace";
 
 const CONFIGURATION = "/etc/postgresql/17/main";

@@ -119,7 +119,7 @@ or_log() {
   }
 }
 streams() { [ "$(sql -c 'SELECT status FROM pg_stat_wal_receiver')" = streaming ]; }
-or_log "once mended, run up again." 120 "PostgreSQL takes connections" pg_isready -q -h /run/postgresql
+or_log "once mended, run up again." 120 "PostgreSQL takes connections" as_postgres pg_isready -q
 
 if [ "$(sql -c 'SELECT pg_is_in_recovery()')" = t ]; then
   [ -n "$PEER" ] || fail "is a standby, but no other node is declared. Promote it: pg_ctlcluster 17 main promote"
