@@ -20,10 +20,10 @@ import { describeDifferences, type Difference } from "./plan/differences.ts";
 import { figuresOf, type Figures } from "./plan/figures.ts";
 import { changedStacks, environmentNames, readLeniently, type Stack } from "./plan/inputs.ts";
 import { block } from "./plan/markdown.ts";
-import { compareStacks } from "./plan/pool.ts";
+import { Pool } from "./plan/pool.ts";
 import { isDangerous, renderPlan, type EnvironmentPlan } from "./plan/report.ts";
 import { compareSpaces, dangerOf, readEntries } from "./plan/space-changes.ts";
-import { findBase, type Base } from "./plan/trees.ts";
+import { findBase, PlanError, type Base } from "./plan/trees.ts";
 
 /** An environment that holds nothing anybody would miss, left out unless asked for. */
 const LABORATORY = "lab";
@@ -43,24 +43,39 @@ export interface Plan {
 }
 
 /** Throws a PlanError for what cannot be planned at all. */
-export async function plan({ root, base: given, environments }: PlanOptions): Promise<Plan> {
-  const base = findBase(root, given);
-  const baseRoot = base.extract();
-  const { changed: stacks, total } = changedStacks(base.changed, baseRoot, root);
-  const all = [...new Set([...environmentNames(baseRoot), ...environmentNames(root)])].sort();
+export async function plan(options: PlanOptions): Promise<Plan> {
+  const pool = new Pool(options.root);
+  try {
+    return await planWith(pool, options);
+  } finally {
+    await pool.close();
+  }
+}
+
+async function planWith(pool: Pool, { root, base: given, environments }: PlanOptions): Promise<Plan> {
+  const found = findBase(root, given);
+  const base = { ...found, root: found.extract() };
+  const { changed: stacks, total } = changedStacks(base.changed, base.root, root);
+  const all = [...new Set([...environmentNames(base.root), ...environmentNames(root)])].sort();
   const kept = all.filter((name) => name !== LABORATORY);
   const names = environments ?? (kept.length > 0 ? kept : all);
+  const unknown = names.find((name) => !all.includes(name));
+  if (unknown !== undefined)
+    throw new PlanError(
+      `there is no environment "${unknown}"; write one of ${all.join(", ")} after --environment.`,
+    );
   const wanted = stacks.filter(({ environment }) => names.includes(environment));
-  const comparisons = new Map(names.map((name) => [name, emptyComparison()]));
-  const compared = compareStacks(
+
+  const comparisons = new Map<string, Comparison>();
+  const compared = pool.compare(
     wanted.map(({ name, inBase, inHead }) => ({
       stack: name,
-      ...(inBase && { base: baseRoot }),
+      ...(inBase && { base: base.root }),
       ...(inHead && { head: root }),
     })),
-    (stack, comparison) => addTo(comparisons.get(stack.split("-")[0] ?? ""), comparison),
+    (comparison, stack) => comparisons.set(stack, comparison),
   );
-  // Handled where it is awaited; until then it must not count as unhandled.
+  // It is awaited below; until then a failure must not count as unhandled.
   compared.catch(() => {});
 
   const fleets = environmentNames(root).map((name) => loadFleet(root, name));
@@ -72,11 +87,14 @@ export async function plan({ root, base: given, environments }: PlanOptions): Pr
     environments: names.map((name) =>
       describeEnvironment({
         name,
-        base: { ...base, root: baseRoot },
+        base,
         root,
         stacks: wanted.filter(({ environment }) => environment === name),
         fleet: fleets.find(({ environmentName }) => environmentName === name),
-        comparison: comparisons.get(name) ?? emptyComparison(),
+        // In the order of the stacks, not in that of the threads' answers.
+        comparison: sum(
+          wanted.flatMap((stack) => (stack.environment === name ? (comparisons.get(stack.name) ?? []) : [])),
+        ),
       }),
     ),
     evaluated: wanted.length,
@@ -88,16 +106,14 @@ export async function plan({ root, base: given, environments }: PlanOptions): Pr
   return { status: isDangerous(report) ? 2 : 0, markdown: renderPlan(report) };
 }
 
-/** A comparison to add those of an environment's stacks to. */
-function emptyComparison(): Comparison {
-  return { groups: new Map(), losses: [], unchanged: 0 };
-}
-
-function addTo(sum: Comparison | undefined, { groups, losses, unchanged }: Comparison): void {
-  if (!sum) return;
-  for (const group of groups.values()) merge(sum.groups, group);
-  sum.losses.push(...losses);
-  sum.unchanged += unchanged;
+function sum(comparisons: readonly Comparison[]): Comparison {
+  const groups: Comparison["groups"] = new Map();
+  for (const comparison of comparisons) for (const group of comparison.groups.values()) merge(groups, group);
+  return {
+    groups,
+    losses: comparisons.flatMap(({ losses }) => losses),
+    unchanged: comparisons.reduce((total, { unchanged }) => total + unchanged, 0),
+  };
 }
 
 /** The text of `npm run check`, as a block: it quotes what stands in the files. */

@@ -10,46 +10,57 @@ const WAITING = 4;
 /** Beyond this, memory grows (about 200 MB a thread) and time hardly shrinks. */
 const MOST_THREADS = 4;
 
-/** Hands every comparison to `take`, in the order in which they are done. Rejects with the first failure. */
-export async function compareStacks(
-  tasks: readonly Task[],
-  take: (stack: string, comparison: Comparison) => void,
-): Promise<void> {
-  const waiting = [...tasks];
-  const size = Math.min(tasks.length, availableParallelism(), MOST_THREADS);
-  const workers = Array.from({ length: size }, startWorker);
-  try {
-    await Promise.all(workers.map((worker) => work(worker, waiting, take)));
-  } finally {
-    await Promise.all(workers.map((worker) => worker.terminate()));
-  }
-}
+/** Threads that evaluate two versions of a repository. Must be closed, or the process does not end. */
+export class Pool {
+  readonly #root: string;
+  readonly #workers: Worker[] = [];
 
-function startWorker(): Worker {
-  const worker = new Worker(new URL("worker.ts", import.meta.url), {
-    env: {},
-    // What the evaluated code prints must not mix with the plan.
-    stdout: true,
-    // One stack's promises die young together: a nursery that holds them saves half of the collector's work.
-    resourceLimits: { maxYoungGenerationSizeMb: 96, maxOldGenerationSizeMb: 1024 },
-  });
-  worker.stdout.pipe(process.stderr);
-  return worker;
+  /** The first thread loads the SDK and the work tree's program while nobody knows yet what there is to compare. */
+  constructor(root: string) {
+    this.#root = root;
+    this.#start();
+  }
+
+  #start(): void {
+    const worker = new Worker(new URL("worker.ts", import.meta.url), {
+      workerData: { root: this.#root },
+      env: {},
+      // What the evaluated code prints must not mix with the plan.
+      stdout: true,
+      // One stack's promises die young together: a nursery that holds them saves half of the collector's work.
+      resourceLimits: { maxYoungGenerationSizeMb: 96, maxOldGenerationSizeMb: 1024 },
+    });
+    worker.stdout.pipe(process.stderr);
+    this.#workers.push(worker);
+  }
+
+  /** Hands every comparison to `take`, in the order in which they are done. Rejects with the first failure. */
+  async compare(
+    tasks: readonly Task[],
+    take: (comparison: Comparison, stack: string) => void,
+  ): Promise<void> {
+    const waiting = [...tasks];
+    const size = Math.min(tasks.length, availableParallelism(), MOST_THREADS);
+    while (this.#workers.length < size) this.#start();
+    await Promise.all(this.#workers.map((worker) => work(worker, waiting, take)));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+  }
 }
 
 function work(
   worker: Worker,
   waiting: Task[],
-  take: (stack: string, comparison: Comparison) => void,
+  take: (comparison: Comparison, stack: string) => void,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     let open = 0;
     const next = () => {
-      for (
-        let task = open < WAITING ? waiting.shift() : undefined;
-        task;
-        task = open < WAITING ? waiting.shift() : undefined
-      ) {
+      while (open < WAITING) {
+        const task = waiting.shift();
+        if (!task) break;
         open += 1;
         worker.postMessage(task);
       }
@@ -58,7 +69,7 @@ function work(
     worker.on("message", (answer: Answer) => {
       open -= 1;
       if ("failure" in answer) reject(new PlanError(answer.failure));
-      else take(answer.stack, answer.comparison);
+      else take(answer.comparison, answer.stack);
       next();
     });
     worker.on("error", reject);

@@ -1,9 +1,9 @@
 // What a change does to spaces, read from the two versions of the tenants files. The base is read leniently, so that
 // it may have been written for another schema; the work tree has passed its checks.
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as z from "zod";
-import type { Tenant } from "../../spaces/tenants.ts";
+import { readShard, type Tenant } from "../../spaces/tenants.ts";
 import { readLeniently } from "./inputs.ts";
 
 /** An entry as it stands in a file. */
@@ -40,7 +40,11 @@ export function readEntries(root: string, files: readonly string[]): Map<string,
   return new Map(
     files.map((file) => {
       const path = join(root, file);
-      const entries: unknown = existsSync(path) ? readLeniently(path) : [];
+      if (!existsSync(path)) return [file, []];
+      // The strict reader is many times faster, and as good where it finds nothing wrong.
+      const strict = readShard(file, readFileSync(path));
+      if (strict.problems.length === 0) return [file, strict.tenants];
+      const entries = readLeniently(path);
       return [
         file,
         Array.isArray(entries) ? entries.flatMap((entry) => schema.safeParse(entry).data ?? []) : [],

@@ -1,6 +1,9 @@
 // Evaluates both versions of a stack in a thread of its own and answers with what differs, so that no graph outlives
 // its comparison. Runs the code of the base and of the work tree: it gets no environment variables.
-import { parentPort } from "node:worker_threads";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { parentPort, workerData } from "node:worker_threads";
+import * as z from "zod";
 import { makeSdkLean } from "../lean-sdk.ts";
 import type { Comparison } from "./comparison.ts";
 
@@ -20,6 +23,10 @@ const [{ compare }, { record }, { readStackFleet }] = await Promise.all([
   import("./stack-fleet.ts"),
 ]);
 
+// While the main thread asks git. What is wrong with the program is said when a stack is evaluated.
+const { root } = z.object({ root: z.string() }).parse(workerData);
+await import(pathToFileURL(join(root, "index.ts")).href).catch(() => {});
+
 const evaluate = async (stack: string, root: string | undefined) =>
   root === undefined ? undefined : record({ stack, root, fleet: await readStackFleet(root, stack) });
 
@@ -30,14 +37,11 @@ async function answer({ stack, base, head }: Task): Promise<Answer> {
     version = "as it is now";
     return { stack, comparison: compare(stack, before, await evaluate(stack, head)) };
   } catch (error) {
-    return { stack, failure: `${stack}, ${version}: ${await explain(error)}` };
+    return {
+      stack,
+      failure: `${stack}, ${version}: ${error instanceof Error ? error.message : String(error)}`,
+    };
   }
-}
-
-/** Errors of the program itself are worth a stack trace, which the lean SDK left out. */
-async function explain(error: unknown): Promise<string> {
-  if (!(error instanceof Error)) return String(error);
-  return error.message;
 }
 
 parentPort?.on(

@@ -146,7 +146,7 @@ test("secrets are decrypted with the passphrase, and stand-ins otherwise", async
   await expect(readStackConfiguration(file, "wrong")).rejects.toThrow("that is not its passphrase");
 });
 
-test("the lean SDK gives the same graphs", async () => {
+test("the lean SDK gives the same graphs", { timeout: 60_000 }, async () => {
   const code = (lean: boolean) => `
     if (${lean}) (await import(${JSON.stringify(join(ROOT, "local/lean-sdk.ts"))})).makeSdkLean();
     const { record } = await import(${JSON.stringify(join(ROOT, "local/record.ts"))});
