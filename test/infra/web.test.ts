@@ -88,9 +88,14 @@ it("tells sync clients when to come back to a suspended space", () => {
 
 it("repeats the headers wherever a location adds one, which drops those of the server", () => {
   const inherited = rules.match(/^add_header (\S+)/gm) ?? [];
-  for (const [match, body] of locations(rules))
-    if (body.includes("add_header") && !match.startsWith("@"))
-      for (const header of inherited) expect(`${match}: ${body}`).toContain(header);
+  const incomplete = [...locations(rules)].filter(
+    ([match, body]) =>
+      body.includes("add_header") &&
+      !match.startsWith("@") &&
+      !inherited.every((header) => body.includes(header)),
+  );
+  expect(inherited.length).toBeGreaterThan(3);
+  expect(incomplete).toEqual([]);
 });
 
 it("listens on the private network alone", () => {
