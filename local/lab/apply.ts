@@ -76,7 +76,11 @@ class Run {
         this.#waiting.shift()?.();
       });
     this.#busy.add(ended);
-    const { id, outputs = {}, changed } = await work.catch((error: unknown) => {
+    const {
+      id,
+      outputs = {},
+      changed,
+    } = await work.catch((error: unknown) => {
       if (this.failures.length === 1) throw error;
       return NEVER;
     });

@@ -58,7 +58,7 @@ function forwardedHeaders(request: IncomingMessage, service: Service): Record<st
   const client = request.socket.remoteAddress?.replace(/^::ffff:/, "") ?? VISITOR;
   const before = request.headers["x-forwarded-for"];
   return {
-    "x-forwarded-for": before === undefined ? client : `${before}, ${client}`,
+    "x-forwarded-for": [before ?? [], client].flat().join(", "),
     "x-forwarded-proto": service.protocol === "https" ? "https" : "http",
     "x-forwarded-port": String(service.listen_port),
   };

@@ -3,11 +3,10 @@
 import { execa } from "execa";
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { access, mkdir, writeFile } from "node:fs/promises";
+import { access, mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { parseDocument } from "yaml";
-import { readFile } from "node:fs/promises";
 import { allMachines, storageMachines } from "../../infra/addresses.ts";
 import { environmentSchema, SECRET_KEYS, type Artifact, type Environment } from "../../infra/environment.ts";
 import { sshKeyPair } from "../../infra/keys.ts";

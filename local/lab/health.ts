@@ -67,7 +67,10 @@ function probe({ port, timeout, http }: HealthCheck, host: string): Promise<bool
     const within = { timeout: timeout * 1000 };
     if (!http) {
       const socket = connect({ host, port, ...within }, () => end(true));
-      const end = (ok: boolean) => void (socket.destroy(), resolve(ok));
+      const end = (ok: boolean) => {
+        socket.destroy();
+        resolve(ok);
+      };
       socket.on("error", () => end(false)).on("timeout", () => end(false));
       return;
     }

@@ -1,13 +1,12 @@
 // Starting a lab's own processes and taking all of it down: what `up` and `down` share.
 import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ask, endpointSocket } from "./client.ts";
 import { inside, isPopulated, killGroup, LabError, tryLock, type Lab, type Lock } from "./lab.ts";
-import { detachDrives, unmountBelow } from "./machine.ts";
+import { detachDrives, halt, machineNames, unmountBelow } from "./machine.ts";
 import { ADMIN, layGround, namespaces, removeNamespaces } from "./network.ts";
-import { readFile, readdir } from "node:fs/promises";
 import { logOf, startProcess } from "./world.ts";
 
 /** Seconds that the lab's machines may take to be back after a restart of the host. */
@@ -66,11 +65,9 @@ export async function exists(lab: Lab): Promise<boolean> {
 /** Removes every process, mount, loop device, namespace and file of the lab, whatever state it is in. */
 export async function takeDown(lab: Lab): Promise<void> {
   await killGroup(lab);
+  for (const name of await machineNames(lab)) await halt(lab, name);
   await unmountBelow(lab.directory);
   await detachDrives(lab.directory);
   await removeNamespaces(lab);
-  const leftover = "/run/systemd/nspawn/propagate";
-  for (const name of await readdir(leftover).catch(() => []))
-    if (name.startsWith(`fs-${lab.name}-`)) await rm(join(leftover, name), { recursive: true });
   await rm(lab.directory, { recursive: true, force: true });
 }

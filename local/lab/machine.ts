@@ -1,7 +1,7 @@
 // A machine of the lab: an overlay on the base image and a Debian booted on it by systemd-nspawn, in a network namespace
 // and a cgroup of its own. Addresses and filters are network.ts's.
 import { execa } from "execa";
-import { mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   inside,
@@ -122,8 +122,10 @@ async function awaitSsh(lab: Lab, name: string): Promise<void> {
 /** Pulls a machine's plug: its processes are gone, its disk stays. */
 export async function halt(lab: Lab, name: string): Promise<void> {
   await killGroup(lab, machineGroup(name));
-  // nspawn leaves it when it is killed.
+  // What nspawn leaves when it is killed; the lock's name is that of the root directory's inode.
   await rm(`/run/systemd/nspawn/propagate/fs-${lab.name}-${name}`, { recursive: true, force: true });
+  const root = await stat(rootOf(lab, name)).catch(() => undefined);
+  if (root) await rm(`/run/systemd/nspawn/locks/inode-${root.dev}:${root.ino}`, { force: true });
 }
 
 /** Takes a machine away for good, with its disk, its drives and, unless told otherwise, its place in the network. */
@@ -133,6 +135,11 @@ export async function remove(lab: Lab, name: string, { keepNamespace = false } =
   await detachDrives(directoryOf(lab, name));
   if (!keepNamespace) await removeNamespace(lab, name);
   await rm(directoryOf(lab, name), { recursive: true, force: true });
+}
+
+/** Names of all machines that have left something on the disk. */
+export async function machineNames(lab: Lab): Promise<string[]> {
+  return readdir(join(lab.directory, "machines")).catch(() => []);
 }
 
 /** Unmounts all that is mounted below a directory, the latest first. */

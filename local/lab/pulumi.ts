@@ -2,9 +2,10 @@
 // log says what goes on.
 import { execa } from "execa";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
+import { parse } from "yaml";
 import * as z from "zod";
 import { ENVIRONMENT, PASSPHRASE, ROOT } from "./configuration.ts";
 import type { Engine, Outcome, Task } from "./engine.ts";
@@ -76,7 +77,7 @@ export function pulumi(cli: string): Engine {
       await killGroup(lab, "engine");
       await rm(join(stateOf(lab), ".pulumi/locks"), { recursive: true, force: true });
       await mkdir(stateOf(lab), { recursive: true });
-      await run(lab, cli, ["stack", "select", "--create", stack]);
+      await createStack(lab, cli, stack);
       const log = join(lab.directory, `${stack}.events`);
       await rm(log, { force: true });
       const flags = [
@@ -107,6 +108,20 @@ export function pulumi(cli: string): Engine {
       );
     },
   };
+}
+
+/** Makes a stack that is not there yet. Elsewhere than in the project, where it would leave a configuration file. */
+async function createStack(lab: Lab, cli: string, stack: string): Promise<void> {
+  const { name } = z
+    .object({ name: z.string() })
+    .parse(parse(await readFile(join(ROOT, "Pulumi.yaml"), "utf8")));
+  if (existsSync(join(stateOf(lab), `.pulumi/stacks/${name}/${stack}.json`))) return;
+  const elsewhere = join(lab.directory, "project");
+  await mkdir(elsewhere, { recursive: true });
+  await writeFile(join(elsewhere, "Pulumi.yaml"), JSON.stringify({ name, runtime: "nodejs" }));
+  const rest = ["--cwd", elsewhere, "--non-interactive", "stack", "init", "--no-select", stack];
+  const { failed, all } = await execa(cli, rest, { env: environmentOf(lab, cli), all: true, reject: false });
+  if (failed) throw new LabError(`pulumi stack init ${stack} failed:\n${end(all)}`);
 }
 
 /** Runs a pulumi command in the lab, and gives what it says. */

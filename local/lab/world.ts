@@ -1,13 +1,12 @@
 // What the endpoint's document means on this machine: machines, links, filters and the load balancer's process. Level
 // triggered: everything is compared with what is there, so it goes on wherever a killed process stopped.
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { issue } from "./authority.ts";
 import { ApiError, find, type World } from "./hcloud/kind.ts";
 import type { FirewallRule, Server, State } from "./hcloud/model.ts";
 import { renderFilter, type Filtered } from "./filter.ts";
 import { inside, isPopulated, killGroup, startDetached, type Lab } from "./lab.ts";
-import { boot, halt, prepare, remove, type MachineSpec } from "./machine.ts";
+import { boot, halt, machineNames, prepare, remove, type MachineSpec } from "./machine.ts";
 import {
   addPrivateLink,
   addPublicLink,
@@ -122,8 +121,7 @@ export class LabWorld implements World {
   }
 
   async #removeMachinesBut(wanted: ReadonlySet<string>): Promise<void> {
-    const present = await readdir(join(this.#lab.directory, "machines")).catch(() => []);
-    for (const name of present)
+    for (const name of await machineNames(this.#lab))
       if (!wanted.has(name)) {
         await remove(this.#lab, name);
         for (const key of this.#done.keys()) if (key.startsWith(`${name} `)) this.#done.delete(key);

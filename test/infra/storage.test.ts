@@ -21,7 +21,9 @@ const contentOf = (path: string) => files.find((candidate) => candidate.path ===
 
 describe("a node", () => {
   it("runs MinIO as reviewed", async () => {
-    await expect(contentOf("/etc/systemd/system/minio.service")).toMatchFileSnapshot("../golden/minio.service");
+    await expect(contentOf("/etc/systemd/system/minio.service")).toMatchFileSnapshot(
+      "../golden/minio.service",
+    );
   });
 
   it("mounts each drive by its own stable id, and boots without it", () => {

@@ -1,5 +1,5 @@
 // How the applier realises one type of resource.
-import * as z from "zod";
+import type * as z from "zod";
 import type { Task } from "../engine.ts";
 
 export interface Realised {

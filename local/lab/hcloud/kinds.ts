@@ -5,6 +5,7 @@ import { ApiError, common, read, type Kind } from "./kind.ts";
 import { loadBalancers } from "./load-balancer.ts";
 import type { Collections } from "./model.ts";
 import { firewalls, networks } from "./network.ts";
+import { placementGroups } from "./placement-group.ts";
 import { servers } from "./server.ts";
 import { zones } from "./zone.ts";
 
@@ -21,17 +22,6 @@ const sshKeys: Kind<"ssh_keys"> = {
       .update(Buffer.from(key.public_key.split(" ")[1] ?? "", "base64"))
       .digest("hex");
     return { ...common(key), public_key: key.public_key, fingerprint: digest.match(/../g)?.join(":") };
-  },
-};
-
-const placementGroups: Kind<"placement_groups"> = {
-  singular: "placement_group",
-  async create(entity, body) {
-    return { ...entity, ...read(z.object({ type: z.string() }), body) };
-  },
-  view(group, state) {
-    const members = state.servers.filter((server) => server.placement_group === group.id);
-    return { ...common(group), type: group.type, servers: members.map(({ id }) => id) };
   },
 };
 

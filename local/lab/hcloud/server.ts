@@ -3,7 +3,7 @@ import * as z from "zod";
 import { image, location, serverType } from "./catalogue.ts";
 import { ApiError, common, find, read, type Kind, type Work, type World } from "./kind.ts";
 import type { Server, State } from "./model.ts";
-import { KINDS } from "./kinds.ts";
+import { placementGroups } from "./placement-group.ts";
 
 const idOrName = z.union([z.number(), z.string()]).transform(String);
 
@@ -64,7 +64,7 @@ export const servers: Kind<"servers"> = {
         firewalls: server.firewalls.map((id) => ({ id, status: "applied" })),
       },
       private_net: server.private_net.map((net) => ({ ...net, mac_address: `86:00:00:${mac}` })),
-      placement_group: group ? KINDS.placement_groups.view(group, state) : null,
+      placement_group: group ? placementGroups.view(group, state) : null,
       protection: { delete: server.protected, rebuild: server.protected },
       load_balancers: state.load_balancers
         .filter(({ targets }) => targets.some((target) => target.server?.id === server.id))

@@ -86,8 +86,9 @@ export function answerRrset(
     case "change_protection":
       rrset.protected = read(z.object({ change: z.boolean() }), body).change;
       return { action: done(action) };
+    default:
+      return undefined;
   }
-  return undefined;
 }
 
 function view(zone: Zone, rrset: RrSet) {
