@@ -98,9 +98,11 @@ restart_minio() {
   systemctl start --no-block minio.service
   if $served; then wait_until 300 "MinIO serves again" serves; fi
 }
-on_change '/etc/systemd/system/minio.service' restart_minio
-on_change '/etc/framaspace/minio/*' restart_minio
-on_change '/usr/local/bin/minio' restart_minio
+# One restart, whatever changed: binary, unit, environment.
+file /var/lib/framaspace/minio-started-with 0600 root:root < <(
+  { echo "$MINIO_SHA256"; cat /etc/systemd/system/minio.service /etc/framaspace/minio/environment; } | sha256sum
+)
+on_change '/var/lib/framaspace/minio-started-with' restart_minio
 systemctl -q is-enabled minio.service || { systemctl -q enable minio.service; note "minio.service enabled"; }
 case $(systemctl is-active minio.service || true) in
   active | activating) ;;

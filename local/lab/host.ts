@@ -1,7 +1,7 @@
 // What the lab needs of the machine that it runs on.
 import { execa } from "execa";
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { LabError } from "./lab.ts";
 
@@ -36,6 +36,7 @@ export async function prepareHost(report: (text: string) => void): Promise<void>
     return existsSync(KEYRING) ? missing : [...missing, "debian-archive-keyring"];
   };
   const packages = absent();
+  await raiseLimits(report);
   if (packages.length > 0) {
     report(`installing ${packages.join(", ")}`);
     const install = ["apt-get", ["-q", "-y", "--no-install-recommends", "install", ...packages]] as const;
@@ -54,4 +55,28 @@ export async function prepareHost(report: (text: string) => void): Promise<void>
 
 function isInstalled(program: string): boolean {
   return (process.env.PATH ?? "").split(delimiter).some((folder) => existsSync(join(folder, program)));
+}
+
+/** Each machine's systemd takes about ten; Linux gives root 128 for all containers together. */
+const INOTIFY = "/proc/sys/fs/inotify/max_user_instances";
+const INOTIFY_INSTANCES = 2048;
+/** What it was before; away after a reboot, as is the raised value. */
+const BEFORE = "/run/framaspace-lab-inotify";
+
+async function raiseLimits(report: (text: string) => void): Promise<void> {
+  const found = (await readFile(INOTIFY, "utf8")).trim();
+  if (Number(found) >= INOTIFY_INSTANCES) return;
+  if (!existsSync(BEFORE)) await writeFile(BEFORE, found);
+  await writeFile(INOTIFY, String(INOTIFY_INSTANCES));
+  report(
+    `fs.inotify.max_user_instances raised from ${found} to ${INOTIFY_INSTANCES}, until the last lab is taken down`,
+  );
+}
+
+/** Undoes what was changed of this machine itself. */
+export async function restoreHost(): Promise<void> {
+  const before = await readFile(BEFORE, "utf8").catch(() => undefined);
+  if (before === undefined) return;
+  await writeFile(INOTIFY, before);
+  await rm(BEFORE);
 }

@@ -1,7 +1,7 @@
 // Starting a lab's own processes and taking all of it down: what `up` and `down` share.
 import { existsSync } from "node:fs";
-import { readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir, readFile, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ask, endpointSocket } from "./client.ts";
 import { inside, isPopulated, killGroup, LabError, tryLock, type Lab, type Lock } from "./lab.ts";
@@ -70,4 +70,5 @@ export async function takeDown(lab: Lab): Promise<void> {
   await detachDrives(lab.directory);
   await removeNamespaces(lab);
   await rm(lab.directory, { recursive: true, force: true });
+  if ((await readdir(dirname(lab.directory)).catch(() => [])).length === 0) await restoreHost();
 }

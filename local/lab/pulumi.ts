@@ -103,9 +103,8 @@ export function pulumi(cli: string): Engine {
       clearInterval(following);
       await events.read(log);
       if (!failed) return events.outcome;
-      throw new LabError(
-        events.failures.join("\n\n") || `pulumi up of ${stack} failed. The end of its output:\n${end(all)}`,
-      );
+      const said = [...events.failures].map(([title, message]) => `${title}\n${message}`).join("\n\n");
+      throw new LabError(said || `pulumi up of ${stack} failed. The end of its output:\n${end(all)}`);
     },
   };
 }
@@ -162,7 +161,8 @@ const SHOWN = new Set(["hcloud:index/server:Server", "command:remote:Command"]);
 /** Tells people what pulumi's event log says. */
 class Events {
   readonly outcome: Outcome = { resources: 0, changed: 0 };
-  readonly failures: string[] = [];
+  /** By step, because pulumi tells a failure twice. */
+  readonly failures = new Map<string, string>();
   readonly #task: Task;
   #read = 0;
 
@@ -197,7 +197,8 @@ class Events {
       const { machine, step } = diagnosticEvent.urn
         ? this.#step({ urn: diagnosticEvent.urn })
         : { machine: "pulumi", step: "up" };
-      this.failures.push(`${machine}: ${step} failed.\n${end(stripColours(diagnosticEvent.message))}`);
+      const title = `${machine}: ${step} failed.`;
+      if (!this.failures.has(title)) this.failures.set(title, end(stripColours(diagnosticEvent.message)));
     }
     if (summaryEvent) {
       const { same = 0, ...others } = summaryEvent.resourceChanges;
