@@ -239,29 +239,28 @@ export function renderMcAliases(endpoints: readonly string[], password: string):
 /**
  * The policy of all spaces: MinIO puts the user's name in place of the variable. Actions are listed one by one: bucket
  * settings (policy, versioning, lifecycle) are not a space's to change, nor are old versions its to delete, so what a
- * stolen key removes can be brought back.
+ * stolen key removes can be brought back. That takes a Deny: for MinIO the right to delete an object holds for each of
+ * its versions, unless denied (cmd/auth-handler.go).
  */
 export function renderSpacePolicy(): string {
   const bucket = "arn:aws:s3:::space-${aws:username}";
+  const allow = (resource: string, actions: string[]) => ({
+    Effect: "Allow",
+    Action: actions.map((action) => `s3:${action}`),
+    Resource: [resource],
+  });
   const policy = {
     Version: "2012-10-17",
     Statement: [
-      {
-        Effect: "Allow",
-        Action: ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"],
-        Resource: [bucket],
-      },
-      {
-        Effect: "Allow",
-        Action: [
-          "s3:AbortMultipartUpload",
-          "s3:DeleteObject",
-          "s3:GetObject",
-          "s3:ListMultipartUploadParts",
-          "s3:PutObject",
-        ],
-        Resource: [`${bucket}/*`],
-      },
+      allow(bucket, ["GetBucketLocation", "ListBucket", "ListBucketMultipartUploads"]),
+      allow(`${bucket}/*`, [
+        "AbortMultipartUpload",
+        "DeleteObject",
+        "GetObject",
+        "ListMultipartUploadParts",
+        "PutObject",
+      ]),
+      { Effect: "Deny", Action: ["s3:DeleteObjectVersion"], Resource: [`${bucket}/*`] },
     ],
   };
   return `${JSON.stringify(policy, null, 2)}\n`;

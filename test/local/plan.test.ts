@@ -98,7 +98,7 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     edit(TENANTS, /^# Spaces/m, "# The spaces");
     const { status, text } = await plan();
     expect(status).toBe(0);
-    expect(text.split("\n").filter((line) => line.startsWith("#"))).toMatchSnapshot();
+    expect(text.split("\n").filter((line) => line.startsWith("#"))).toMatchInlineSnapshot();
     expect(under(text, "### Archived, removed or moved")).toBe("No space is archived, removed or moved.");
     expect(text).toContain("Spaces: 0 to add, 0 to change, 0 to remove; 12 spaces before.");
     expect(text).toContain("Evaluated 0 of 4 stacks");
@@ -112,7 +112,6 @@ describe("npm run plan", { timeout: 60_000 }, () => {
       /^- id: /m,
       `- id: aaa-first\n  name: '${evil}'\n  kind: association\n  contact: info@aaa.example\n  plan: standard\n  office: collabora\n  wave: main\n  state: active\n\n- id: `,
     );
-    edit(TENANTS, /(id: amap-du-vallon[^]*?)state: active/, "$1state: active");
     edit(
       TENANTS,
       /(?<=id: amap-du-vallon\n[^]*?)state: active/,
@@ -171,7 +170,7 @@ describe("npm run plan", { timeout: 60_000 }, () => {
   });
 
   test("a machine more and a line of a script: which files and lines change, and what it costs", async () => {
-    edit(CONFIGURATION, /web: \{ ?type: (\S+), count: 2 ?\}/, "web: { type: cpx42, count: 3 }");
+    edit(CONFIGURATION, /web: \{ ?type: ccx33, count: 2 ?\}/, "web: { type: ccx33, count: 3 }");
     edit("infra/scripts/base.sh", /^finish$/m, "echo 'a line more'\nfinish");
     const { status, text } = await plan();
     expect(status).toBe(0);
@@ -181,7 +180,7 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     expect(changed).toContain("+echo 'a line more'");
     expect(changed).toContain("`file /etc/hosts`");
     expect(changed).toContain("+10.0.20.3 web-3");
-    expect(text).toMatch(/cost a month +\| +1,904 EUR \| +1,930 EUR/);
+    expect(text).toMatch(/cost a month +\| +1,904 EUR \| +1,966 EUR/);
   });
 
   test("a change that replaces machines which hold data is refused, and says which and why", async () => {
@@ -222,15 +221,17 @@ describe("npm run plan", { timeout: 60_000 }, () => {
 
   test("killed, it leaves nothing behind, or the next one clears it away", async () => {
     edit("infra/names.ts", /^\/\//m, "// Changed.\n//");
+    const left: number[] = [];
     for (const signal of ["SIGTERM", "SIGKILL"] as const) {
       const running = startPlan();
       await expect.poll(() => readdirSync(temporary), { timeout: 20_000 }).toHaveLength(1);
       running.kill(signal);
       await running;
-      if (signal === "SIGTERM") expect(readdirSync(temporary)).toEqual([]);
+      left.push(readdirSync(temporary).length);
     }
     await plan();
-    expect(readdirSync(temporary)).toEqual([]);
+    left.push(readdirSync(temporary).length);
+    expect(left).toEqual([0, 1, 0]);
   });
 });
 
