@@ -98,7 +98,25 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     edit(TENANTS, /^# Spaces/m, "# The spaces");
     const { status, text } = await plan();
     expect(status).toBe(0);
-    expect(text.split("\n").filter((line) => line.startsWith("#"))).toMatchInlineSnapshot();
+    expect(text.split("\n").filter((line) => line.startsWith("#"))).toMatchInlineSnapshot(`
+      [
+        "# What this change does",
+        "## Spaces of prod",
+        "### Added",
+        "### Changed",
+        "### Suspended or resumed",
+        "### Archived, removed or moved",
+        "### What all spaces share",
+        "### Resources of spaces",
+        "## Platform of prod",
+        "### Configuration",
+        "### Added",
+        "### Changed",
+        "### Replaced",
+        "### Deleted",
+        "## Storage and cost of prod",
+      ]
+    `);
     expect(under(text, "### Archived, removed or moved")).toBe("No space is archived, removed or moved.");
     expect(text).toContain("Spaces: 0 to add, 0 to change, 0 to remove; 12 spaces before.");
     expect(text).toContain("Evaluated 0 of 4 stacks");
@@ -122,7 +140,7 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     const { status, text } = await plan();
     expect(status).toBe(0);
     const added = under(text, "### Added");
-    expect(added).toContain("`` A|B <img src=x> @all `x` [l](https://evil.example) ``");
+    expect(added).toContain("``A|B <img src=x> @all `x` [l](https://evil.example)`` (association)");
     expect(added).toContain("will answer at `https://aaa-first.");
     expect(under(text, "### Changed")).toBe(
       "- 📝 `chorale-a-tue-tete`: plan `small` → `standard` (40 GB, 50 accounts).",
@@ -229,6 +247,7 @@ describe("npm run plan", { timeout: 60_000 }, () => {
       await running;
       left.push(readdirSync(temporary).length);
     }
+    git("checkout", "--quiet", ".");
     await plan();
     left.push(readdirSync(temporary).length);
     expect(left).toEqual([0, 1, 0]);
