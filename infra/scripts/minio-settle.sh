@@ -27,8 +27,8 @@ if [ "${#SITES[@]}" -eq 2 ]; then
   case $state in
     'primary replica/primary replica') ;;
     /)
-      # Refused by MinIO where both hold data: only people can say which of the two to keep.
-      reply admin replicate add primary replica >/dev/null
+      (reply admin replicate add primary replica >/dev/null) ||
+        fail "where both sites hold data, decide which one is right, empty the other (\`mc rb --force replica/BUCKET\` for each line of \`mc ls replica\`), then run up again."
       note "sites primary and replica paired"
       ;;
     *) fail "site replication is half made: primary says \"${state%/*}\", replica says \"${state#*/}\". Run \`mc admin replicate rm primary --all --force\` and the same for replica, then run up again." ;;
