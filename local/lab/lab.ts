@@ -69,6 +69,8 @@ export async function startDetached(
   log: string,
   env?: NodeJS.ProcessEnv,
 ): Promise<void> {
+  // A group that was once killed keeps the mark of it: Linux would kill what systemd puts from there into new groups.
+  await killGroup(lab, part);
   const output = await open(log, "a");
   const [command = "", ...rest] = [...(await withinGroup(lab, part)), ...words];
   const child = spawn(command, rest, {

@@ -4,6 +4,7 @@ import { readdir, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ask, endpointSocket } from "./client.ts";
+import { restoreHost } from "./host.ts";
 import { inside, isPopulated, killGroup, LabError, tryLock, type Lab, type Lock } from "./lab.ts";
 import { detachDrives, halt, machineNames, unmountBelow } from "./machine.ts";
 import { ADMIN, layGround, namespaces, removeNamespaces } from "./network.ts";
