@@ -28,7 +28,7 @@ export class Pool {
       // What the evaluated code prints must not mix with the plan.
       stdout: true,
       // One stack's promises die young together: a nursery that holds them saves half of the collector's work.
-      resourceLimits: { maxYoungGenerationSizeMb: 96, maxOldGenerationSizeMb: 1024 },
+      resourceLimits: { maxYoungGenerationSizeMb: 192, maxOldGenerationSizeMb: 1024 },
     });
     worker.stdout.pipe(process.stderr);
     this.#workers.push(worker);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parentPort, workerData } from "node:worker_threads";
 import * as z from "zod";
+import type { Graph } from "../graph.ts";
 import { makeSdkLean } from "../lean-sdk.ts";
 import type { Comparison } from "./comparison.ts";
 
@@ -17,18 +18,26 @@ export interface Task {
 export type Answer = { stack: string } & ({ comparison: Comparison } | { failure: string });
 
 makeSdkLean();
-const [{ compare }, { record }, { readStackFleet }] = await Promise.all([
+const [{ compare }, { record }, { stackReader }] = await Promise.all([
   import("./comparison.ts"),
   import("../record.ts"),
-  import("./stack-fleet.ts"),
+  import("./stack-inputs.ts"),
 ]);
 
 // While the main thread asks git. What is wrong with the program is said when a stack is evaluated.
 const { root } = z.object({ root: z.string() }).parse(workerData);
 await import(pathToFileURL(join(root, "index.ts")).href).catch(() => {});
 
-const evaluate = async (stack: string, root: string | undefined) =>
-  root === undefined ? undefined : record({ stack, root, fleet: await readStackFleet(root, stack) });
+const readers = new Map<string, ReturnType<typeof stackReader>>();
+
+async function evaluate(stack: string, version: string | undefined): Promise<Graph | undefined> {
+  if (version === undefined) return undefined;
+  const [environment = ""] = stack.split("-");
+  const key = JSON.stringify([version, environment]);
+  const reader = readers.get(key) ?? stackReader(version, environment);
+  readers.set(key, reader);
+  return record({ stack, root: version, ...(await reader)(stack) });
+}
 
 async function answer({ stack, base, head }: Task): Promise<Answer> {
   let version = "in the base";
