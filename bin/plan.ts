@@ -1,6 +1,6 @@
 // `npm run plan`: prints what the work tree would change, as Markdown on standard output. Exit status: 0 fine, 1 not
 // valid, 2 would destroy what holds data.
-import { join } from "node:path";
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { plan } from "../local/plan.ts";
 import { PlanError } from "../local/plan/trees.ts";
@@ -16,7 +16,7 @@ async function main(): Promise<void> {
     options: {
       base: { type: "string" },
       environment: { type: "string", multiple: true },
-      root: { type: "string", default: join(import.meta.dirname, "..") },
+      root: { type: "string", default: "." },
       help: { type: "boolean", default: false },
     },
   });
@@ -25,7 +25,7 @@ async function main(): Promise<void> {
     return;
   }
   const { status, markdown } = await plan({
-    root: values.root,
+    root: resolve(values.root),
     ...(values.base !== undefined && { base: values.base }),
     ...(values.environment && { environments: values.environment }),
   });

@@ -15,6 +15,12 @@ export function makeSdkLean(): void {
     "runtime/closure/codePaths.js",
   ])
     leaveOut(require.resolve(`@pulumi/pulumi/${path}`));
+  // Nothing goes over a wire. What stays is what the SDK reads while it loads, and the codes that it compares with.
+  const sdk = createRequire(require.resolve("@pulumi/pulumi"));
+  leaveOut(sdk.resolve("@grpc/grpc-js"), {
+    status: { CANCELLED: 1, UNKNOWN: 2, INVALID_ARGUMENT: 3, UNIMPLEMENTED: 12, UNAVAILABLE: 14 },
+    makeGenericClientConstructor: () => Object,
+  });
   // A stack trace for every promise, to name those that never settle.
   replace("@pulumi/pulumi/runtime/debuggable.js", "debuggablePromise", (promise: unknown) => promise);
   // Some twenty promises for every property of every resource, few of which anything ever reads.
@@ -26,8 +32,9 @@ export function makeSdkLean(): void {
   Error.stackTraceLimit = 0;
 }
 
-function leaveOut(filename: string): void {
+function leaveOut(filename: string, rest: object = {}): void {
   const empty = new Module(filename);
+  empty.exports = rest;
   empty.filename = filename;
   empty.loaded = true;
   require.cache[filename] = empty;

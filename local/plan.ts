@@ -55,7 +55,7 @@ export async function plan(options: PlanOptions): Promise<Plan> {
 async function planWith(pool: Pool, { root, base: given, environments }: PlanOptions): Promise<Plan> {
   const found = findBase(root, given);
   const base = { ...found, root: found.extract() };
-  const { changed: stacks, total } = changedStacks(base.changed, base.root, root);
+  const { changed: stacks, total, programChanged } = changedStacks(base.changed, base.root, root);
   const all = [...new Set([...environmentNames(base.root), ...environmentNames(root)])].sort();
   const kept = all.filter((name) => name !== LABORATORY);
   const names = environments ?? (kept.length > 0 ? kept : all);
@@ -70,8 +70,8 @@ async function planWith(pool: Pool, { root, base: given, environments }: PlanOpt
   const compared = pool.compare(
     wanted.map(({ name, inBase, inHead }) => ({
       stack: name,
-      ...(inBase && { base: base.root }),
-      ...(inHead && { head: root }),
+      ...(inBase && { base: { root: base.root, program: programChanged ? base.root : root } }),
+      ...(inHead && { head: { root, program: root } }),
     })),
     (comparison, stack) => comparisons.set(stack, comparison),
   );

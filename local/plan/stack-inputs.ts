@@ -26,14 +26,18 @@ interface StackInputs {
   fleet?: unknown;
 }
 
-/** Reads the stacks of one environment in one version; what they share is read once. */
+/**
+ * Reads the stacks of one environment in one version, by the code under `program`; what they share is read once.
+ * Where two versions have the same code, one of them serves for the data of both.
+ */
 export async function stackReader(
+  program: string,
   root: string,
   environmentName: string,
 ): Promise<(stack: string) => StackInputs> {
   const config = await readStackConfiguration(join(root, `Pulumi.${environmentName}.yaml`));
   const load = async (path: string): Promise<unknown> =>
-    existsSync(join(root, path)) ? import(pathToFileURL(join(root, path)).href) : undefined;
+    existsSync(join(program, path)) ? import(pathToFileURL(join(program, path)).href) : undefined;
   const tenants = tenantsModule.safeParse(await load("spaces/tenants.ts"));
   const configuration = environmentModule.safeParse(await load("infra/environment-file.ts"));
   if (!tenants.success || !configuration.success) return () => ({ config });

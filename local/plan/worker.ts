@@ -8,11 +8,18 @@ import type { Graph } from "../graph.ts";
 import { makeSdkLean } from "../lean-sdk.ts";
 import type { Comparison } from "./comparison.ts";
 
-/** One stack to compare; a version that has no such stack has no root. */
+/** One stack to compare; a version that has no such stack is absent. */
 export interface Task {
   stack: string;
-  base?: string;
-  head?: string;
+  base?: Version;
+  head?: Version;
+}
+
+export interface Version {
+  /** Where its tenants, catalog and configuration are. */
+  root: string;
+  /** Where its program is. */
+  program: string;
 }
 
 export type Answer = { stack: string } & ({ comparison: Comparison } | { failure: string });
@@ -30,13 +37,13 @@ await import(pathToFileURL(join(root, "index.ts")).href).catch(() => {});
 
 const readers = new Map<string, ReturnType<typeof stackReader>>();
 
-async function evaluate(stack: string, version: string | undefined): Promise<Graph | undefined> {
-  if (version === undefined) return undefined;
+async function evaluate(stack: string, version: Version | undefined): Promise<Graph | undefined> {
+  if (!version) return undefined;
   const [environment = ""] = stack.split("-");
   const key = JSON.stringify([version, environment]);
-  const reader = readers.get(key) ?? stackReader(version, environment);
+  const reader = readers.get(key) ?? stackReader(version.program, version.root, environment);
   readers.set(key, reader);
-  return record({ stack, root: version, ...(await reader)(stack) });
+  return record({ stack, root: version.program, ...(await reader)(stack) });
 }
 
 async function answer({ stack, base, head }: Task): Promise<Answer> {
