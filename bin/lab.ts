@@ -5,8 +5,10 @@ import { removeUnused } from "../local/lab/image.ts";
 import { LabError, openLab, type Lab } from "../local/lab/lab.ts";
 import { exists, lockLab, takeDown } from "../local/lab/lifecycle.ts";
 import { consoleLog, insideMachine, isRunning } from "../local/lab/machine.ts";
+import { configurationFile, findPulumi, handToPulumi } from "../local/lab/pulumi.ts";
 import { sshTo } from "../local/lab/ssh.ts";
 import { status } from "../local/lab/status.ts";
+import { closeTunnel, openTunnel } from "../local/lab/tunnel.ts";
 import { up, type UpOptions } from "../local/lab/up.ts";
 
 const program = new Command("npm run lab --").description("The platform on this machine, as root.");
@@ -85,6 +87,24 @@ program
       if (!(await exists(lab)))
         throw new LabError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);
       await handOver([...(await sshTo(lab, machine)), ...command]);
+    }),
+  );
+
+program
+  .command("pulumi [arguments...]")
+  .description("the genuine CLI on the lab's stacks, such as: pulumi refresh --stack lab-platform")
+  .helpOption(false)
+  .allowUnknownOption()
+  .action((words: string[]) =>
+    run(async (lab) => {
+      const found = await findPulumi();
+      if ("missing" in found) throw new LabError(`${found.missing}.`);
+      if (!(await exists(lab)))
+        throw new LabError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);
+      const takesFile = ["up", "preview", "refresh", "destroy"].includes(words[0] ?? "");
+      const rest = takesFile ? [...words, "--config-file", configurationFile(lab)] : words;
+      await openTunnel(lab);
+      process.exitCode = await handToPulumi(lab, found.cli, rest).finally(() => closeTunnel(lab));
     }),
   );
 

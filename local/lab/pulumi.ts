@@ -62,8 +62,7 @@ function environmentOf(lab: Lab, cli: string): Record<string, string> {
 
 /** Words that run the CLI in the lab. */
 async function words(lab: Lab, cli: string, rest: readonly string[]): Promise<string[]> {
-  const configuration = join(lab.directory, `Pulumi.${ENVIRONMENT}.yaml`);
-  const common = ["--non-interactive", "--config-file", configuration];
+  const common = ["--non-interactive", "--config-file", configurationFile(lab)];
   return [...(await withinGroup(lab, "engine")), ...inside(lab, ADMIN), cli, ...rest, ...common];
 }
 
@@ -123,18 +122,15 @@ async function createStack(lab: Lab, cli: string, stack: string): Promise<void> 
   if (failed) throw new LabError(`pulumi stack init ${stack} failed:\n${end(all)}`);
 }
 
-/** Runs a pulumi command in the lab, and gives what it says. */
-export async function run(lab: Lab, cli: string, rest: readonly string[]): Promise<string> {
-  const [program, ...others] = await words(lab, cli, rest);
-  const { failed, all } = await execa(`${program}`, others, {
-    cwd: ROOT,
-    env: environmentOf(lab, cli),
-    all: true,
-    reject: false,
-  });
-  if (failed) throw new LabError(`pulumi ${rest.join(" ")} failed:\n${end(all)}`);
-  return all;
+/** Gives the terminal to the CLI in the lab: its state, its passphrase, its network. Resolves to its exit status. */
+export async function handToPulumi(lab: Lab, cli: string, rest: readonly string[]): Promise<number> {
+  const [program, ...others] = [...(await withinGroup(lab, "engine")), ...inside(lab, ADMIN), cli, ...rest];
+  const options = { cwd: ROOT, env: environmentOf(lab, cli), stdio: "inherit", reject: false } as const;
+  return (await execa(`${program}`, others, options)).exitCode ?? 1;
 }
+
+/** The lab's configuration file. */
+export const configurationFile = (lab: Lab) => join(lab.directory, `Pulumi.${ENVIRONMENT}.yaml`);
 
 const end = (text: string) =>
   text
