@@ -33,7 +33,8 @@ while read -r version sha256 url; do
   [ "$found" = "$sha256  -" ] ||
     fail "$url has SHA-256 ${found%% *}, not the pinned $sha256; nothing was installed. Check what is served there, then correct release $version in spaces/catalog.yaml."
   new=$(mktemp -d "$RELEASES/.new.XXXXXX")
-  tar --extract --file="$archive" --directory="$new" --strip-components=1 --no-same-owner --no-same-permissions
+  tar --extract --file="$archive" --directory="$new" --strip-components=1 --no-same-owner --no-same-permissions ||
+    fail "could not unpack release $version; is the disk full (df $RELEASES)? Then run up again"
   rm "$archive"
   [ -f "$new/index.php" ] && [ -f "$new/version.php" ] ||
     fail "$url is no Nextcloud release: it has no index.php or version.php in its top folder"

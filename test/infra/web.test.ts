@@ -50,7 +50,9 @@ describe("PHP", () => {
   it("has no way around open_basedir", () => {
     const [disabled = ""] = /\[disable_functions\] = (.*)/.exec(pool)?.slice(1) ?? [];
     expect(disabled.split(",")).toEqual(
-      "exec shell_exec system passthru popen proc_open pcntl_exec dl symlink link putenv".split(" "),
+      expect.arrayContaining(
+        "exec shell_exec system passthru popen proc_open pcntl_exec dl symlink link putenv".split(" "),
+      ),
     );
   });
 
