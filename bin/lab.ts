@@ -104,7 +104,11 @@ program
       const takesFile = ["up", "preview", "refresh", "destroy"].includes(words[0] ?? "");
       const rest = takesFile ? [...words, "--config-file", configurationFile(lab)] : words;
       await openTunnel(lab);
-      process.exitCode = await handToPulumi(lab, found.cli, rest).finally(() => closeTunnel(lab));
+      try {
+        process.exitCode = await handToPulumi(lab, found.cli, rest);
+      } finally {
+        await closeTunnel(lab);
+      }
     }),
   );
 

@@ -89,6 +89,8 @@ export function pulumi(cli: string): Engine {
         "--event-log",
         log,
       ];
+      // Machines that are gone are found by asking. Not so for spaces: with MinIO away, its provider would forget buckets.
+      if (stack.endsWith("-platform")) flags.push("--refresh");
       const [program, ...rest] = await words(lab, cli, ["up", ...flags]);
       const up = execa(`${program}`, rest, {
         cwd: ROOT,
