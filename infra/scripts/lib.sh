@@ -51,7 +51,7 @@ on_change() {
 install_packages() {
   local missing=() package apt=(apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold)
   # An interrupted dpkg is finished first.
-  [ -z "$(ls -A /var/lib/dpkg/updates 2>/dev/null)" ] || dpkg --configure -a
+  [ -z "$(ls -A /var/lib/dpkg/updates 2>/dev/null)" ] || wait_until 600 "dpkg has finished what was begun" dpkg --configure -a
   for package in "${PACKAGES[@]}"; do
     [ "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" = "install ok installed" ] || missing+=("$package")
   done
