@@ -212,7 +212,7 @@ class Events {
 }
 
 function isShown({ op, type }: z.infer<typeof metadata>): boolean {
-  return op !== "same" && SHOWN.has(type);
+  return !["same", "refresh", "read"].includes(op) && SHOWN.has(type);
 }
 
 /** pulumi writes colours as `<{%reset%}>`. */
