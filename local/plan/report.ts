@@ -40,11 +40,37 @@ export function renderPlan(plan: PlanReport): string {
   const lines = [
     "# What this change does",
     "",
+    renderSummary(plan.environments),
+    "",
     ...renderDangers(plan.environments),
     ...plan.environments.flatMap(renderEnvironment),
     ...renderClosing(plan),
   ];
   return `${lines.join("\n").replaceAll(/\n{3,}/g, "\n\n")}\n`;
+}
+
+/** One sentence that names only what occurs. */
+function renderSummary(environments: readonly EnvironmentPlan[]): string {
+  const { spaces, resources } = totals(environments);
+  const parts = [
+    ...Object.entries(spaces).map(([verb, n]): [string, number, string] => [verb, n, "space"]),
+    ...Object.entries(resources).map(([verb, n]): [string, number, string] => [verb, n, "resource"]),
+  ].filter(([, n]) => n > 0);
+  if (parts.length === 0) return "Merging this changes nothing that is declared here.";
+  const said = parts.map(([verb, n, thing]) => `${verb}s ${count(n, thing)}`);
+  return `Merging this, and running \`up\`, ${said.join(", ").replace(/, ([^,]*)$/, " and $1")}.`;
+}
+
+function totals(environments: readonly EnvironmentPlan[]) {
+  const changes = environments.flatMap(({ spaces }) => spaces);
+  const added = changes.filter(({ before }) => !before).length;
+  const removed = changes.filter(({ after }) => !after).length;
+  const groups = environments.flatMap((environment) => environment.groups);
+  const of = (kind: Kind) => groups.reduce((sum, group) => sum + (group.kind === kind ? group.count : 0), 0);
+  return {
+    spaces: { add: added, change: changes.length - added - removed, remove: removed },
+    resources: { create: of("create"), update: of("update"), replace: of("replace"), delete: of("delete") },
+  };
 }
 
 /** Whether merging would destroy something that cannot be made again. */
@@ -222,19 +248,17 @@ function renderFigures({ before, after }: EnvironmentPlan): string[] {
 }
 
 function renderClosing({ base, environments, evaluated, total, leftOut }: PlanReport): string[] {
-  const spaces = environments.flatMap((environment) => environment.spaces);
-  const added = spaces.filter(({ before }) => !before).length;
-  const removed = spaces.filter(({ after }) => !after).length;
-  const changed = spaces.length - added - removed;
+  const { spaces, resources } = totals(environments);
+  const list = (counts: Record<string, number>) =>
+    Object.entries(counts)
+      .map(([verb, n]) => `${n.toLocaleString("en")} to ${verb}`)
+      .join(", ");
   const existing = environments.reduce((sum, { existingSpaces }) => sum + existingSpaces, 0);
-  const groups = environments.flatMap((environment) => environment.groups);
-  const of = (kind: Kind) =>
-    groups.reduce((sum, group) => sum + (group.kind === kind ? group.count : 0), 0).toLocaleString("en");
   const unchanged = environments.reduce((sum, environment) => sum + environment.unchanged, 0);
   return [
     "---",
     "",
-    `**Spaces: ${added} to add, ${changed} to change, ${removed} to remove; ${count(existing, "space")} before. Resources: ${of("create")} to create, ${of("update")} to update, ${of("replace")} to replace, ${of("delete")} to delete, ${unchanged.toLocaleString("en")} unchanged.**`,
+    `**Spaces: ${list(spaces)}; ${count(existing, "space")} before. Resources: ${list(resources)}, ${unchanged.toLocaleString("en")} unchanged.**`,
     "",
     `Compared with ${code(base.name)} (${base.commit.slice(0, 12)}). Evaluated ${evaluated} of ${count(total, "stack")}: ${evaluated < total ? "nothing that the others are made from has changed" : "all"}.${leftOut.length > 0 ? ` Left out: ${leftOut.join(", ")} (\`--environment ${leftOut[0]}\` plans it).` : ""}`,
   ];

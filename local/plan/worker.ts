@@ -47,17 +47,28 @@ async function evaluate(stack: string, version: Version | undefined): Promise<Gr
 }
 
 async function answer({ stack, base, head }: Task): Promise<Answer> {
-  let version = "in the base";
+  let before: Graph | undefined;
   try {
-    const before = await evaluate(stack, base);
-    version = "as it is now";
+    before = await evaluate(stack, base);
+  } catch (error) {
+    const failure = `${stack} cannot be evaluated as it is in the base: ${await explain(error, stack, base)}`;
+    return { stack, failure: `${failure}\nCompare with a version that works: npm run plan -- --base REF` };
+  }
+  try {
     return { stack, comparison: compare(stack, before, await evaluate(stack, head)) };
   } catch (error) {
-    return {
-      stack,
-      failure: `${stack}, ${version}: ${error instanceof Error ? error.message : String(error)}`,
-    };
+    return { stack, failure: `${stack} cannot be evaluated: ${await explain(error, stack, head)}` };
   }
+}
+
+/** What is meant for people says all; a fault of the program is met once more, for the stack trace left out before. */
+async function explain(error: unknown, stack: string, version: Version | undefined): Promise<string> {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === "RunError") return error.message;
+  Error.stackTraceLimit = 20;
+  const again = await evaluate(stack, version).catch((second: unknown) => second);
+  Error.stackTraceLimit = 0;
+  return again instanceof Error && again.stack !== undefined ? again.stack : error.message;
 }
 
 parentPort?.on(
