@@ -142,6 +142,8 @@ export function remoteScript(
       create: `bash -s -- ${script}`,
       stdin: pulumi.secret(stdin),
       logging: "stderr",
+      // Nothing reads it, and sshd would refuse it with a warning (AcceptEnv).
+      addPreviousOutputInEnv: false,
     },
     opts,
   );
