@@ -1,10 +1,12 @@
 #!/bin/bash
 # Builds the lab's base image: Debian 13 as a cloud provider delivers it, with the .deb files of every role's packages
 # at hand, because a machine of the lab has no network to fetch them from.
-#   image.sh DIRECTORY MIRROR SECURITY_MIRROR|- ROLE=PACKAGE,PACKAGE…  …
+# Those of every machine are installed already, which saves each machine the same ten seconds.
+#   image.sh DIRECTORY MIRROR SECURITY_MIRROR|- PACKAGE,PACKAGE… ROLE=PACKAGE,PACKAGE…  …
 set -euo pipefail
 root=$1 mirror=$2 security=$3
-shift 3
+IFS=, read -ra base <<<"$4"
+shift 4
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 umask 022
 
@@ -42,10 +44,10 @@ APT
 cp -L /etc/resolv.conf "$root/etc/resolv.conf"
 in_image apt-get -q update
 
-step "cloud-init"
+step "cloud-init and what every machine has"
 printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
 chmod +x "$root/usr/sbin/policy-rc.d"
-in_image apt-get -q -y --no-install-recommends install cloud-init
+in_image apt-get -q -y --no-install-recommends install cloud-init "${base[@]}"
 rm "$root/usr/sbin/policy-rc.d"
 mkdir -p "$root/etc/cloud/cloud.cfg.d"
 cat >"$root/etc/cloud/cloud.cfg.d/99-lab.cfg" <<'CLOUD'

@@ -9,12 +9,13 @@ import { CACHE, LabError, waitForLock } from "./lab.ts";
 
 const SCRIPT = join(import.meta.dirname, "image.sh");
 
-/** Role → its packages, as they are installed: those of the base first. */
+/** Packages of every machine, then `role=packages` for each role. */
 function packageSets(): string[] {
-  return Object.entries(PACKAGES).map(
-    ([role, packages]) =>
-      `${role}=${(role === "base" ? packages : [...PACKAGES.base, ...packages]).join(",")}`,
-  );
+  const { base, ...roles } = PACKAGES;
+  return [
+    base.join(","),
+    ...Object.entries(roles).map(([role, packages]) => `${role}=${packages.join(",")}`),
+  ];
 }
 
 /** Directory of the image that today's recipe makes. */
