@@ -143,7 +143,7 @@ test("a role opens its own database and no other's", async () => {
   const connect = (database: string) =>
     on(
       "ops-1",
-      `PGPASSWORD=$(jq -r .database.password /srv/spaces/iris/space.json) psql -At "host=postgres-1 dbname=${database} user=iris sslmode=require channel_binding=disable" -c 'select current_user' 2>&1 || true`,
+      `PGPASSWORD=$(jq -r .database.password /srv/spaces/iris/config/space.json) psql -At "host=postgres-1 dbname=${database} user=iris sslmode=require channel_binding=disable" -c 'select current_user' 2>&1 || true`,
     );
   expect(await connect("iris")).toBe("iris");
   expect(await connect("lotus")).toContain("no pg_hba.conf entry");
