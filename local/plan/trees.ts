@@ -20,6 +20,10 @@ export interface Base {
 
 /** Finds the base: a given one, or where this branch left main. */
 export function findBase(root: string, given?: string): Base {
+  if (!succeeds(() => git(root, "rev-parse", "--git-dir")))
+    throw new PlanError(
+      `${root} is in no git repository (or git is not installed), so there is no base to compare with.`,
+    );
   const { name, commit } =
     given === undefined ? mergeBase(root) : { name: given, commit: resolve(root, given) };
   return {
