@@ -12,6 +12,7 @@ import type { Engine, Outcome, Task } from "./engine.ts";
 import { inside, killGroup, LabError, withinGroup, type Lab } from "./lab.ts";
 import { ADMIN } from "./network.ts";
 import { stepOf } from "./progress.ts";
+import { pendingFlags, removeOrphans } from "./recovery.ts";
 import { PROXY_PORT } from "./tunnel.ts";
 
 /** Resources at once. The machines share this machine's cores. */
@@ -77,6 +78,7 @@ export function pulumi(cli: string): Engine {
       await rm(join(stateOf(lab), ".pulumi/locks"), { recursive: true, force: true });
       await mkdir(stateOf(lab), { recursive: true });
       await createStack(lab, cli, stack);
+      await recover(task, cli, stack);
       const log = join(lab.directory, `${stack}.events`);
       await rm(log, { force: true });
       const flags = [
@@ -110,12 +112,37 @@ export function pulumi(cli: string): Engine {
   };
 }
 
+/** Puts a state right that a killed `up` left behind what there is. */
+async function recover({ lab, progress }: Task, cli: string, stack: string): Promise<void> {
+  const file = await stateFile(lab, stack);
+  const flags = await pendingFlags(file);
+  if (flags.length > 0) {
+    progress.say(`${stack}: an earlier up was killed; taking over what it was creating`);
+    const refresh = ["refresh", "--yes", "--skip-preview", "--stack", stack, ...flags];
+    const [program, ...rest] = await words(lab, cli, refresh);
+    const options = { cwd: ROOT, env: environmentOf(lab, cli), reject: false } as const;
+    const { failed, stdout, stderr } = await execa(`${program}`, rest, options);
+    if (failed) throw new LabError(`pulumi refresh of ${stack} failed:\n${end(`${stdout}\n${stderr}`)}`);
+  }
+  if (!stack.endsWith("-platform")) return;
+  const removed = await removeOrphans(lab, file);
+  if (removed.length > 0)
+    progress.say(`${stack}: removed ${removed.join(", ")}, which its state does not know`);
+}
+
+/** Where pulumi keeps a stack. */
+async function stateFile(lab: Lab, stack: string): Promise<string> {
+  return join(stateOf(lab), `.pulumi/stacks/${await projectName()}/${stack}.json`);
+}
+
+async function projectName(): Promise<string> {
+  return z.object({ name: z.string() }).parse(parse(await readFile(join(ROOT, "Pulumi.yaml"), "utf8"))).name;
+}
+
 /** Makes a stack that is not there yet. Elsewhere than in the project, where it would leave a configuration file. */
 async function createStack(lab: Lab, cli: string, stack: string): Promise<void> {
-  const { name } = z
-    .object({ name: z.string() })
-    .parse(parse(await readFile(join(ROOT, "Pulumi.yaml"), "utf8")));
-  if (existsSync(join(stateOf(lab), `.pulumi/stacks/${name}/${stack}.json`))) return;
+  if (existsSync(await stateFile(lab, stack))) return;
+  const name = await projectName();
   const elsewhere = join(lab.directory, "project");
   await mkdir(elsewhere, { recursive: true });
   await writeFile(join(elsewhere, "Pulumi.yaml"), JSON.stringify({ name, runtime: "nodejs" }));

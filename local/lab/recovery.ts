@@ -1,0 +1,77 @@
+// After an `up` of the genuine engine that was killed: what it was creating may be there without the state knowing of it,
+// and would be in its own way at the next `up`. In a lab, all that the endpoint has and the state has not is such.
+import { readFile } from "node:fs/promises";
+import * as z from "zod";
+import { ask } from "./client.ts";
+import type { Lab } from "./lab.ts";
+
+const resource = z.looseObject({
+  urn: z.string(),
+  type: z.string(),
+  id: z.string().optional(),
+  inputs: z.record(z.string(), z.unknown()).default({}),
+});
+const checkpoint = z.looseObject({
+  checkpoint: z.looseObject({
+    latest: z
+      .looseObject({
+        resources: z.array(resource).nullish(),
+        pending_operations: z.array(z.object({ type: z.string(), resource })).nullish(),
+      })
+      .nullish(),
+  }),
+});
+
+/** In the order in which they can be deleted. */
+const COLLECTIONS = [
+  "load_balancers",
+  "servers",
+  "certificates",
+  "zones",
+  "firewalls",
+  "placement_groups",
+  "networks",
+  "ssh_keys",
+] as const;
+
+/** Input that is also the provider's id: what pulumi needs to take over what it was creating. */
+const IDENTITY: Readonly<Record<string, string>> = {
+  "postgresql:index/role:Role": "name",
+  "postgresql:index/database:Database": "name",
+  "minio:index/s3Bucket:S3Bucket": "bucket",
+  "minio:index/iamUser:IamUser": "name",
+};
+
+/** Deletes cloud resources that a stack's state does not know. Gives their names. */
+export async function removeOrphans(lab: Lab, stateFile: string): Promise<string[]> {
+  const { resources } = await readState(stateFile);
+  const known = new Set(resources.filter(({ type }) => type.startsWith("hcloud:")).map(({ id }) => id));
+  const removed: string[] = [];
+  for (const collection of COLLECTIONS) {
+    const entities = z.record(z.string(), z.unknown()).parse(await ask(lab, "GET", collection))[collection];
+    for (const { id, name } of z.array(z.object({ id: z.number(), name: z.string() })).parse(entities))
+      if (!known.has(String(id)) && !(collection === "zones" && known.has(name))) {
+        await ask(lab, "DELETE", `${collection}/${id}`);
+        removed.push(name);
+      }
+  }
+  return removed;
+}
+
+/** Words for `pulumi refresh` that take over, or forget, what a killed `up` was creating; empty where there is nothing. */
+export async function pendingFlags(stateFile: string): Promise<string[]> {
+  const { pending } = await readState(stateFile);
+  if (pending.length === 0) return [];
+  const imports = pending.flatMap(({ urn, type, inputs }) => {
+    const id = inputs[IDENTITY[type] ?? ""];
+    return typeof id === "string" ? ["--import-pending-creates", urn, "--import-pending-creates", id] : [];
+  });
+  return [...imports, "--clear-pending-creates"];
+}
+
+async function readState(file: string) {
+  const text = await readFile(file, "utf8").catch(() => '{"checkpoint":{}}');
+  const { latest } = checkpoint.parse(JSON.parse(text)).checkpoint;
+  const creating = (latest?.pending_operations ?? []).filter(({ type }) => type === "creating");
+  return { resources: latest?.resources ?? [], pending: creating.map((operation) => operation.resource) };
+}
