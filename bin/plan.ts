@@ -2,7 +2,7 @@
 // valid, 2 would destroy what holds data.
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { plan } from "../local/plan.ts";
+import { Pool } from "../local/plan/pool.ts";
 import { PlanError } from "../local/plan/trees.ts";
 
 const USAGE = `npm run plan [-- --base REF] [--environment NAME …]
@@ -24,11 +24,16 @@ async function main(): Promise<void> {
     console.log(USAGE);
     return;
   }
-  const { status, markdown } = await plan({
-    root: resolve(values.root),
+  const root = resolve(values.root);
+  // Its first thread takes longest to be ready, so it starts before this one loads anything else.
+  const pool = new Pool(root);
+  const { plan } = await import("../local/plan.ts");
+  const options = {
+    root,
     ...(values.base !== undefined && { base: values.base }),
     ...(values.environment && { environments: values.environment }),
-  });
+  };
+  const { status, markdown } = await plan(options, pool);
   process.stdout.write(markdown);
   process.exitCode = status;
 }

@@ -42,9 +42,8 @@ export interface Plan {
   markdown: string;
 }
 
-/** Throws a PlanError for what cannot be planned at all. */
-export async function plan(options: PlanOptions): Promise<Plan> {
-  const pool = new Pool(options.root);
+/** Throws a PlanError for what cannot be planned at all. Closes the pool. */
+export async function plan(options: PlanOptions, pool = new Pool(options.root)): Promise<Plan> {
   try {
     return await planWith(pool, options);
   } finally {
