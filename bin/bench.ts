@@ -155,29 +155,30 @@ interface Measure {
 
 /** Runs a fresh process and asks it, at its end, for the most memory that it held. */
 function measure(root: string, command: string[]): Promise<Measure> {
-  const atExit = `import { writeSync } from "node:fs"; process.on("exit", () => writeSync(3, String(process.resourceUsage().maxRSS)));`;
   const start = performance.now();
-  const child = spawn(
-    process.execPath,
-    ["--import", `data:text/javascript,${encodeURIComponent(atExit)}`, ...command, "--root", root],
-    {
-      stdio: ["ignore", "pipe", "pipe", "pipe"],
-    },
-  );
-  const texts = ["", "", "", ""];
-  child.stdio.forEach((stream, index) =>
-    stream?.on("data", (chunk: Buffer) => (texts[index] += chunk.toString())),
-  );
+  const child = spawn(process.execPath, [...command, "--root", root], { stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  // The kernel keeps the largest figure so far (proc(5), VmHWM), so the last look before the end tells it. Measuring
+  // inside the process would load a module into each of its threads.
+  let megabytes = 0;
+  const look = setInterval(() => (megabytes = Math.max(megabytes, largestMemory(child.pid))), 15);
   return new Promise((done) => {
-    child.on("close", (status) =>
-      done({
-        seconds: (performance.now() - start) / 1000,
-        megabytes: Number(texts[3]) / 1024,
-        status,
-        output: `${texts[1]}${texts[2]}`,
-      }),
-    );
+    child.on("close", (status) => {
+      clearInterval(look);
+      done({ seconds: (performance.now() - start) / 1000, megabytes, status, output });
+    });
   });
+}
+
+/** Largest resident memory of a process up to now, in MB; 0 where the kernel doesn't tell. */
+function largestMemory(pid: number | undefined): number {
+  try {
+    return Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
+  } catch {
+    return 0;
+  }
 }
 
 function median(figures: number[]): number {
