@@ -24,5 +24,10 @@ function longestRun(text: string): number {
 
 /** `1 space`, `10,000 spaces`. */
 export function count(n: number, thing: string): string {
-  return `${n.toLocaleString("en")} ${thing}${n === 1 ? "" : "s"}`;
+  return `${grouped(n)} ${thing}${n === 1 ? "" : "s"}`;
+}
+
+/** `10,000`. Without toLocaleString, which first loads the world's languages, for 50 ms. */
+export function grouped(n: number): string {
+  return String(n).replaceAll(/\B(?=(\d{3})+$)/g, ",");
 }

@@ -5,7 +5,7 @@ import { terabytes } from "../../spaces/checks.ts";
 import type { Group, Kind, Loss } from "./comparison.ts";
 import type { Difference } from "./differences.ts";
 import type { Figures } from "./figures.ts";
-import { block, code, count } from "./markdown.ts";
+import { block, code, count, grouped } from "./markdown.ts";
 import { dangerOf, stateOf, type SpaceChange } from "./space-changes.ts";
 import { describeSpace, type Promises } from "./space-sentences.ts";
 
@@ -89,7 +89,7 @@ const MOST_LISTED = 20;
 function dangers({ spaces, losses }: EnvironmentPlan): string[] {
   const all = [...spaces.flatMap((change) => dangerOf(change) ?? []), ...losses.map(describeLoss)];
   const rest = all.length - MOST_LISTED;
-  return rest > 0 ? [...all.slice(0, MOST_LISTED), `… and ${rest.toLocaleString("en")} more.`] : all;
+  return rest > 0 ? [...all.slice(0, MOST_LISTED), `… and ${grouped(rest)} more.`] : all;
 }
 
 function describeLoss({ kind, type, name, urn, stack, because }: Loss): string {
@@ -190,14 +190,14 @@ const SIGNS: Readonly<Record<Kind, string>> = { create: "➕", update: "📝", r
 
 function renderGroup({ kind, type, stateful, differences, names, count: size, ofSpaces }: Group): string[] {
   const rest = size - names.length;
-  const who = `${names.map(code).join(", ")}${rest > 0 ? ` and ${rest.toLocaleString("en")} more` : ""}`;
+  const who = `${names.map(code).join(", ")}${rest > 0 ? ` and ${grouped(rest)} more` : ""}`;
   const warning =
     stateful && !ofSpaces && (kind === "replace" || kind === "delete") ? " ⚠️ **holds data**" : "";
   const verb = ofSpaces
     ? ` ${{ create: "added", update: "changed", replace: "replaced", delete: "deleted" }[kind]}`
     : "";
   return [
-    `- ${SIGNS[kind]} ${size > 1 ? `${size.toLocaleString("en")} × ` : ""}${typeName(type)}${verb}: ${who}${warning}`,
+    `- ${SIGNS[kind]} ${size > 1 ? `${grouped(size)} × ` : ""}${typeName(type)}${verb}: ${who}${warning}`,
     ...differences.map((difference) => `  ${renderDifference(difference)}`.replaceAll("\n", "\n  ")),
   ];
 }
@@ -223,7 +223,7 @@ function renderDifference({ path, before, after, patch }: Difference): string {
 function renderFigures({ before, after }: EnvironmentPlan): string[] {
   if (!after) return ["The environment is removed."];
   const rows: [string, (figures: Figures) => string][] = [
-    ["spaces, in service or suspended", ({ living }) => living.toLocaleString("en")],
+    ["spaces, in service or suspended", ({ living }) => grouped(living)],
     ["storage promised to them", ({ capacity }) => (capacity ? terabytes(capacity.committed) : "no storage")],
     ["usable storage", ({ capacity }) => (capacity ? terabytes(capacity.usable) : "no storage")],
     [
@@ -233,7 +233,7 @@ function renderFigures({ before, after }: EnvironmentPlan): string[] {
           ? `${((100 * capacity.committed) / capacity.promisable).toFixed(1)} % of ${terabytes(capacity.promisable)}`
           : "no storage",
     ],
-    ["cost a month", ({ cost }) => `${cost.toLocaleString("en")} EUR`],
+    ["cost a month", ({ cost }) => `${grouped(cost)} EUR`],
     [
       "cost a month for each space",
       ({ cost, living }) => (living > 0 ? `${(cost / living).toFixed(2)} EUR` : "no space"),
@@ -251,14 +251,14 @@ function renderClosing({ base, environments, evaluated, total, leftOut }: PlanRe
   const { spaces, resources } = totals(environments);
   const list = (counts: Record<string, number>) =>
     Object.entries(counts)
-      .map(([verb, n]) => `${n.toLocaleString("en")} to ${verb}`)
+      .map(([verb, n]) => `${grouped(n)} to ${verb}`)
       .join(", ");
   const existing = environments.reduce((sum, { existingSpaces }) => sum + existingSpaces, 0);
   const unchanged = environments.reduce((sum, environment) => sum + environment.unchanged, 0);
   return [
     "---",
     "",
-    `**Spaces: ${list(spaces)}; ${count(existing, "space")} before. Resources: ${list(resources)}, ${unchanged.toLocaleString("en")} unchanged.**`,
+    `**Spaces: ${list(spaces)}; ${count(existing, "space")} before. Resources: ${list(resources)}, ${grouped(unchanged)} unchanged.**`,
     "",
     `Compared with ${code(base.name)} (${base.commit.slice(0, 12)}). Evaluated ${evaluated} of ${count(total, "stack")}: ${evaluated < total ? "nothing that the others are made from has changed" : "all"}.${leftOut.length > 0 ? ` Left out: ${leftOut.join(", ")} (\`--environment ${leftOut[0]}\` plans it).` : ""}`,
   ];

@@ -1,6 +1,6 @@
 // Evaluates both versions of a stack in a thread of its own and answers with what differs, so that no graph outlives
 // its comparison. Runs the code of the base and of the work tree: it gets no environment variables.
-import { enableCompileCache, flushCompileCache } from "node:module";
+import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parentPort, workerData } from "node:worker_threads";
@@ -25,8 +25,6 @@ export interface Version {
 
 export type Answer = { stack: string } & ({ comparison: Comparison } | { failure: string });
 
-// Loading the SDK and the program is most of a small plan's time. In this repository, where only its owner writes.
-enableCompileCache(join(import.meta.dirname, "../../node_modules/.cache/compiled"));
 makeSdkLean();
 const [{ compare }, { record }, { stackReader }] = await Promise.all([
   import("./comparison.ts"),
