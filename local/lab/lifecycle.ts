@@ -1,6 +1,6 @@
 // Starting a lab's own processes and taking all of it down: what `up` and `down` share.
 import { existsSync } from "node:fs";
-import { readdir, readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ask, endpointSocket } from "./client.ts";
@@ -71,5 +71,8 @@ export async function takeDown(lab: Lab): Promise<void> {
   await detachDrives(lab.directory);
   await removeNamespaces(lab);
   await rm(lab.directory, { recursive: true, force: true });
-  if ((await readdir(dirname(lab.directory)).catch(() => [])).length === 0) await restoreHost();
+  if ((await readdir(dirname(lab.directory)).catch(() => [])).length > 0) return;
+  await restoreHost();
+  // The group that held the labs' groups; another lab may just be starting.
+  await rmdir(dirname(lab.cgroup)).catch(() => {});
 }
