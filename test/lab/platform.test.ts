@@ -1,84 +1,23 @@
 // The whole platform on this machine: brought up, used, changed and taken down as a person would, by the commands.
-// The lab is built from a copy of this tree, so that tenants and configuration can be edited.
 import { execa } from "execa";
 import { existsSync } from "node:fs";
-import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { request } from "node:https";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { DOMAIN, TENANTS, TestLab } from "./lab.ts";
 
-const ROOT = join(import.meta.dirname, "../..");
-const NAME = "e2e";
-const PORT = 18443;
-const DOMAIN = "framaspace.localhost";
-const TENANTS = "spaces/tenants/lab/001.yaml";
+const platform = new TestLab("e2e", 18443);
+const on = platform.on.bind(platform);
+const visit = platform.visit.bind(platform);
 
-let tree: string;
 let output: string;
 
 beforeAll(async () => {
-  tree = await mkdtemp(join(tmpdir(), "framaspace-e2e-"));
-  const { stdout } = await execa("git", ["ls-files", "--cached", "--others", "--exclude-standard"], {
-    cwd: ROOT,
-  });
-  for (const file of stdout.split("\n"))
-    if (existsSync(join(ROOT, file))) await cp(join(ROOT, file), join(tree, file));
-  await symlink(join(ROOT, "node_modules"), join(tree, "node_modules"));
-  await lab("down");
-  output = await up();
+  await platform.prepare();
+  output = await platform.up();
 });
 
-afterAll(async () => {
-  await lab("down");
-  await rm(tree, { recursive: true, force: true });
-});
-
-async function lab(...words: string[]): Promise<string> {
-  const command = ["bin/lab.ts", "--name", NAME, ...words];
-  const { stdout } = await execa(process.execPath, command, { cwd: tree, stdin: "ignore" });
-  return stdout;
-}
-
-const up = () => lab("up", "--engine", "applier", "--port", String(PORT));
-
-const on = (machine: string, command: string) => lab("ssh", machine, command);
-
-/** Changes a file of the tree, and fails where there is nothing to change. */
-async function edit(file: string, from: string | RegExp, to: string): Promise<void> {
-  const before = await readFile(join(tree, file), "utf8");
-  const after = before.replace(from, to);
-  expect(after).not.toBe(before);
-  await writeFile(join(tree, file), after);
-}
-
-interface Page {
-  status: number | undefined;
-  retryAfter: string | undefined;
-  body: string;
-}
-
-/** The page of a host, through the load balancer. The certificate is the lab's own. */
-function visit(host: string, method = "GET"): Promise<Page> {
-  return new Promise((resolve, reject) => {
-    const where = {
-      host: "127.0.0.1",
-      port: PORT,
-      servername: host,
-      method,
-      rejectUnauthorized: false,
-      agent: false,
-    };
-    const asked = request({ ...where, headers: { host } }, (response) => {
-      let body = "";
-      response.setEncoding("utf8").on("data", (chunk: string) => (body += chunk));
-      response.on("end", () =>
-        resolve({ status: response.statusCode, retryAfter: response.headers["retry-after"], body }),
-      );
-    });
-    asked.on("error", reject).end();
-  });
-}
+afterAll(() => platform.remove());
 
 const starts = (machine: string) =>
   on(
@@ -87,8 +26,8 @@ const starts = (machine: string) =>
   );
 
 test("ends with a table of what runs and where to find it", () => {
-  expect(output).toContain(`https://iris.${DOMAIN}:${PORT}/`);
-  expect(output).toContain(`https://lotus.${DOMAIN}:${PORT}/`);
+  expect(output).toContain(`https://iris.${DOMAIN}:${platform.port}/`);
+  expect(output).toContain(`https://lotus.${DOMAIN}:${platform.port}/`);
   expect(output).toMatch(/office.*Collabora and OnlyOffice come from their vendors' repositories/s);
 });
 
@@ -108,7 +47,7 @@ test.each(["web-1", "web-2"])("%s serves both spaces", async (web) => {
 });
 
 test("a second run changes nothing", async () => {
-  const again = await up();
+  const again = await platform.up();
   expect(again).toMatch(/lab-platform: \d+ resources, nothing changed/);
   expect(again).toMatch(/lab-spaces-001: \d+ resources, nothing changed/);
 });
@@ -156,7 +95,7 @@ test("from outside, SSH on ops-1 is all that is open", async () => {
       await execa("curl", [
         "-s",
         "--unix-socket",
-        `/var/lib/framaspace-lab/${NAME}/endpoint.sock`,
+        `/var/lib/framaspace-lab/${platform.name}/endpoint.sock`,
         "http://lab/v1/servers",
       ])
     ).stdout,
@@ -165,9 +104,13 @@ test("from outside, SSH on ops-1 is all that is open", async () => {
   const attempts = servers.flatMap(({ name, public_net }) =>
     [22, 80, 443, 5432, 6379, 6514, 8080, 9000, 9980].map(async (port) => {
       const probe = `timeout 2 bash -c '</dev/tcp/${public_net.ipv4.ip}/${port}'`;
-      const { exitCode } = await execa("nsenter", [`--net=/run/netns/fs-${NAME}-admin`, "sh", "-c", probe], {
-        reject: false,
-      });
+      const { exitCode } = await execa(
+        "nsenter",
+        [`--net=/run/netns/fs-${platform.name}-admin`, "sh", "-c", probe],
+        {
+          reject: false,
+        },
+      );
       return exitCode === 0 ? [`${name}:${port}`] : [];
     }),
   );
@@ -186,36 +129,32 @@ test("inside, only ops-1 gets SSH", async () => {
 test("a space that is added answers, without any reload of nginx; one that is suspended gets a 503", async () => {
   const machines = ["gateway-1", "gateway-2", "web-1", "web-2"];
   const before = await Promise.all(machines.map(starts));
-  await execa(
-    process.execPath,
-    ["bin/space.ts", "add", "--id", "jonquille", "--name", "Jonquille", "--env", "lab"],
-    { cwd: tree },
-  );
-  await execa(
-    process.execPath,
-    ["bin/space.ts", "suspend", "iris", "--reason", "asked by its board", "--env", "lab"],
-    { cwd: tree },
-  );
-  const changed = await up();
+  await platform.space("add", "--id", "jonquille", "--name", "Jonquille");
+  await platform.space("suspend", "iris", "--reason", "asked by its board");
+  const changed = await platform.up();
   expect(changed).toMatch(/lab-platform: \d+ resources, nothing changed/);
   expect((await visit(`jonquille.${DOMAIN}`)).body).toContain("<th>database</th><td>jonquille</td>");
   for (const method of ["GET", "PROPFIND"]) {
-    const page = await visit(`iris.${DOMAIN}`, method);
+    const page = await visit(`iris.${DOMAIN}`, { method });
     expect(page.status).toBe(503);
     expect(page.retryAfter).toMatch(/^\d+$/);
     expect(page.body).toContain("suspended");
   }
   expect(await Promise.all(machines.map(starts))).toEqual(before);
 
-  await execa(process.execPath, ["bin/space.ts", "resume", "iris", "--env", "lab"], { cwd: tree });
-  expect(await readFile(join(tree, TENANTS), "utf8")).not.toContain("suspended");
-  await up();
+  await platform.space("resume", "iris");
+  expect(await readFile(join(platform.tree, TENANTS), "utf8")).not.toContain("suspended");
+  await platform.up();
   expect((await visit(`iris.${DOMAIN}`)).status).toBe(200);
 });
 
 test("a third web server is a number, and serves all spaces", async () => {
-  await edit("Pulumi.lab.yaml", /web: \{\s*type: cpx22, count: 2\s*\}/, "web: {type: cpx22, count: 3}");
-  await up();
+  await platform.edit(
+    "Pulumi.lab.yaml",
+    /web: \{\s*type: cpx22, count: 2\s*\}/,
+    "web: {type: cpx22, count: 3}",
+  );
+  await platform.up();
   await expect
     .poll(
       () => on("ops-1", `curl -s -o /dev/null -w '%{http_code}' -H 'Host: lotus.${DOMAIN}' http://web-3/`),
@@ -226,12 +165,13 @@ test("a third web server is a number, and serves all spaces", async () => {
 });
 
 test("down leaves nothing", async () => {
-  await lab("down");
-  expect(existsSync(`/var/lib/framaspace-lab/${NAME}`)).toBe(false);
-  expect((await execa("ip", ["netns", "list"])).stdout).not.toContain(`fs-${NAME}-`);
-  expect(await readFile("/proc/mounts", "utf8")).not.toContain(`framaspace-lab/${NAME}`);
-  expect((await execa("ps", ["-eo", "args"])).stdout).not.toContain(`fs-${NAME}-`);
+  const { name } = platform;
+  await platform.lab("down");
+  expect(existsSync(`/var/lib/framaspace-lab/${name}`)).toBe(false);
+  expect((await execa("ip", ["netns", "list"])).stdout).not.toContain(`fs-${name}-`);
+  expect(await readFile("/proc/mounts", "utf8")).not.toContain(`framaspace-lab/${name}`);
+  expect((await execa("ps", ["-eo", "args"])).stdout).not.toContain(`fs-${name}-`);
   expect((await execa("losetup", ["--list", "--output", "BACK-FILE"])).stdout).not.toContain(
-    `framaspace-lab/${NAME}`,
+    `framaspace-lab/${name}`,
   );
 });

@@ -1,0 +1,114 @@
+// A lab of a suite's own, driven by the commands as a person would. It is built from a copy of this tree, so that tenants
+// and configuration can be edited.
+import { execa, type Options } from "execa";
+import { existsSync } from "node:fs";
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { request } from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "vitest";
+
+const ROOT = join(import.meta.dirname, "../..");
+
+export const DOMAIN = "framaspace.localhost";
+export const TENANTS = "spaces/tenants/lab/001.yaml";
+
+export interface Page {
+  status: number | undefined;
+  retryAfter: string | undefined;
+  body: string;
+}
+
+/** Options of `npm run lab -- up`; `--engine applier` unless they name another. */
+export type UpWords = readonly string[];
+
+/** One suite's lab. Its name and port are its own, so that suites could run side by side. */
+export class TestLab {
+  readonly name: string;
+  readonly port: number;
+  readonly #words: UpWords;
+  #tree = "";
+
+  constructor(name: string, port: number, words: UpWords = []) {
+    this.name = name;
+    this.port = port;
+    this.#words = words.includes("--engine") ? words : ["--engine", "applier", ...words];
+  }
+
+  /** The copy of the tree that the lab is built from. */
+  get tree(): string {
+    return this.#tree;
+  }
+
+  /** Copies the tree, and removes what an earlier run of the suite may have left. */
+  async prepare(): Promise<void> {
+    this.#tree = await mkdtemp(join(tmpdir(), `framaspace-${this.name}-`));
+    const list = ["ls-files", "--cached", "--others", "--exclude-standard"];
+    const { stdout } = await execa("git", list, { cwd: ROOT });
+    for (const file of stdout.split("\n"))
+      if (existsSync(join(ROOT, file))) await cp(join(ROOT, file), join(this.#tree, file));
+    await symlink(join(ROOT, "node_modules"), join(this.#tree, "node_modules"));
+    await this.lab("down");
+  }
+
+  async remove(): Promise<void> {
+    await this.lab("down");
+    await rm(this.#tree, { recursive: true, force: true });
+  }
+
+  /** `npm run lab -- …`. Rejects where it fails, with what it said. */
+  async lab(...words: string[]): Promise<string> {
+    const command = ["bin/lab.ts", "--name", this.name, ...words];
+    return (await this.#run(command)).stdout;
+  }
+
+  up(...more: string[]): Promise<string> {
+    return this.lab("up", "--port", String(this.port), ...this.#words, ...more);
+  }
+
+  /** Runs a command line on a machine, over SSH as the engine does. */
+  on(machine: string, command: string): Promise<string> {
+    return this.lab("ssh", machine, command);
+  }
+
+  /** `npm run space -- …` for the lab's spaces. */
+  async space(...words: string[]): Promise<string> {
+    return (await this.#run(["bin/space.ts", ...words, "--env", "lab"])).stdout;
+  }
+
+  async #run(command: readonly string[]): Promise<{ stdout: string }> {
+    const options = { cwd: this.#tree, stdin: "ignore" } as const satisfies Options;
+    return execa(process.execPath, command, options);
+  }
+
+  /** Changes a file of the tree, and fails where there is nothing to change. */
+  async edit(file: string, from: string | RegExp, to: string): Promise<void> {
+    const before = await readFile(join(this.#tree, file), "utf8");
+    const after = before.replace(from, to);
+    expect(after).not.toBe(before);
+    await writeFile(join(this.#tree, file), after);
+  }
+
+  /** The page of a host, through the load balancer. The certificate is the lab's own. */
+  visit(host: string, { method = "GET", path = "/" } = {}): Promise<Page> {
+    return new Promise((resolve, reject) => {
+      const where = {
+        host: "127.0.0.1",
+        port: this.port,
+        servername: host,
+        method,
+        path,
+        rejectUnauthorized: false,
+        agent: false,
+      };
+      const asked = request({ ...where, headers: { host } }, (response) => {
+        let body = "";
+        response.setEncoding("utf8").on("data", (chunk: string) => (body += chunk));
+        response.on("end", () =>
+          resolve({ status: response.statusCode, retryAfter: response.headers["retry-after"], body }),
+        );
+      });
+      asked.on("error", reject).end();
+    });
+  }
+}
