@@ -3,7 +3,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { cloudMachines } from "./addresses.ts";
+import { cloudMachines, SUBNETS } from "./addresses.ts";
 import type { Environment } from "./environment.ts";
 import { PORTS } from "./firewall.ts";
 import { NGINX_RESTART, renderSpaceMap } from "./gateway.ts";
@@ -113,6 +113,15 @@ http {
 
   ${renderSpaceMap(domain)}
   include /etc/nginx/sessions.conf;
+  # Who sees a space behind its maintenance: ops-1, where it asks to.
+  geo $from_ops {
+    default 0;
+    ${SUBNETS.ops} 1;
+  }
+  map "$from_ops $http_x_behind_maintenance" $behind_maintenance {
+    default "";
+    "1 yes" 1;
+  }
   map $arg_v $asset_immutable {
     "" "";
     default ", immutable";

@@ -51,6 +51,7 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
       },
     ],
     ops: [
+      { path: "/usr/local/lib/framaspace/space-lib.sh", content: fileOf("scripts/space-lib.sh") },
       program("converge-space"),
       program("distribute-spaces"),
       { path: "/etc/framaspace/web-servers", content: lines(webServers.map(({ name }) => name)) },
@@ -66,10 +67,22 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
       { path: "/etc/framaspace/distribute/ssh_config", content: SSH },
       { path: "/etc/systemd/system/distribute-spaces.service", content: SERVICE },
       { path: "/etc/systemd/system/distribute-spaces.timer", content: TIMER },
-      // Nextcloud's command line uses the cache that the web servers use.
-      { path: "/etc/php/8.4/cli/conf.d/90-framaspace.ini", content: "apc.enable_cli = 1\n" },
+      { path: "/etc/php/8.4/cli/conf.d/90-framaspace.ini", content: renderCli() },
     ],
   };
+}
+
+/** PHP's settings for Nextcloud's command line: what it may call is what it may call on web servers. */
+export function renderCli(): string {
+  const pool = readFileSync(join(import.meta.dirname, "../infra/files/php-fpm.conf"), "utf8");
+  const functions = /^php_admin_value\[disable_functions\] = (.+)$/m.exec(pool)?.[1];
+  if (functions === undefined) throw new Error("php-fpm.conf says no longer what PHP may not call");
+  return lines([
+    `disable_functions = ${functions}`,
+    "memory_limit = 512M",
+    // The command line uses the caches that the configuration names.
+    "apc.enable_cli = 1",
+  ]);
 }
 
 function fileOf(path: string): string {

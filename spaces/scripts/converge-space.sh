@@ -2,55 +2,8 @@
 # converge-space: reads one wanted space as JSON from standard input, compares it with what is there, does what is
 # missing, and prints the result as one line of JSON. Run twice, it does nothing the second time; killed anywhere, the
 # next run finishes. Each step is a function that can be run again.
-set -euo pipefail
-shopt -s inherit_errexit
-export LC_ALL=C.UTF-8
-umask 027
-
-SPACES=/srv/spaces
-RELEASES=/srv/releases
-# Spaces whose directory changed here and may not have reached every web server.
-UNDISTRIBUTED=/var/lib/framaspace/undistributed
-CA=/usr/local/share/ca-certificates/framaspace.crt
-# Itself, without Debian's wrapper in Perl, which takes longer than the query.
-PSQL=/usr/lib/postgresql/17/bin/psql
-CHANGED=()
-STEP=reading
-
-fail() {
-  echo "space ${ID:-?}, $STEP: $*" >&2
-  exit 1
-}
-trap 'echo "space ${ID:-?}, $STEP: line $LINENO failed; run up again" >&2' ERR
-
-note() { CHANGED+=("$1"); }
-
-# Called before anything changes: a run that is killed is distributed by the next one, and what does not work is not
-# written, because the timer would carry it to the web servers.
-touches() {
-  end_database_check
-  [ -e "$UNDISTRIBUTED/$ID" ] || : >"$UNDISTRIBUTED/$ID"
-}
-
-read_wanted() {
-  local fields
-  fields=$(jq -rcS --slurpfile platform /etc/framaspace/platform.json \
-    '., .id, .host, .state, .release, .database.name, .database.user, .database.password, $platform[0].database.hosts') ||
-    fail "standard input is no JSON"
-  { read -r WANTED; read -r ID; read -r HOST; read -r STATE; read -r RELEASE; read -r DATABASE; read -r DBUSER
-    read -r DBPASSWORD; read -r DBHOSTS; } <<<"$fields"
-  # It becomes a path: never trust that whoever called has checked it.
-  [[ $ID =~ ^[a-z][a-z0-9-]{2,31}$ ]] || fail "this is no id"
-  [[ $RELEASE =~ ^[0-9]+(\.[0-9]+){2}$ ]] || fail "\"$RELEASE\" is no release"
-  [[ $STATE =~ ^(active|suspended|archived)$ ]] || fail "\"$STATE\" is no state"
-  DIRECTORY=$SPACES/$ID
-}
-
-lock() {
-  mkdir -p /run/framaspace "$UNDISTRIBUTED"
-  exec 9>"/run/framaspace/space-$ID.lock"
-  flock --timeout 600 9 || fail "another run has been at it for ten minutes (fuser -v /run/framaspace/space-$ID.lock)"
-}
+# shellcheck source-path=SCRIPTDIR source=space-lib.sh
+. /usr/local/lib/framaspace/space-lib.sh
 
 check_release() {
   [ -f "$RELEASES/$RELEASE/index.php" ] ||
@@ -64,38 +17,20 @@ start_database_check() {
   CHECK=$!
 }
 
+# What does not work is not written, because the timer would carry it to the web servers.
+touches() {
+  end_database_check
+  [ -e "$UNDISTRIBUTED/$ID" ] || : >"$UNDISTRIBUTED/$ID"
+}
+
 end_database_check() {
   [ -z "$CHECK" ] || wait "$CHECK" || exit 1
   CHECK=
 }
 
 check_database() {
-  # libpq knows no digest for the Ed25519 signatures of our certificates, so no channel binding.
-  PGPASSWORD=$DBPASSWORD PGTARGETSESSIONATTRS=read-write PGCONNECT_TIMEOUT=5 \
-    PGSSLMODE=verify-full PGSSLROOTCERT=$CA PGCHANNELBINDING=disable \
-    "$PSQL" -XAtq -h "$DBHOSTS" -U "$DBUSER" -d "$DATABASE" -c 'SELECT 1' >/dev/null ||
+  sql -c 'SELECT 1' >/dev/null ||
     fail "its role cannot use its database; look at the primary (psql service=framaspace), then run up again"
-}
-
-# put PATH MODE GROUP_OWNER CONTENT: makes a file of the space equal to the content, atomically.
-put() {
-  local path=$DIRECTORY/$1 mode=$2 owner=$3 content=$4 new
-  if [ -f "$path" ] && [ "$(<"$path")" = "$content" ]; then return; fi
-  touches
-  new=$DIRECTORY/.new.${1//\//.}
-  rm -f "$new"
-  (umask 077 && printf '%s\n' "$content" >"$new")
-  chown "$owner" "$new"
-  chmod "$mode" "$new"
-  mv "$new" "$path"
-  note "$1"
-}
-
-drop() {
-  [ -e "$DIRECTORY/$1" ] || return 0
-  touches
-  rm "$DIRECTORY/$1"
-  note "no $1"
 }
 
 # A new directory appears whole: nginx would serve half of one.
@@ -116,7 +51,7 @@ make_directory() {
 }
 
 write_files() {
-  put config/space.json 0640 root:www-data "$WANTED"
+  put config/space.json 0640 root:www-data "$SPACE"
   # Nextcloud's command line refuses a file that is not its user's own.
   put config/config.php 0440 www-data:www-data "<?php \$CONFIG = (require '/usr/local/share/framaspace/config.php')(__DIR__);"
   set_release
@@ -141,37 +76,18 @@ set_state() {
   esac
 }
 
-# ask_pages: prints "<web server> <status>" for those that do not answer as they should; those that are known to be
-# away are not asked.
-ask_pages() {
-  local expected=200 requests=() web url status
-  [ "$STATE" != suspended ] || expected=503
-  [ "$STATE" != archived ] || expected=410
-  while read -r web; do
-    if [ -e "/run/framaspace/away/$web" ]; then echo "$web away"; else requests+=(-o /dev/null "http://$web/status.php"); fi
-  done </etc/framaspace/web-servers
-  [ "${#requests[@]}" -gt 0 ] || return 0
-  { curl -sZ --connect-timeout 2 --max-time 20 -H "Host: $HOST" -w '%{url} %{http_code}\n' "${requests[@]}" || true; } |
-    while read -r url status; do
-      web=${url#http://}
-      [ "$status" = "$expected" ] || echo "${web%%/*} $status"
-    done
-}
-
-distribute() {
-  if distribute-spaces "$ID" 9>&- >/dev/null; then rm -f "$UNDISTRIBUTED/$ID"; fi
-}
-
 # What is wrong on a web server may be that its copy is missing; so push once more before it counts. A web server that
 # does not answer gets its copy from the timer as soon as it does, so the space is served while another one answers.
 serve() {
-  local wrong
+  local expected=200 wrong
+  [ "$STATE" != suspended ] || expected=503
+  [ "$STATE" != archived ] || expected=410
   [ ! -e "$UNDISTRIBUTED/$ID" ] || distribute
-  wrong=$(ask_pages)
+  wrong=$(ask_pages "$expected")
   end_database_check
   if grep -qv ' away$' <<<"$wrong" && [ -n "$wrong" ]; then
     distribute
-    wrong=$(ask_pages)
+    wrong=$(ask_pages "$expected")
   fi
   [ -n "$wrong" ] || return 0
   PENDING=$(cut -d' ' -f1 <<<"$wrong")
@@ -181,8 +97,8 @@ serve() {
 
 PENDING=
 CHECK=
-read_wanted
-lock
+read_space
+lock_space
 STEP=release && check_release
 STEP=database && start_database_check
 STEP=directory && make_directory

@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-const SCRIPT = readFileSync(join(import.meta.dirname, "../../spaces/scripts/converge-space.sh"), "utf8");
+const SCRIPTS = ["space-lib.sh", "converge-space.sh"] as const;
 const tools = ["jq", "flock"].every((tool) => execaSync("which", [tool], { reject: false }).exitCode === 0);
 
 /** The programs that it calls, as shell: what they are asked for stands in `calls`, what they say in files. */
@@ -50,8 +50,12 @@ beforeEach(() => {
   writeFileSync(at("etc/framaspace/platform.json"), '{"database":{"hosts":"postgres-1,postgres-2"}}');
   writeFileSync(at("etc/framaspace/web-servers"), "web-1\nweb-2\n");
   writeFileSync(at("status"), "200");
-  const script = SCRIPT.replaceAll(/(?<=[ ="'<>])\/(srv|run|etc|var)(?=\/)/g, (path) => `${root}${path}`);
-  writeFileSync(at("converge-space"), script.replace(/^PSQL=.*$/m, "PSQL=psql"));
+  for (const name of SCRIPTS) {
+    const script = readFileSync(join(import.meta.dirname, "../../spaces/scripts", name), "utf8")
+      .replace("/usr/local/lib/framaspace", root)
+      .replaceAll(/(?<=[ ="'<>])\/(srv|run|etc|var)(?=\/)/g, (path) => `${root}${path}`);
+    writeFileSync(at(name), script.replace(/^PGBIN=.*$/m, `PGBIN=${at("bin")}`));
+  }
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
@@ -65,7 +69,7 @@ const LOTUS = {
 
 function converge(change: Record<string, unknown> = {}) {
   const input = JSON.stringify({ ...LOTUS, ...change });
-  const { stdout, stderr, exitCode } = execaSync("bash", [at("converge-space")], {
+  const { stdout, stderr, exitCode } = execaSync("bash", [at("converge-space.sh")], {
     input,
     reject: false,
     env: { PATH: `${at("bin")}:${process.env.PATH}` },

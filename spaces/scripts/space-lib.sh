@@ -1,0 +1,194 @@
+# shellcheck shell=bash
+# What the programs that work on one space share: how they fail, lock, reach the space's database, run Nextcloud's
+# command line, change the space's directory and bring it to the web servers. Sourced, never run:
+#   read_space <space.json; lock_space; STEP=…; …
+set -euo pipefail
+shopt -s inherit_errexit
+export LC_ALL=C.UTF-8
+umask 027
+
+SPACES=/srv/spaces
+RELEASES=/srv/releases
+# What ops-1 alone has of a space, and nothing else could make again: dumps from before an upgrade.
+# shellcheck disable=SC2034 # The programs use it.
+KEPT=/var/lib/framaspace/kept
+# Spaces whose directory changed here and may not have reached every web server.
+UNDISTRIBUTED=/var/lib/framaspace/undistributed
+# Directories in which Nextcloud may write its configuration, while it installs or upgrades.
+SCRATCH=/var/lib/framaspace/scratch
+CA=/usr/local/share/ca-certificates/framaspace.crt
+# Themselves, without Debian's wrapper in Perl, which takes longer than a query.
+PGBIN=/usr/lib/postgresql/17/bin
+CHANGED=()
+STEP=reading
+
+# fail WHAT: where, who, what is, and what to do next; ends the program.
+fail() {
+  echo "space ${ID:-?}, $STEP: $*" >&2
+  exit 1
+}
+trap 'echo "space ${ID:-?}, $STEP: line $LINENO failed; run it again" >&2' ERR
+
+note() { CHANGED+=("$1"); }
+
+# read_space: one space as JSON from standard input, as it is wanted or as its space.json has it. Sets SPACE (the same,
+# sorted) and a variable for each field that programs need; VERSION and BUCKET are empty where there are none.
+read_space() {
+  local fields
+  fields=$(jq -rcS --slurpfile platform /etc/framaspace/platform.json \
+    '., .id, .host, .state, .release, .version // "", .database.name, .database.user, .database.password,
+     $platform[0].database.hosts, $platform[0].database.port // 5432, .s3.bucket // "", .contact // "",
+     .limits.accounts // 0, .limits.storageBytes // 0, .office // "", .wave // "", (.apps // [] | join(" ")), "end"') ||
+    fail "standard input is no JSON"
+  # shellcheck disable=SC2034 # Each program uses its own.
+  { read -r SPACE; read -r ID; read -r HOST; read -r STATE; read -r RELEASE; read -r VERSION; read -r DATABASE
+    read -r DBUSER; read -r DBPASSWORD; read -r DBHOSTS; read -r DBPORT; read -r BUCKET; read -r CONTACT
+    read -r ACCOUNTS; read -r STORAGE_BYTES; read -r OFFICE; read -r WAVE; read -r APPS; } <<<"$fields"
+  # It becomes a path: never trust that whoever called has checked it.
+  [[ $ID =~ ^[a-z][a-z0-9-]{2,31}$ ]] || fail "this is no id"
+  [[ $RELEASE =~ ^[0-9]+(\.[0-9]+){2}$ ]] || fail "\"$RELEASE\" is no release"
+  [[ $STATE =~ ^(active|suspended|archived)$ ]] || fail "\"$STATE\" is no state"
+  DIRECTORY=$SPACES/$ID
+}
+
+# lock_space: one program at a time works on a space, until it ends. Descriptor 9, closed for what outlives the program.
+lock_space() {
+  mkdir -p /run/framaspace "$UNDISTRIBUTED"
+  exec 9>"/run/framaspace/space-$ID.lock"
+  flock --timeout 600 9 || fail "another run has been at it for ten minutes (fuser -v /run/framaspace/space-$ID.lock)"
+}
+
+# as_role psql|pg_dump|pg_restore WORDS…: on the space's database, as its own role.
+as_role() {
+  local tool=$1
+  shift
+  # libpq knows no digest for the Ed25519 signatures of our certificates, so no channel binding.
+  PGHOST=$DBHOSTS PGPORT=$DBPORT PGUSER=$DBUSER PGDATABASE=$DATABASE PGPASSWORD=$DBPASSWORD \
+    PGTARGETSESSIONATTRS=read-write PGCONNECT_TIMEOUT=5 PGSSLMODE=verify-full PGSSLROOTCERT=$CA PGCHANNELBINDING=disable \
+    "$PGBIN/$tool" "$@"
+}
+
+# sql WORDS…: psql for programs: plain rows, stops at the first error.
+sql() { as_role psql -XAtq -v ON_ERROR_STOP=1 "$@"; }
+
+# dump_database FILE.sql.zst: whole or not at all, and on disk when it returns.
+dump_database() {
+  local new
+  mkdir -p "$(dirname "$1")"
+  new=$(mktemp "$1.XXXXXX")
+  if as_role pg_dump --no-owner --no-privileges | zstd -q -3 -f -o "$new" && zstd -q --test "$new" && sync "$new"; then
+    mv "$new" "$1"
+  else
+    rm -f "$new"
+    return 1
+  fi
+}
+
+# load_database FILE.sql.zst: puts it in the place of all that the database holds, in one transaction. Not by DROP SCHEMA:
+# a schema made again would have another owner, and DROP OWNED would take away the role's right to connect.
+load_database() {
+  { cat <<'SQL'
+SELECT format('DROP %s IF EXISTS %s CASCADE', CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
+         WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass)
+  FROM pg_class c WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S')
+ ORDER BY relkind = 'S' \gexec
+SELECT format('DROP ROUTINE %s CASCADE', p.oid::regprocedure) FROM pg_proc p WHERE pronamespace = 'public'::regnamespace
+   AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e') \gexec
+SQL
+    zstd -qdc "$1"
+  } | PGOPTIONS='-c client_min_messages=warning' as_role psql -XAtq -1 -v ON_ERROR_STOP=1 -f - >/dev/null
+}
+
+# scratch_config: makes $SCRATCH/$ID, a configuration directory that Nextcloud may write in, for occ. It holds secrets:
+# drop_scratch when done.
+scratch_config() {
+  rm -rf "${SCRATCH:?}/$ID"
+  install -d -m 0711 "$SCRATCH"
+  install -d -m 0700 -o www-data -g www-data "$SCRATCH/$ID"
+  (umask 077 && printf '%s\n' "<?php \$CONFIG = ['config_is_read_only' => false] + (require '/usr/local/share/framaspace/config.php')('$DIRECTORY/config');" >"$SCRATCH/$ID/config.php")
+  chown www-data:www-data "$SCRATCH/$ID/config.php"
+}
+
+drop_scratch() { rm -rf "${SCRATCH:?}/$ID"; }
+
+# occ CONFIG_DIRECTORY RELEASE WORDS…: Nextcloud's command line, as the user and within the bounds of PHP on the web
+# servers (infra/files/space.nginx). What must not show in process lists comes by variables that the caller exports.
+occ() {
+  local config=$1 code=$RELEASES/$2
+  shift 2
+  NEXTCLOUD_CONFIG_DIR=$config PGSSLMODE=verify-full PGSSLROOTCERT=$CA PGTARGETSESSIONATTRS=read-write PGCONNECT_TIMEOUT=5 \
+    PGCHANNELBINDING=disable HOME=$DIRECTORY/tmp setpriv --reuid=www-data --regid=www-data --init-groups --no-new-privs \
+    php -d open_basedir="$code/:$DIRECTORY/:$config/:/usr/local/share/framaspace/:/etc/framaspace/platform.json:$CA:/dev/urandom" \
+    -d sys_temp_dir="$DIRECTORY/tmp" -d upload_tmp_dir="$DIRECTORY/tmp" -d syslog.ident="$ID" \
+    "$code/occ" --no-interaction --no-ansi "$@" 9>&- </dev/null
+}
+
+# touches: called before the space's directory changes, so that a run that is killed is distributed by the next one.
+touches() { [ -e "$UNDISTRIBUTED/$ID" ] || : >"$UNDISTRIBUTED/$ID"; }
+
+# put PATH MODE GROUP_OWNER CONTENT: makes a file of the space equal to the content, atomically.
+put() {
+  local path=$DIRECTORY/$1 mode=$2 owner=$3 content=$4 new
+  if [ -f "$path" ] && [ "$(<"$path")" = "$content" ]; then return; fi
+  touches
+  new=$DIRECTORY/.new.${1//\//.}
+  rm -f "$new"
+  (umask 077 && printf '%s\n' "$content" >"$new")
+  chown "$owner" "$new"
+  chmod "$mode" "$new"
+  mv "$new" "$path"
+  note "$1"
+}
+
+# drop PATH: a file of the space goes.
+drop() {
+  [ -e "$DIRECTORY/$1" ] || return 0
+  touches
+  rm "$DIRECTORY/$1"
+  note "no $1"
+}
+
+# distribute: to every web server. One that does not answer gets it from the timer as soon as it does.
+distribute() {
+  if distribute-spaces "$ID" 9>&- >/dev/null; then rm -f "$UNDISTRIBUTED/$ID"; fi
+}
+
+# ask_pages STATUS [HEADER]: prints "<web server> <status>" for those whose status.php answers with another; those that
+# are known to be away are not asked. With "$BEHIND" as header, ops-1 sees what is behind a space's maintenance.
+# shellcheck disable=SC2034 # Its callers'.
+BEHIND='X-Behind-Maintenance: yes'
+ask_pages() {
+  local requests=() web url status
+  while read -r web; do
+    if [ -e "/run/framaspace/away/$web" ]; then echo "$web away"; else requests+=(-o /dev/null "http://$web/status.php"); fi
+  done </etc/framaspace/web-servers
+  [ "${#requests[@]}" -gt 0 ] || return 0
+  { curl -sZ --connect-timeout 2 --max-time 20 -H "Host: $HOST" ${2:+-H "$2"} -w '%{url} %{http_code}\n' "${requests[@]}" || true; } |
+    while read -r url status; do
+      web=${url#http://}
+      [ "$status" = "$1" ] || echo "${web%%/*} $status"
+    done
+}
+
+# close_space: visitors get a 503 that asks them to come back soon, from every web server, and cron keeps away; nobody
+# but the caller changes the space's data from here on. Fails where a web server goes on serving it.
+close_space() {
+  local serving
+  put maintenance 0640 root:www-data ''
+  distribute
+  serving=$(ask_pages 503 | grep -v -e ' away$' -e ' 000$' || true)
+  if [ -n "$serving" ]; then
+    open_space
+    fail "${serving//$'\n'/, } would go on serving it meanwhile; look at the web server (npm run lab -- logs, journalctl -u distribute-spaces), then run it again"
+  fi
+  # A job that cron began before is waited for.
+  exec 7>"/run/framaspace/cron-$ID.lock"
+  flock --timeout 900 7 || { open_space; fail "its background job has run for 15 minutes (fuser -v /run/framaspace/cron-$ID.lock)"; }
+}
+
+# open_space: visitors get in again.
+open_space() {
+  drop maintenance
+  distribute
+  exec 7>&-
+}
