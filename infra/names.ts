@@ -10,6 +10,8 @@ export interface SpaceNames {
   /** MinIO: the policy `space` grants `space-${aws:username}`. */
   s3User: string;
   bucket: string;
+  /** Redis: `admin` and `default` are no ids (spaces/ids.ts). */
+  redisUser: string;
   /** Of every key in Redis. No id holds a colon, so no prefix begins another. */
   redisPrefix: string;
 }
@@ -22,6 +24,7 @@ export function spaceNames(id: string, domain: string): SpaceNames {
     role: id,
     s3User: id,
     bucket: `space-${id}`,
+    redisUser: id,
     redisPrefix: `${id}:`,
   };
 }

@@ -1,10 +1,11 @@
 // ops-1 beyond being the way in (infra/platform.ts creates the machine first): how administrators and scripts reach
-// the databases. Storage brings mc (infra/storage.ts), and spaces their programs (infra/space-host.ts).
+// the databases and Redis. Storage brings mc (infra/storage.ts), and spaces their programs (infra/space-host.ts).
 import * as pulumi from "@pulumi/pulumi";
 import { cloudMachines } from "./addresses.ts";
 import type { Environment } from "./environment.ts";
 import { PORTS } from "./firewall.ts";
 import { PACKAGES } from "./packages.ts";
+import { REDIS_DATABASES, renderSpaceCommands } from "./redis.ts";
 import { remoteScript } from "./remote.ts";
 import type { CloudServer, Foundation } from "./server.ts";
 
@@ -32,6 +33,13 @@ export class Ops extends pulumi.ComponentResource {
             content: secrets
               .password("postgres", "superuser")
               .apply((password) => `*:*:*:framaspace:${password}\n`),
+          },
+          { path: "/etc/framaspace/redis/commands", content: renderSpaceCommands() },
+          { path: "/etc/framaspace/redis/databases", content: `${REDIS_DATABASES}\n` },
+          {
+            path: "/etc/framaspace/redis/admin",
+            mode: "0600",
+            content: secrets.password("redis", "admin").apply((password) => `${password}\n`),
           },
         ],
       },

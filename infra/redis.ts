@@ -16,8 +16,7 @@ export class Redis extends pulumi.ComponentResource {
     opts?: pulumi.ComponentResourceOptions,
   ) {
     super("framaspace:infra:Redis", name, {}, opts);
-    const { secrets } = foundation;
-    const passwords = pulumi.all([secrets.password("redis", "password"), secrets.password("redis", "admin")]);
+    const password = foundation.secrets.password("redis", "admin");
     for (const machine of cloudServers("redis", foundation, this))
       remoteScript(
         `${machine.spec.name}-role`,
@@ -25,7 +24,7 @@ export class Redis extends pulumi.ComponentResource {
           machine,
           script: "infra/scripts/redis.sh",
           packages: PACKAGES.redis,
-          settings: { ADDRESS: machine.spec.privateAddress, PASSWORD: secrets.password("redis", "password") },
+          settings: { ADDRESS: machine.spec.privateAddress, PASSWORD: password },
           files: [
             { path: "/etc/sysctl.d/60-framaspace-redis.conf", content: SYSCTL },
             { path: "/etc/systemd/system/redis-server.service.d/framaspace.conf", content: DROP_IN },
@@ -36,10 +35,10 @@ export class Redis extends pulumi.ComponentResource {
               content: renderRedis(machine.spec),
             },
             {
-              path: "/etc/redis/users.acl",
+              path: "/etc/redis/platform.acl",
               mode: "0640",
               owner: "redis:redis",
-              content: pulumi.secret(passwords.apply(([spaces, admin]) => renderAcl({ spaces, admin }))),
+              content: pulumi.secret(password.apply(renderAcl)),
             },
           ],
         },
@@ -58,18 +57,26 @@ const COMMANDS = [
 ].join(" ");
 
 /**
- * /etc/redis/users.acl. `default` is whom Nextcloud logs in as, with a password alone. It can't see what others do
- * (MONITOR, CLIENT LIST), change settings, empty the database, or leave database 0 (SELECT). KEYS must stay: without
- * it Nextcloud's `clear()` throws. Only the hashes of the passwords stand here.
+ * What every space's user may call, for the programs of ops-1 that make these users (spaces/scripts/redis-users.sh) and
+ * add whose keys, and which database. A space can't see what others do (MONITOR, CLIENT LIST), change settings, or empty
+ * a database. KEYS must stay: without it Nextcloud's `clear()` throws. It heeds no pattern of keys, so each space has a
+ * database of its own, and with it names that nobody else can list.
  */
-export function renderAcl(passwords: { spaces: string; admin: string }): string {
-  const hash = (password: string) => `#${createHash("sha256").update(password).digest("hex")}`;
+export function renderSpaceCommands(): string {
   const allowed = COMMANDS.split(" ").map((command) => `+${command}`);
-  return [
-    `user default reset on ${hash(passwords.spaces)} ~* resetchannels -@all ${allowed.join(" ")}`,
-    `user admin reset on ${hash(passwords.admin)} ~* &* +@all`,
-    "",
-  ].join("\n");
+  return `resetchannels -@all ${allowed.join(" ")}\n`;
+}
+
+/** As many spaces as one Redis serves: numbers of databases are never shared. Each costs about 1.5 kB, used or not. */
+export const REDIS_DATABASES = 16384;
+
+/**
+ * /etc/redis/platform.acl: whom redis.sh puts into users.acl, where the spaces' users stand beside them. Nobody gets in
+ * without a name. Only the hash of the password stands here.
+ */
+export function renderAcl(admin: string): string {
+  const hash = createHash("sha256").update(admin).digest("hex");
+  return `user default reset off\nuser admin reset on #${hash} ~* &* +@all\n`;
 }
 
 /** /etc/redis/redis.conf; how much memory it may take is in memory.conf, written by redis.sh. */
@@ -80,7 +87,10 @@ port ${PORTS.redis}
 supervised systemd
 daemonize no
 dir /var/lib/redis
+# Written by redis.sh and, as users of spaces come, by Redis itself (ACL SAVE).
 aclfile /etc/redis/users.acl
+# One for each space; nobody uses number 0, where every connection begins.
+databases ${REDIS_DATABASES}
 
 # Everything has a time to live here, locks and sessions too, so any policy that evicts could take a lock that is held
 # (two writers on one file) or log people out, unseen. A full Redis refuses writes instead, which is seen, and what

@@ -3,13 +3,11 @@
 import * as pulumi from "@pulumi/pulumi";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { cloudMachines, SUBNETS } from "./addresses.ts";
-import type { Environment } from "./environment.ts";
+import { SUBNETS } from "./addresses.ts";
 import { PORTS } from "./firewall.ts";
 import { NGINX_RESTART, renderSpaceMap } from "./gateway.ts";
 import { PACKAGES } from "./packages.ts";
 import { remoteScript, type RemoteFile } from "./remote.ts";
-import type { Secrets } from "./secrets.ts";
 import { cloudServers, type CloudServer, type Foundation } from "./server.ts";
 
 /** What the spaces bring to the machines: given by the caller, because infra knows nothing of spaces. */
@@ -39,7 +37,7 @@ export class Web extends pulumi.ComponentResource {
     opts?: pulumi.ComponentResourceOptions,
   ) {
     super("framaspace:infra:Web", name, {}, opts);
-    const { environment, secrets } = foundation;
+    const { environment } = foundation;
     this.servers = cloudServers("web", foundation, this);
     for (const machine of this.servers)
       remoteScript(
@@ -57,7 +55,6 @@ export class Web extends pulumi.ComponentResource {
               content: renderWebNginx(environment.domain, machine.spec.privateAddress),
             },
             { path: "/etc/nginx/space.conf", content: fileOf("space.nginx") },
-            { path: "/etc/nginx/sessions.conf", mode: "0600", content: renderSessions(environment, secrets) },
             { path: "/etc/php/8.4/fpm/php-fpm.conf", content: fileOf("php-fpm.conf") },
             { path: "/etc/php/8.4/fpm/conf.d/90-framaspace.ini", content: fileOf("php-fpm.ini") },
             {
@@ -74,16 +71,6 @@ export class Web extends pulumi.ComponentResource {
 
 function fileOf(name: string): string {
   return readFileSync(join(import.meta.dirname, "files", name), "utf8");
-}
-
-/** Where PHP keeps sessions; nginx appends each space's own prefix. In a file of its own because of the password. */
-function renderSessions(environment: Environment, secrets: Secrets): pulumi.Output<string> {
-  const [redis] = cloudMachines(environment, "redis");
-  if (!redis) throw new Error("environment without redis-1 passed its checks");
-  return pulumi.interpolate`map "" $redis_sessions {
-  default "tcp://${redis.privateAddress}:${PORTS.redis}?auth=${secrets.password("redis", "password")}&timeout=2&read_timeout=5";
-}
-`;
 }
 
 /** /etc/nginx/nginx.conf of a web server. */
@@ -112,7 +99,6 @@ http {
   access_log off;
 
   ${renderSpaceMap(domain)}
-  include /etc/nginx/sessions.conf;
   # Who sees a space behind its maintenance: ops-1, where it asks to.
   geo $from_ops {
     default 0;

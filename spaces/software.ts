@@ -54,6 +54,7 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
       { path: "/usr/local/lib/framaspace/space-lib.sh", content: fileOf("scripts/space-lib.sh") },
       program("converge-space"),
       program("distribute-spaces"),
+      program("redis-users"),
       { path: "/etc/framaspace/web-servers", content: lines(webServers.map(({ name }) => name)) },
       {
         path: "/etc/framaspace/distribute/key",
@@ -119,7 +120,7 @@ export function renderPlatform(
     ca: "/usr/local/share/ca-certificates/framaspace.crt",
     gateways: SUBNETS.gateway,
     database: { hosts: names(cloudMachines(environment, "postgres")).join(","), port: PORTS.postgres },
-    redis: { host: redis?.name, port: PORTS.redis, password: secrets.password("redis", "password") },
+    redis: { host: redis?.name, port: PORTS.redis },
     mail: { host, port, from, ...(user && { user, password: mailPassword }) },
     ...(storage.length > 0 && { s3: { hosts: names(storage), port: PORTS.minio } }),
     ...(imaginary && {
@@ -159,6 +160,8 @@ Description=Bring every web server's copy of the spaces' directories up to date
 After=network-online.target
 [Service]
 Type=oneshot
+# A Redis that was replaced knows none of the spaces' users; and their rules may have changed.
+ExecStartPre=-/usr/local/sbin/redis-users
 ExecStart=/usr/local/sbin/distribute-spaces
 # The connection that is kept open must not die with this run.
 KillMode=process

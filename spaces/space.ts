@@ -47,6 +47,7 @@ export class Space extends pulumi.ComponentResource {
     const passwords = {
       database: secrets.password(id, "postgres"),
       s3: secrets.password(id, "s3"),
+      redis: secrets.password(id, "redis"),
       secret: secrets.password(id, "nextcloud-secret"),
       salt: secrets.password(id, "nextcloud-salt"),
     };
@@ -128,7 +129,7 @@ function releaseOf(tenant: Tenant, catalog: Catalog): string {
 export function wantedSpace(
   tenant: Tenant,
   { domain, catalog, secrets, minio: storage }: Pick<SpaceGround, "domain" | "catalog" | "secrets" | "minio">,
-  passwords: Record<"database" | "s3" | "secret" | "salt", string>,
+  passwords: Record<"database" | "s3" | "redis" | "secret" | "salt", string>,
 ) {
   const names = spaceNames(tenant.id, domain);
   const { storageGb, accounts } = planOf(tenant, catalog);
@@ -144,7 +145,8 @@ export function wantedSpace(
     limits: { accounts, storageBytes: storageGb * GIGABYTE },
     database: { name: names.database, user: names.role, password: passwords.database },
     ...(storage && { s3: { bucket: names.bucket, user: names.s3User, secret: passwords.s3 } }),
-    redisPrefix: names.redisPrefix,
+    // redis-users on ops-1 adds the number of its database.
+    redis: { user: names.redisUser, password: passwords.redis, prefix: names.redisPrefix },
     nextcloud: {
       // No secret: it names the session's cookie.
       instanceId: `oc${secrets.seed(tenant.id, "nextcloud-instance").toString("hex").slice(0, 10)}`,

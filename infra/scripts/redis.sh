@@ -1,5 +1,6 @@
 # shellcheck shell=bash source-path=SCRIPTDIR source=lib.sh
-# Redis. Its data survives restarts, so a changed setting may restart it at any time.
+# Redis. Its data survives restarts, so a changed setting may restart it at any time. The users of spaces are made by
+# redis-users on ops-1; here they only survive.
 
 install_packages
 
@@ -18,11 +19,21 @@ install_files
 set_kernel() { [ ! -w /proc/sys/vm/overcommit_memory ] || sysctl -q -p /etc/sysctl.d/60-framaspace-redis.conf; }
 on_change '/etc/sysctl.d/*' set_kernel
 on_change '/etc/systemd/system/*' systemctl daemon-reload
+# Ours first, then whoever else is there.
+write_users() {
+  local users=/etc/redis/users.acl
+  { cat /etc/redis/platform.acl; grep -Ev '^user (default|admin) ' $users 2>/dev/null || true; } >$users.new
+  chown redis:redis $users.new
+  chmod 0640 $users.new
+  mv $users.new $users
+}
+[ -s /etc/redis/users.acl ] || touch "$PENDING/%etc%redis%platform.acl"
+if [ -e "$PENDING/%etc%redis%platform.acl" ]; then write_users; fi
 on_change '/etc/redis/*' systemctl restart redis-server
 enable redis-server.service
 
-# Over the address and with the password that the spaces use; it also waits until the data is loaded.
-answers() { [ "$(REDISCLI_AUTH=$PASSWORD redis-cli -h "$ADDRESS" ping)" = PONG ]; }
+# Over the address that the spaces use; it also waits until the data is loaded.
+answers() { [ "$(REDISCLI_AUTH=$PASSWORD redis-cli -h "$ADDRESS" --user admin ping)" = PONG ]; }
 wait_until 120 "Redis answers on $ADDRESS with its password" answers
 
 finish

@@ -37,6 +37,17 @@ return static function (string $directory): array {
     };
     [$fromUser, $fromDomain] = explode('@', $platform['mail']['from']);
 
+    // Sessions are where the space's own user of Redis reaches, and no other's; PHP forgets this after the request.
+    if (PHP_SAPI !== 'cli' && session_status() === PHP_SESSION_NONE) {
+        ini_set('session.save_path', "tcp://{$platform['redis']['host']}:{$platform['redis']['port']}?" . http_build_query([
+            'auth' => ['user' => $space['redis']['user'], 'pass' => $space['redis']['password']],
+            'database' => $space['redis']['database'],
+            'prefix' => "{$space['redis']['prefix']}session:",
+            'timeout' => 2,
+            'read_timeout' => 5,
+        ]));
+    }
+
     $config = [
         'instanceid' => $space['nextcloud']['instanceId'],
         'passwordsalt' => $space['nextcloud']['passwordSalt'],
@@ -73,11 +84,13 @@ return static function (string $directory): array {
         'memcache.distributed' => '\OC\Memcache\Redis',
         'memcache.locking' => '\OC\Memcache\Redis',
         // From 33.0.1 on; older releases derive a prefix from the instance id.
-        'memcache_customprefix' => $space['redisPrefix'],
+        'memcache_customprefix' => $space['redis']['prefix'],
         'redis' => [
             'host' => $platform['redis']['host'],
             'port' => $platform['redis']['port'],
-            'password' => $platform['redis']['password'],
+            'user' => $space['redis']['user'],
+            'password' => $space['redis']['password'],
+            'dbindex' => $space['redis']['database'],
             'timeout' => 1.5,
             'read_timeout' => 3.0,
         ],

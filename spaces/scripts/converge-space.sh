@@ -101,6 +101,7 @@ read_space
 lock_space
 STEP=release && check_release
 STEP=database && start_database_check
+STEP=redis && SPACE=$(redis-users "$ID" <<<"$SPACE" 9>&-)
 STEP=directory && make_directory
 write_files
 STEP=state && set_state

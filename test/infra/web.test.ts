@@ -32,7 +32,6 @@ describe("PHP", () => {
       "open_basedir",
       "upload_tmp_dir",
       "sys_temp_dir",
-      "session.save_path",
       "syslog.ident",
     ]);
     for (const line of value.split("\n")) expect(line).toContain("$space");

@@ -81,7 +81,7 @@ describe.each(tenants)("space $id", ({ id, state, ...tenant }) => {
       release: fleet.catalog?.waves[tenant.wave],
       database: { name: id, user: id, password: reveal(partOf(id, "Role").inputs.password) },
       s3: { bucket: `space-${id}`, user: id, secret: reveal(partOf(id, "IamUser").inputs.secret) },
-      redisPrefix: `${id}:`,
+      redis: { user: id, password: expect.stringMatching(/^[\w-]{40}$/), prefix: `${id}:` },
     });
   });
 });

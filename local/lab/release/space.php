@@ -47,6 +47,7 @@ function countVisit(array $config): int
 {
     $redis = new Redis();
     $redis->connect($config['redis']['host'], $config['redis']['port'], $config['redis']['timeout']);
-    $redis->auth($config['redis']['password']);
+    $redis->auth([$config['redis']['user'], $config['redis']['password']]);
+    $redis->select($config['redis']['dbindex']);
     return $redis->incr("{$config['memcache_customprefix']}visits");
 }
