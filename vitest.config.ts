@@ -16,7 +16,8 @@ export default defineConfig({
         test: {
           name: "lab",
           include: ["test/lab/**/*.test.ts"],
-          // One lab for the whole suite: its files share the machines and run one after the other.
+          globalSetup: "test/lab/setup.ts",
+          // Suites share a lab, and the machine's cores: one after the other.
           fileParallelism: false,
           testTimeout: 600_000,
           hookTimeout: 1_800_000,

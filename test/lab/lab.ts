@@ -18,10 +18,19 @@ export interface Page {
   body: string;
 }
 
+/** Where the MinIO server and its client are, as words for `up`; empty where they are not to be had. */
+export function storageWords(): UpWords {
+  const { FRAMASPACE_MINIO: minio, FRAMASPACE_MC: mc } = process.env;
+  return minio === undefined || mc === undefined ? [] : ["--minio", minio, "--mc", mc];
+}
+
 /** Options of `npm run lab -- up`; `--engine applier` unless they name another. */
 export type UpWords = readonly string[];
 
-/** One suite's lab. Its name and port are its own, so that suites could run side by side. */
+/**
+ * One suite's lab, under a name and port of its own: brought up from nothing, which takes minutes. Most suites do with
+ * `sharedLab`.
+ */
 export class TestLab {
   readonly name: string;
   readonly port: number;
@@ -41,18 +50,26 @@ export class TestLab {
 
   /** Copies the tree, and removes what an earlier run of the suite may have left. */
   async prepare(): Promise<void> {
+    await this.copyTree();
+    await this.lab("down");
+  }
+
+  protected async copyTree(): Promise<void> {
     this.#tree = await mkdtemp(join(tmpdir(), `framaspace-${this.name}-`));
     const list = ["ls-files", "--cached", "--others", "--exclude-standard"];
     const { stdout } = await execa("git", list, { cwd: ROOT });
     for (const file of stdout.split("\n"))
       if (existsSync(join(ROOT, file))) await cp(join(ROOT, file), join(this.#tree, file));
     await symlink(join(ROOT, "node_modules"), join(this.#tree, "node_modules"));
-    await this.lab("down");
+  }
+
+  protected async removeTree(): Promise<void> {
+    await rm(this.#tree, { recursive: true, force: true });
   }
 
   async remove(): Promise<void> {
     await this.lab("down");
-    await rm(this.#tree, { recursive: true, force: true });
+    await this.removeTree();
   }
 
   /** `npm run lab -- …`. Rejects where it fails, with what it said. */
@@ -111,3 +128,21 @@ export class TestLab {
     });
   }
 }
+
+/**
+ * The lab that suites share: the first brings it up, the others find it, and setup.ts takes it down after the last. A
+ * suite leaves the machines in service; spaces that it added may stay, so it gives them ids that no other suite uses.
+ */
+class SharedLab extends TestLab {
+  /** Brings the lab to what the repository declares, whatever an earlier suite left. */
+  override async prepare(): Promise<void> {
+    await this.copyTree();
+    await this.up();
+  }
+
+  override async remove(): Promise<void> {
+    await this.removeTree();
+  }
+}
+
+export const sharedLab: TestLab = new SharedLab("suite", 18445, storageWords());

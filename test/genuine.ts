@@ -1,0 +1,26 @@
+// The genuine CLI, for the suites that hold the program against it: not npm's wrapper, which would download it.
+import { execaSync } from "execa";
+import { delimiter, dirname } from "node:path";
+
+const PATH = (process.env.PATH ?? "")
+  .split(delimiter)
+  .filter((folder) => !folder.includes("node_modules"))
+  .join(delimiter);
+
+/** Whether the CLI is installed. */
+export const isGenuine =
+  execaSync("pulumi", ["version"], { env: { PATH }, extendEnv: false, reject: false }).exitCode === 0;
+
+/** Said in the title of what is skipped without it. */
+export const WHY_SKIPPED = isGenuine ? "" : " (skipped: no pulumi CLI on PATH)";
+
+/** Environment of a CLI that keeps its state in a folder. */
+export function genuineEnvironment(state: string, passphrase: string): Record<string, string> {
+  return {
+    // The Node that runs this test, for the program and the pack.
+    PATH: [dirname(process.execPath), PATH].join(delimiter),
+    PULUMI_BACKEND_URL: `file://${state}`,
+    PULUMI_CONFIG_PASSPHRASE: passphrase,
+    PULUMI_SKIP_UPDATE_CHECK: "1",
+  };
+}

@@ -1,0 +1,112 @@
+// The program under the genuine CLI: every stack previewed, and the lab driven by it from nothing to nothing. With the
+// MinIO server (FRAMASPACE_MINIO) and its client (FRAMASPACE_MC) the spaces have buckets.
+import { execa } from "execa";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { renderEntry } from "../../spaces/edit.ts";
+import { genuineEnvironment, isGenuine, WHY_SKIPPED } from "../genuine.ts";
+import { DOMAIN, storageWords, TestLab } from "./lab.ts";
+
+const genuine = new TestLab("genuine", 18444, ["--engine", "pulumi", ...storageWords()]);
+
+describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
+  beforeAll(() => genuine.prepare());
+  afterAll(() => genuine.remove());
+
+  describe("previews without any credential of a cloud", () => {
+    let state: string;
+    const run = (...words: string[]) =>
+      execa("pulumi", words, { cwd: genuine.tree, env: genuineEnvironment(state, "example"), all: true });
+
+    beforeAll(async () => {
+      state = await mkdtemp(join(tmpdir(), "framaspace-previews-"));
+    });
+    afterAll(() => rm(state, { recursive: true }));
+
+    test.each([
+      ["prod-platform", "Pulumi.prod.yaml"],
+      ["prod-spaces-001", "Pulumi.prod.yaml"],
+      ["lab-platform", "Pulumi.lab.yaml"],
+      ["lab-spaces-001", "Pulumi.lab.yaml"],
+    ])("%s, with and without the policies", async (stack, file) => {
+      await run("stack", "init", stack, "--no-select");
+      const words = ["preview", "--non-interactive", "--stack", stack, "--config-file", file];
+      for (const pack of [[], ["--policy-pack", "policies"]]) {
+        const { all } = await run(...words, ...pack);
+        expect(all).toMatch(/\+ \d+ to create/);
+        expect(all).not.toMatch(/\d+ to (delete|replace|update)/);
+        expect(all.includes("Policies:")).toBe(pack.length > 0);
+      }
+    });
+  });
+
+  /** The CLI in the lab, with the lab's state and configuration. */
+  const pulumi = (command: string, stack: string, ...words: string[]) =>
+    genuine.lab("pulumi", command, "--stack", stack, "--non-interactive", ...words);
+
+  /** A request to the lab's cloud, as somebody would make in the cloud's console. */
+  async function cloud(
+    method: string,
+    path: string,
+  ): Promise<Record<string, { id: number; name: string }[]>> {
+    const socket = `/var/lib/framaspace-lab/${genuine.name}/endpoint.sock`;
+    const words = ["-sf", "-X", method, "--unix-socket", socket, `http://lab/v1/${path}`];
+    const { stdout } = await execa("curl", words);
+    return stdout === "" ? {} : JSON.parse(stdout);
+  }
+
+  test("brings the lab up", async () => {
+    const output = await genuine.up();
+    expect(output).toContain("engine: pulumi");
+    for (const id of ["iris", "lotus"]) expect((await genuine.visit(`${id}.${DOMAIN}`)).status).toBe(200);
+  });
+
+  test.each(["lab-platform", "lab-spaces-001"])("a second up of %s changes nothing", async (stack) => {
+    const output = await pulumi("up", stack, "--yes", "--skip-preview", "--expect-no-changes");
+    expect(output).toMatch(/\d+ unchanged/);
+  });
+
+  test.each(["lab-platform", "lab-spaces-001"])("refresh of %s finds no drift", async (stack) => {
+    const output = await pulumi("refresh", stack, "--yes", "--skip-preview", "--expect-no-changes");
+    expect(output).toMatch(/\d+ unchanged/);
+  });
+
+  test("a machine that was deleted behind its back is found and built again", async () => {
+    const { servers = [] } = await cloud("GET", "servers");
+    const lost = servers.find(({ name }) => name === "web-2");
+    await cloud("DELETE", `servers/${lost?.id}`);
+    const output = await genuine.up();
+    expect(output).toMatch(/web-2: boot … done/);
+    const ask = `curl -s -o /dev/null -w '%{http_code}' -H 'Host: iris.${DOMAIN}' http://web-2/status.php`;
+    await expect.poll(() => genuine.on("ops-1", ask), { timeout: 60_000, interval: 1000 }).toBe("200");
+  });
+
+  test("a hundred spaces, 64 steps at once, then nothing left to do", async () => {
+    const entries = Array.from({ length: 100 }, (_, index) => {
+      const id = `group-${String(index).padStart(3, "0")}`;
+      const rest = { kind: "association", plan: "small", office: "collabora", wave: "main" };
+      return renderEntry({ id, name: `Groupe ${index}`, contact: `bureau@${id}.example`, ...rest });
+    });
+    await writeFile(join(genuine.tree, "spaces/tenants/lab/002.yaml"), entries.join(""));
+    const stack = "lab-spaces-002";
+    await genuine.lab("pulumi", "stack", "init", stack, "--no-select");
+    const started = performance.now();
+    await pulumi("up", stack, "--yes", "--skip-preview", "--parallel", "64");
+    console.log(`100 spaces created in ${Math.round((performance.now() - started) / 1000)} s`);
+    await pulumi("up", stack, "--yes", "--skip-preview", "--parallel", "64", "--expect-no-changes");
+    expect((await genuine.visit(`group-099.${DOMAIN}`)).status).toBe(200);
+  });
+
+  test("destroy refuses what holds data, and leaves nothing once that is unprotected", async () => {
+    const spaces = ["lab-spaces-002", "lab-spaces-001"];
+    await expect(pulumi("destroy", "lab-spaces-001", "--yes", "--skip-preview")).rejects.toThrow("protect");
+    for (const stack of [...spaces, "lab-platform"]) {
+      await genuine.lab("pulumi", "state", "unprotect", "--all", "--yes", "--stack", stack);
+      await pulumi("destroy", stack, "--yes", "--skip-preview");
+    }
+    for (const collection of ["servers", "networks", "firewalls", "ssh_keys", "zones", "load_balancers"])
+      expect((await cloud("GET", collection))[collection]).toEqual([]);
+  });
+});
