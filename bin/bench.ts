@@ -102,7 +102,7 @@ function makeFleet(root: string): void {
     rmSync(join(root, tenantsFolder(name)), { recursive: true });
   }
   editFile(join(root, environmentFile(ENVIRONMENT)), (text) =>
-    text.replace(/driveTerabytes: .*/, "driveTerabytes: 32"),
+    text.replace(/driveTerabytes: \d+/, "driveTerabytes: 32"),
   );
   mkdirSync(join(root, tenantsFolder(ENVIRONMENT)));
   for (let file = 1; file <= FILES; file++) {

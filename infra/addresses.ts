@@ -23,9 +23,18 @@ export const SUBNETS: Record<Role, string> = {
   storage: NETWORK.vswitch,
 };
 
-/** Offset of a site's first server in the vSwitch subnet. */
-const SITE_OFFSET = { primary: 10, replica: 20 } as const;
-export type SiteRole = keyof typeof SITE_OFFSET;
+/** Offset of a site's first server in the vSwitch subnet, and the name that stands for all of its servers. */
+const SITES = {
+  primary: { offset: 10, name: "storage-a" },
+  replica: { offset: 20, name: "storage-b" },
+} as const;
+export type SiteRole = keyof typeof SITES;
+
+/**
+ * A storage site's name: it has the addresses of all of its nodes, so that whoever connects to it (MinIO itself, mc,
+ * curl, an SSH tunnel) passes over nodes that are down.
+ */
+export const siteName = (site: SiteRole): string => SITES[site].name;
 
 export interface MachineSpec {
   /** Host name, resource name and log name: `web-1`. */
@@ -57,10 +66,24 @@ export function storageMachines(environment: Environment, site: SiteRole): Stora
   return (environment.storage?.sites[site]?.servers ?? []).map((server, index) => ({
     name: server.name,
     role: "storage",
-    privateAddress: addressIn(SUBNETS.storage, SITE_OFFSET[site] + index + 1),
+    privateAddress: addressIn(SUBNETS.storage, SITES[site].offset + index + 1),
     site,
     server,
   }));
+}
+
+/** The storage nodes that spaces use: those of the site that serves. */
+export function servingMachines(environment: Environment): StorageSpec[] {
+  return environment.storage ? storageMachines(environment, environment.storage.serving) : [];
+}
+
+/** Every name by which others know a machine. */
+export function namesOf(spec: MachineSpec): string[] {
+  return isStorage(spec) ? [spec.name, siteName(spec.site)] : [spec.name];
+}
+
+function isStorage(spec: MachineSpec): spec is StorageSpec {
+  return spec.role === "storage";
 }
 
 /** Every machine of an environment. */
@@ -77,7 +100,7 @@ export function renderHosts(environment: Environment): string {
   return [
     "127.0.0.1 localhost",
     "::1 localhost ip6-localhost ip6-loopback",
-    ...allMachines(environment).map(({ name, privateAddress }) => `${privateAddress} ${name}`),
+    ...allMachines(environment).map((spec) => `${spec.privateAddress} ${namesOf(spec).join(" ")}`),
     "",
   ].join("\n");
 }

@@ -33,10 +33,13 @@ const machines = z.strictObject({
   count: z.int().min(0).max(99).describe("how many; 0 leaves the role out"),
 });
 
+/** Servers of one site: as many addresses as infra/addresses.ts plans. */
+const MOST_STORAGE_NODES = 10;
+
 const storageServer = z.strictObject({
   name: z
     .string()
-    .regex(/^storage-[ab][1-9]$/, "write storage-a1 … storage-a9 (primary) or storage-b1 … (replica)"),
+    .regex(/^storage-[ab]([1-9]|10)$/, "write storage-a1 … storage-a10 (primary) or storage-b1 … (replica)"),
   address: ipv4.describe("public address"),
   hostKey: sshPublicKey.describe("what `ssh-keyscan -t ed25519 ADDRESS` prints, read over a trusted path"),
   drives: z
@@ -48,8 +51,20 @@ export type StorageServer = z.infer<typeof storageServer>;
 
 const site = z.strictObject({
   location: z.string().min(1).describe("data centre, for people"),
-  servers: z.array(storageServer).min(1),
+  away: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("why the whole site is out of reach for now: its machines are then left alone"),
+  servers: z.array(storageServer).min(1).describe("pool after pool"),
 });
+
+const pool = z.strictObject({
+  nodes: z.int().min(1).max(MOST_STORAGE_NODES),
+  drivesPerNode: z.int().min(1).max(16),
+  driveTerabytes: z.number().positive().describe("as sold: 10^12 bytes"),
+});
+export type Pool = z.infer<typeof pool>;
 
 /** Cloud roles in the order in which they are built: what later ones need comes first. */
 export const CLOUD_ROLES = [
@@ -106,10 +121,27 @@ export const environmentSchema = z.strictObject({
   } satisfies Record<CloudRole, typeof machines>),
   storage: z
     .strictObject({
-      nodesPerSite: z.int().min(1).max(9),
-      drivesPerNode: z.int().min(1).max(16),
-      driveTerabytes: z.number().positive().describe("as sold: 10^12 bytes"),
-      parity: z.int().min(0).max(8).describe("drives of an erasure set that may be lost (EC:N)"),
+      pools: z
+        .array(pool)
+        .min(1)
+        .describe("of each site; MinIO grows by whole pools, and one that is there never changes"),
+      parity: z.int().min(1).max(8).describe("drives of an erasure set that may be lost (EC:N)"),
+      serving: z
+        .enum(["primary", "replica"])
+        .describe("the site that spaces read and write; the other follows"),
+      retention: z.strictObject({
+        oldVersionDays: z
+          .int()
+          .min(1)
+          .describe(
+            "how long a deleted or overwritten object can be brought back, as backups of databases can",
+          ),
+        unfinishedUploadHours: z
+          .int()
+          .min(25)
+          .describe("how long an upload may pause; Nextcloud itself gives one up after 24"),
+        exportDays: z.int().min(1).describe("how long exports of spaces stay in the bucket `archive`"),
+      }),
       serverType: z.string().min(1).describe("priced in `prices`"),
       commitRatio: z
         .number()
@@ -173,33 +205,75 @@ export interface Finding {
   what: string;
 }
 
-/** Usable bytes of one site: whole cluster minus parity. Five nodes × four 16 TB drives with EC:4 give 192 TB. */
-export function usableBytes(storage: Storage): number {
-  const drives = storage.nodesPerSite * storage.drivesPerNode;
-  const share = 1 - storage.parity / erasureSetSize(drives);
-  return drives * storage.driveTerabytes * 1e12 * share;
+/** A pool as MinIO lays it out. */
+export interface PoolLayout {
+  sets: number;
+  setSize: number;
+  rawBytes: number;
+  usableBytes: number;
+  /** Nodes that may be down at once while everything is read and written. */
+  nodesToLose: number;
 }
 
-/** Drives per erasure set: MinIO takes the largest divisor of the pool from 16 down to 2 (docs/distributed/DESIGN.md). */
-export function erasureSetSize(drives: number): number {
-  for (let size = 16; size > 1; size--) if (drives % size === 0) return size;
+/** What MinIO makes of a pool. Five nodes × four 16 TB drives with EC:4: two sets of 10, 192 TB of 320, two nodes to lose. */
+export function poolLayout({ nodes, drivesPerNode, driveTerabytes }: Pool, parity: number): PoolLayout {
+  const drives = nodes * drivesPerNode;
+  const setSize = erasureSetSize(nodes, drivesPerNode);
+  const rawBytes = drives * driveTerabytes * 1e12;
+  // A write takes one drive more than half of a set whose halves are data and parity.
+  const drivesToLose = parity * 2 === setSize ? parity - 1 : parity;
+  return {
+    sets: drives / setSize,
+    setSize,
+    rawBytes,
+    usableBytes: rawBytes * (1 - parity / setSize),
+    nodesToLose: Math.floor(drivesToLose / Math.ceil(setSize / nodes)),
+  };
+}
+
+/**
+ * Drives of an erasure set: the largest divisor of the pool, from 16 down to 2, that spreads evenly over the nodes (over
+ * the drives where there is but one node), as cmd/endpoint-ellipses.go of MinIO has it. 1 where there is none.
+ */
+function erasureSetSize(nodes: number, drivesPerNode: number): number {
+  const even = nodes > 1 ? nodes : drivesPerNode;
+  for (let size = 16; size > 1; size--)
+    if ((nodes * drivesPerNode) % size === 0 && (size % even === 0 || even % size === 0)) return size;
   return 1;
+}
+
+/** Usable bytes of one site. */
+export function usableBytes({ pools, parity }: Storage): number {
+  return pools.reduce((sum, one) => sum + poolLayout(one, parity).usableBytes, 0);
+}
+
+/** A site's pools in words: `5 × 4 drives of 16 TB: 320 TB raw, 2 sets of 10 with EC:4, survives 2 nodes`. */
+export function describePools({ pools, parity }: Storage): string[] {
+  return pools.map((one) => {
+    const { rawBytes, sets, setSize, nodesToLose } = poolLayout(one, parity);
+    const { nodes, drivesPerNode, driveTerabytes } = one;
+    const raw = Number((rawBytes / 1e12).toPrecision(3));
+    return `${nodes} × ${drivesPerNode} drives of ${driveTerabytes} TB: ${raw} TB raw, ${sets === 1 ? "1 set" : `${sets} sets`} of ${setSize} with EC:${parity}, survives ${nodesToLose} nodes`;
+  });
 }
 
 /** What no single key's schema can see. */
 export function crossChecks(environment: Environment): Finding[] {
   return [
     ...inventoryIsWhole(environment),
+    ...poolsCanBe(environment),
+    ...servingSiteIsThere(environment),
     ...drivesAreUnique(environment),
     ...typesArePriced(environment),
     ...neededKeysArePresent(environment),
   ];
 }
 
-/** Each site has exactly `nodesPerSite` servers in order, each with `drivesPerNode` drives: MinIO cannot grow a pool by one. */
+/** Each site has the servers of all pools, in order, each with its pool's drives: MinIO cannot grow a pool by one. */
 function inventoryIsWhole({ storage }: Environment): Finding[] {
   if (!storage) return [];
   const findings: Finding[] = [];
+  const drives = storage.pools.flatMap((one) => Array<number>(one.nodes).fill(one.drivesPerNode));
   for (const [role, letter] of [
     ["primary", "a"],
     ["replica", "b"],
@@ -207,10 +281,10 @@ function inventoryIsWhole({ storage }: Environment): Finding[] {
     const servers = storage.sites[role]?.servers;
     if (!servers) continue;
     const path = ["storage", "sites", role, "servers"];
-    if (servers.length !== storage.nodesPerSite)
+    if (servers.length !== drives.length)
       findings.push({
         path,
-        what: `${servers.length} servers; write ${storage.nodesPerSite}, as nodesPerSite says`,
+        what: `${servers.length} servers; write ${drives.length}, as storage.pools says`,
       });
     servers.forEach((server, index) => {
       const expected = `storage-${letter}${index + 1}`;
@@ -219,14 +293,60 @@ function inventoryIsWhole({ storage }: Environment): Finding[] {
           path: [...path, index, "name"],
           what: `"${server.name}" stands where ${expected} belongs; keep servers in order`,
         });
-      if (server.drives.length !== storage.drivesPerNode)
+      const wanted = drives[index];
+      if (wanted !== undefined && server.drives.length !== wanted)
         findings.push({
           path: [...path, index, "drives"],
-          what: `${server.name} has ${server.drives.length} drives; write ${storage.drivesPerNode}, as drivesPerNode says`,
+          what: `${server.name} has ${server.drives.length} drives; write ${wanted}, as its pool's drivesPerNode says`,
         });
     });
   }
   return findings;
+}
+
+/** MinIO divides each pool into equal sets, and parity takes at most half of one (docs/erasure/storage-class). */
+function poolsCanBe({ storage }: Environment): Finding[] {
+  if (!storage) return [];
+  const { pools, parity } = storage;
+  const nodes = pools.reduce((sum, one) => sum + one.nodes, 0);
+  const tooMany = {
+    path: ["storage", "pools"],
+    what: `${nodes} nodes; a site has addresses for ${MOST_STORAGE_NODES} (infra/addresses.ts)`,
+  };
+  return [
+    ...(nodes > MOST_STORAGE_NODES ? [tooMany] : []),
+    ...pools.flatMap((one, index) => {
+      const { setSize } = poolLayout(one, parity);
+      if (parity * 2 <= setSize) return [];
+      const size = `${one.nodes} × ${one.drivesPerNode} drives`;
+      return [
+        {
+          path: ["storage", "pools", index, "nodes"],
+          what:
+            setSize === 1
+              ? `${size} divide into no erasure set; write numbers whose product has a divisor from 2 to 16 that is even over the nodes`
+              : `${size} make sets of ${setSize}, too small for parity ${parity}; write a parity of at most ${Math.floor(setSize / 2)}, or more nodes`,
+        },
+      ];
+    }),
+  ];
+}
+
+/** Spaces are served by a site that is declared and within reach. */
+function servingSiteIsThere({ storage }: Environment): Finding[] {
+  if (!storage) return [];
+  const path = ["storage", "serving"];
+  const site = storage.sites[storage.serving];
+  if (!site)
+    return [{ path, what: `"${storage.serving}", but storage.sites has no such site; write primary` }];
+  if (site.away === undefined) return [];
+  const other = storage.serving === "primary" ? "replica" : "primary";
+  return [
+    {
+      path,
+      what: `"${storage.serving}", which is away (${site.away}); write ${other}, or take \`away\` off`,
+    },
+  ];
 }
 
 /** No drive and no address is listed twice: two MinIO nodes on one drive would destroy each other's data. */

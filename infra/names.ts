@@ -31,3 +31,6 @@ export function spaceNames(id: string, domain: string): SpaceNames {
 
 /** The MinIO policy that every space's user is attached to. */
 export const SPACE_POLICY = "space";
+
+/** MinIO's root user, for the provider and for `mc` on ops-1. */
+export const STORAGE_ROOT = "framaspace";

@@ -2,7 +2,7 @@
 // that all roles build on (base.sh). What a role adds is in that role's file.
 import * as hcloud from "@pulumi/hcloud";
 import * as pulumi from "@pulumi/pulumi";
-import { cloudMachines, renderHosts, type MachineSpec, type StorageSpec } from "./addresses.ts";
+import { cloudMachines, namesOf, renderHosts, type MachineSpec, type StorageSpec } from "./addresses.ts";
 import type { Authority } from "./certificates.ts";
 import type { CloudRole, Environment } from "./environment.ts";
 import { PORTS, renderNftables } from "./firewall.ts";
@@ -138,7 +138,7 @@ function installBase(
 ): void {
   const { environment, authority } = foundation;
   const { name, role, privateAddress } = machine.spec;
-  const certificate = authority.issue(name, [name], [privateAddress]);
+  const certificate = authority.issue(name, namesOf(machine.spec), [privateAddress]);
   const files: RemoteFile[] = [
     { path: "/etc/hosts", content: renderHosts(environment) },
     {

@@ -1,16 +1,29 @@
 // Object storage: one MinIO cluster per site on dedicated servers, the two sites replicating each other. Buckets and
 // users of spaces belong to spaces/space.ts; drives and machines come from the inventory in the configuration.
 import * as pulumi from "@pulumi/pulumi";
-import { storageMachines, type SiteRole, type StorageSpec } from "./addresses.ts";
-import type { Environment, Storage as StorageConfiguration } from "./environment.ts";
+import { createHmac } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { siteName, storageMachines, type SiteRole, type StorageSpec } from "./addresses.ts";
+import {
+  poolLayout,
+  type Environment,
+  type Pool,
+  type Storage as StorageConfiguration,
+} from "./environment.ts";
 import { PORTS } from "./firewall.ts";
-import { SPACE_POLICY } from "./names.ts";
+import { SPACE_POLICY, STORAGE_ROOT } from "./names.ts";
 import { PACKAGES } from "./packages.ts";
 import { remoteScript, type Machine, type RemoteFile } from "./remote.ts";
+import type { Secrets } from "./secrets.ts";
 import { DedicatedServer, type Foundation } from "./server.ts";
+import { assignments } from "./shell.ts";
 
-/** MinIO's root user, for the provider and for `mc` on ops-1. */
-export const STORAGE_ROOT = "framaspace";
+/** Buckets that are no space's: backups of databases, exports of spaces. */
+export const BUCKETS = { backup: "backup", archive: "archive" } as const;
+
+/** Users that are no space's, each with a policy of its own name; their secrets are `<user>/s3`, as spaces. */
+export const SERVICE_USERS = ["backup", "metrics"] as const;
 
 const SITES: readonly SiteRole[] = ["primary", "replica"];
 
@@ -22,7 +35,7 @@ interface StorageArgs {
   ops: Machine & pulumi.Resource;
 }
 
-/** Both sites, settled: healthy, replicating, and with the policy that every space's user is attached to. */
+/** Both sites, settled: healthy, replicating, with the users and policies of all, and with old versions expiring. */
 export class Storage extends pulumi.ComponentResource {
   constructor(
     name: string,
@@ -32,30 +45,47 @@ export class Storage extends pulumi.ComponentResource {
     super("framaspace:infra:Storage", name, {}, opts);
     const { environment, secrets } = foundation;
     const password = secrets.password("minio", "root");
-    const nodes = SITES.flatMap((site) => this.#createSite(site, foundation, storage, password));
-    const endpoints = SITES.flatMap((site) => storageEndpoints(environment, site).slice(0, 1));
+    // The site that serves comes last: a setting or binary that does harm does it to the other one, and stops there.
+    let previous: pulumi.Resource[] = [];
+    for (const site of presentSites(storage).sort((a) => (a === storage.serving ? 1 : -1)))
+      previous = this.#createSite(site, foundation, storage, password, previous);
     remoteScript(
       `${name}-settle`,
       {
         machine: ops,
         script: "infra/scripts/minio-settle.sh",
         packages: ["jq"],
-        settings: {
-          MC_URL: storage.mc.url,
-          MC_SHA256: storage.mc.sha256,
-          POLICY: SPACE_POLICY,
-          SITES: endpoints,
-        },
+        settings: { MC_URL: storage.mc.url, MC_SHA256: storage.mc.sha256 },
         files: [
+          {
+            path: "/usr/local/sbin/settle-storage",
+            mode: "0755",
+            content: readFileSync(join(import.meta.dirname, "scripts/settle-storage.sh"), "utf8"),
+          },
+          { path: "/etc/framaspace/storage/settings", content: renderSettleSettings(storage) },
           {
             path: "/root/.mc/config.json",
             mode: "0600",
-            content: pulumi.secret(password.apply((value) => renderMcAliases(endpoints, value))),
+            content: pulumi.secret(password.apply((value) => renderMcAliases(environment, value))),
           },
-          { path: `/etc/framaspace/minio/${SPACE_POLICY}.json`, content: renderSpacePolicy() },
+          {
+            path: "/etc/framaspace/storage/users",
+            mode: "0600",
+            content: renderServiceUsers(secrets),
+          },
+          ...Object.entries(POLICIES).map(([policy, document]) => ({
+            path: `/etc/framaspace/storage/policies/${policy}.json`,
+            content: renderJson(document),
+          })),
+          ...Object.entries(renderLifecycles(storage)).map(([bucket, content]) => ({
+            path: `/etc/framaspace/storage/lifecycle/${bucket}.json`,
+            content,
+          })),
+          { path: "/etc/systemd/system/settle-storage.service", content: SETTLE_SERVICE },
+          { path: "/etc/systemd/system/settle-storage.timer", content: SETTLE_TIMER },
         ],
       },
-      { parent: this, dependsOn: [ops, ...nodes] },
+      { parent: this, dependsOn: [ops, ...previous] },
     );
     this.registerOutputs({});
   }
@@ -66,10 +96,11 @@ export class Storage extends pulumi.ComponentResource {
     foundation: Foundation,
     storage: StorageConfiguration,
     password: pulumi.Output<string>,
+    before: pulumi.Resource[],
   ): pulumi.Resource[] {
     const specs = storageMachines(foundation.environment, site);
     const servers = specs.map((spec) => new DedicatedServer(spec, foundation, { parent: this }));
-    let previous: pulumi.Resource[] = servers;
+    let previous: pulumi.Resource[] = [...before, ...servers];
     for (const machine of servers) {
       const { spec } = machine;
       const role = remoteScript(
@@ -80,17 +111,16 @@ export class Storage extends pulumi.ComponentResource {
           packages: PACKAGES.storage,
           settings: {
             DRIVES: spec.server.drives,
+            NODES: specs.length,
             MINIO_URL: storage.minio.url,
             MINIO_SHA256: storage.minio.sha256,
           },
           files: [
-            ...storageFiles(specs, spec),
+            ...storageFiles(storage.pools, specs, spec),
             {
               path: "/etc/framaspace/minio/environment",
               mode: "0600",
-              content: pulumi.secret(
-                password.apply((value) => renderMinioEnvironment(site, storage.parity, value)),
-              ),
+              content: pulumi.secret(password.apply((value) => renderMinioEnvironment(site, storage, value))),
             },
           ],
         },
@@ -102,29 +132,40 @@ export class Storage extends pulumi.ComponentResource {
   }
 }
 
-/** Where a site's nodes take S3 requests, in order. Any of them serves everything. */
-export function storageEndpoints(environment: Environment, site: SiteRole = "primary"): string[] {
-  return storageMachines(environment, site).map(({ name }) => `https://${name}:${PORTS.minio}`);
+/** Sites that are declared and within reach. */
+function presentSites({ sites }: StorageConfiguration): SiteRole[] {
+  return SITES.filter((site) => sites[site] && sites[site].away === undefined);
 }
 
-/** What a node is started with: MinIO's notation for all drives of all nodes of the site. */
-export function renderPool(specs: readonly StorageSpec[]): string {
-  const [first] = specs;
-  if (!first) throw new Error("a pool needs a node");
-  const range = (count: number) => (count === 1 ? "1" : `{1...${count}}`);
-  const host = `${first.name.slice(0, -1)}${range(specs.length)}`;
-  return `https://${host}:${PORTS.minio}/srv/minio/drive-${range(first.server.drives.length)}`;
+/** What a node is started with: MinIO's notation for all drives of all nodes of the site, pool after pool. */
+export function renderPools(pools: readonly Pool[], specs: readonly StorageSpec[]): string {
+  const [spec] = specs;
+  if (!spec) throw new Error("a pool needs a node");
+  const range = (first: number, count: number) =>
+    count === 1 ? String(first) : `{${first}...${first + count - 1}}`;
+  let first = 1;
+  return pools
+    .map(({ nodes, drivesPerNode }) => {
+      const host = `${siteName(spec.site)}${range(first, nodes)}`;
+      first += nodes;
+      return `https://${host}:${PORTS.minio}/srv/minio/drive-${range(1, drivesPerNode)}`;
+    })
+    .join(" ");
 }
 
 /** Everything under /etc that makes a node, its secret aside. */
-export function storageFiles(specs: readonly StorageSpec[], node: StorageSpec): RemoteFile[] {
+export function storageFiles(
+  pools: readonly Pool[],
+  specs: readonly StorageSpec[],
+  node: StorageSpec,
+): RemoteFile[] {
   const mounts = node.server.drives.map((drive, index) => ({
     path: `/etc/systemd/system/${mountUnit(index + 1)}`,
     content: renderMount(drive, index + 1),
   }));
   return [
     ...mounts,
-    { path: "/etc/systemd/system/minio.service", content: renderMinioUnit(specs, node) },
+    { path: "/etc/systemd/system/minio.service", content: renderMinioUnit(pools, specs, node) },
     { path: "/etc/sysctl.d/60-framaspace-storage.conf", content: SYSCTL },
   ];
 }
@@ -149,7 +190,7 @@ WantedBy=multi-user.target
 `;
 }
 
-function renderMinioUnit(specs: readonly StorageSpec[], node: StorageSpec): string {
+function renderMinioUnit(pools: readonly Pool[], specs: readonly StorageSpec[], node: StorageSpec): string {
   const mounts = node.server.drives.map((_, index) => mountUnit(index + 1)).join(" ");
   return `# Rendered by infra/storage.ts; changes made here are overwritten.
 [Unit]
@@ -165,7 +206,9 @@ TimeoutStartSec=infinity
 User=minio
 Group=minio
 EnvironmentFile=/etc/framaspace/minio/environment
-ExecStart=/usr/local/bin/minio server --certs-dir /etc/minio/certs --address ${node.privateAddress}:${PORTS.minio} ${renderPool(specs)}
+# A drive that fails is given up at once: XFS would otherwise try again for ever, and MinIO wait with it.
+ExecStartPre=-+/bin/sh -c 'for limit in /sys/fs/xfs/*/error/metadata/*/max_retries; do echo 1 >"$limit"; done'
+ExecStart=/usr/local/bin/minio server --certs-dir /etc/minio/certs --address ${node.privateAddress}:${PORTS.minio} ${renderPools(pools, specs)}
 Restart=always
 RestartSec=2
 # It answers what it has begun, then stops; killed, it would only heal more afterwards.
@@ -203,12 +246,18 @@ WantedBy=multi-user.target
 }
 
 /** What MinIO reads from its environment. Holds the root secret: mode 0600, read by systemd alone. */
-export function renderMinioEnvironment(site: SiteRole, parity: number, password: string): string {
+export function renderMinioEnvironment(
+  site: SiteRole,
+  { parity, retention }: Pick<StorageConfiguration, "parity" | "retention">,
+  password: string,
+): string {
   return `# Rendered by infra/storage.ts; changes made here are overwritten.
 MINIO_ROOT_USER=${STORAGE_ROOT}
 MINIO_ROOT_PASSWORD=${password}
 MINIO_SITE_NAME=${site}
 MINIO_STORAGE_CLASS_STANDARD=EC:${parity}
+# MinIO knows no lifecycle rule for uploads that were begun and never finished; this holds for all buckets.
+MINIO_API_STALE_UPLOADS_EXPIRY=${retention.unfinishedUploadHours}h
 # Administration goes through mc on ops-1; the console would be one more door.
 MINIO_BROWSER=off
 # The binary is pinned; it neither asks the internet for news nor replaces itself.
@@ -227,41 +276,143 @@ vm.vfs_cache_pressure = 50
 vm.swappiness = 1
 `;
 
-/** mc's configuration on ops-1: an alias for each site, so that no secret is ever typed or on a command line. */
-export function renderMcAliases(endpoints: readonly string[], password: string): string {
-  const aliases = SITES.slice(0, endpoints.length).map((site, index) => [
-    site,
-    { url: endpoints[index], accessKey: STORAGE_ROOT, secretKey: password, api: "S3v4", path: "on" },
-  ]);
-  return `${JSON.stringify({ version: "10", aliases: Object.fromEntries(aliases) }, null, 2)}\n`;
+/**
+ * mc's configuration on ops-1: `primary` and `replica`, and `serving` for the one that spaces use, so that no secret
+ * is ever typed or on a command line.
+ */
+export function renderMcAliases({ storage }: Environment, password: string): string {
+  if (!storage) throw new Error("an environment without storage has no aliases");
+  const alias = (name: string, site: SiteRole) => [
+    name,
+    {
+      url: `https://${siteName(site)}:${PORTS.minio}`,
+      accessKey: STORAGE_ROOT,
+      secretKey: password,
+      api: "S3v4",
+      path: "on",
+    },
+  ];
+  const aliases = [
+    ...SITES.filter((site) => storage.sites[site]).map((site) => alias(site, site)),
+    alias("serving", storage.serving),
+  ];
+  return renderJson({ version: "10", aliases: Object.fromEntries(aliases) });
+}
+
+/** What settle-storage is to see to. */
+export function renderSettleSettings(storage: StorageConfiguration): string {
+  const { sites, pools, parity, serving } = storage;
+  return `# Rendered by infra/storage.ts; changes made here are overwritten.
+${assignments({
+  SITES: presentSites(storage),
+  // Whether there is to be a pair; one of the two may be away for now.
+  PAIRED: Boolean(sites.replica),
+  SERVING: serving,
+  PARITY: parity,
+  // For each pool, in order: sets, and drives of a set.
+  POOLS: pools.map((one) => {
+    const { sets, setSize } = poolLayout(one, parity);
+    return `${sets} ${setSize}`;
+  }),
+  BUCKETS: Object.values(BUCKETS),
+})}
+`;
+}
+
+/** A line for each service user: name and secret. */
+function renderServiceUsers(secrets: Secrets): pulumi.Output<string> {
+  const users = SERVICE_USERS.map((user) =>
+    secrets.password(user, "s3").apply((secret) => `${user} ${secret}\n`),
+  );
+  return pulumi.secret(pulumi.all(users).apply((lines) => lines.join("")));
 }
 
 /**
- * The policy of all spaces: MinIO puts the user's name in place of the variable. Actions are listed one by one: bucket
- * settings (policy, versioning, lifecycle) are not a space's to change, nor are old versions its to delete, so what a
- * stolen key removes can be brought back. That takes a Deny: for MinIO the right to delete an object holds for each of
- * its versions, unless denied (cmd/auth-handler.go).
+ * What Prometheus shows MinIO to read its metrics: the token that `mc admin prometheus generate` makes, signed with the
+ * secret of the user `metrics`. Ends with the platform's certificates.
  */
-export function renderSpacePolicy(): string {
-  const bucket = "arn:aws:s3:::space-${aws:username}";
-  const allow = (resource: string, actions: string[]) => ({
-    Effect: "Allow",
-    Action: actions.map((action) => `s3:${action}`),
-    Resource: [resource],
-  });
-  const policy = {
-    Version: "2012-10-17",
-    Statement: [
-      allow(bucket, ["GetBucketLocation", "ListBucket", "ListBucketMultipartUploads"]),
-      allow(`${bucket}/*`, [
-        "AbortMultipartUpload",
-        "DeleteObject",
-        "GetObject",
-        "ListMultipartUploadParts",
-        "PutObject",
-      ]),
-      { Effect: "Deny", Action: ["s3:DeleteObjectVersion"], Resource: [`${bucket}/*`] },
-    ],
-  };
-  return `${JSON.stringify(policy, null, 2)}\n`;
+export function metricsToken(secret: string, { notBefore, years }: Environment["certificates"]): string {
+  const end = new Date(`${notBefore}T00:00:00Z`);
+  end.setUTCFullYear(end.getUTCFullYear() + years);
+  const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString("base64url");
+  const claims = { exp: Math.floor(end.getTime() / 1000), iss: "prometheus", sub: "metrics" };
+  const text = `${encode({ alg: "HS512", typ: "JWT" })}.${encode(claims)}`;
+  return `${text}.${createHmac("sha512", secret).update(text).digest("base64url")}`;
 }
+
+const allow = (resources: string[], actions: string[]) => ({
+  Effect: "Allow",
+  Action: actions.map((action) => `s3:${action}`),
+  Resource: resources.map((resource) => `arn:aws:s3:::${resource}`),
+});
+
+/**
+ * Reading and writing one bucket. Actions are listed one by one: bucket settings (policy, versioning, lifecycle) are not
+ * its user's to change, nor are old versions its to delete, so what a stolen key removes can be brought back. That takes
+ * a Deny: for MinIO the right to delete an object holds for each of its versions, unless denied (cmd/auth-handler.go).
+ */
+const useOf = (bucket: string) => ({
+  Version: "2012-10-17",
+  Statement: [
+    allow([bucket], ["GetBucketLocation", "ListBucket", "ListBucketMultipartUploads"]),
+    allow(
+      [`${bucket}/*`],
+      ["AbortMultipartUpload", "DeleteObject", "GetObject", "ListMultipartUploadParts", "PutObject"],
+    ),
+    { Effect: "Deny", Action: ["s3:DeleteObjectVersion"], Resource: [`arn:aws:s3:::${bucket}/*`] },
+  ],
+});
+
+/** Policies by name. In the one of all spaces, MinIO puts the user's name in place of the variable. */
+export const POLICIES: Readonly<Record<string, object>> = {
+  [SPACE_POLICY]: useOf("space-${aws:username}"),
+  backup: useOf(BUCKETS.backup),
+  metrics: { Version: "2012-10-17", Statement: [{ Effect: "Allow", Action: ["admin:Prometheus"] }] },
+};
+
+/**
+ * Lifecycle rules: of the bucket `archive`, and of all `others`. Replication keeps every version of every object; they go
+ * after the days in which a mistake is noticed, or a space's bucket would only ever grow. A delete marker that hides no
+ * version any more goes too.
+ */
+export function renderLifecycles({
+  retention,
+}: Pick<StorageConfiguration, "retention">): Record<string, string> {
+  const oldVersions = {
+    ID: "old-versions",
+    Status: "Enabled",
+    Filter: { Prefix: "" },
+    Expiration: { ExpiredObjectDeleteMarker: true },
+    NoncurrentVersionExpiration: { NoncurrentDays: retention.oldVersionDays },
+  };
+  const exports = {
+    ID: "exports",
+    Status: "Enabled",
+    Filter: { Prefix: "" },
+    Expiration: { Days: retention.exportDays },
+  };
+  return {
+    archive: renderJson({ Rules: [oldVersions, exports] }),
+    others: renderJson({ Rules: [oldVersions] }),
+  };
+}
+
+function renderJson(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+const SETTLE_SERVICE = `[Unit]
+Description=Keep the storage sites paired, with their users, policies and lifecycle rules
+After=network-online.target
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/settle-storage watch
+`;
+
+// A new space's bucket gets its lifecycle rule within the quarter of an hour, and a lost pairing is mended in it.
+const SETTLE_TIMER = `[Timer]
+OnBootSec=60
+OnUnitInactiveSec=900
+[Install]
+WantedBy=timers.target
+`;

@@ -1,6 +1,6 @@
 // The rules between spaces, and between spaces and what they name. Each is a small pure function from the whole
 // fleet to its problems; all run, whatever the others find. Rules of one entry alone are in its schema.
-import { usableBytes, type Environment } from "../infra/environment.ts";
+import { describePools, usableBytes, type Environment } from "../infra/environment.ts";
 import { nearest, oneOf, show } from "../findings.ts";
 import type { Problem } from "../problems.ts";
 import { GIGABYTE, type Catalog } from "./catalog.ts";
@@ -162,6 +162,8 @@ function unknownNames(
 
 /** What is promised to spaces, and what may be, in bytes. */
 export interface Capacity {
+  /** Each pool of a site in words. */
+  pools: string[];
   committed: number;
   usable: number;
   /** `usable` times the environment's commitRatio. */
@@ -179,7 +181,12 @@ export function capacityOf(
   for (const { plan, state } of tenants)
     if (state !== "archived") committed += (catalog.plans[plan]?.storageGb ?? 0) * GIGABYTE;
   const usable = usableBytes(environment.storage);
-  return { committed, usable, promisable: usable * environment.storage.commitRatio };
+  return {
+    pools: describePools(environment.storage),
+    committed,
+    usable,
+    promisable: usable * environment.storage.commitRatio,
+  };
 }
 
 /** Few spaces are full, so more may be promised than there is, but not without end. */

@@ -3,7 +3,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { cloudMachines, storageMachines, SUBNETS } from "../infra/addresses.ts";
+import { cloudMachines, servingMachines, SUBNETS } from "../infra/addresses.ts";
 import type { Environment } from "../infra/environment.ts";
 import { PORTS } from "../infra/firewall.ts";
 import { sshKeyPair } from "../infra/keys.ts";
@@ -110,7 +110,7 @@ export function renderPlatform(
   mailPassword: pulumi.Input<string> | undefined,
 ): pulumi.Output<string> {
   const names = (machines: readonly { name: string }[]) => machines.map(({ name }) => name);
-  const storage = storageMachines(environment, "primary");
+  const storage = servingMachines(environment);
   const [imaginary] = cloudMachines(environment, "imaginary");
   const [office] = cloudMachines(environment, "office");
   const [redis] = cloudMachines(environment, "redis");

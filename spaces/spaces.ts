@@ -7,10 +7,11 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { cloudMachines, storageMachines } from "../infra/addresses.ts";
+import { cloudMachines, siteName } from "../infra/addresses.ts";
 import { Authority } from "../infra/certificates.ts";
 import type { Environment } from "../infra/environment.ts";
 import { PORTS } from "../infra/firewall.ts";
+import { STORAGE_ROOT } from "../infra/names.ts";
 import { Access } from "../infra/remote.ts";
 import type { Secrets } from "../infra/secrets.ts";
 import type { Catalog } from "./catalog.ts";
@@ -104,13 +105,14 @@ function createMinio(
   secrets: Secrets,
   ca: pulumi.Input<string>,
 ): minio.Provider | undefined {
-  const [node] = storageMachines(environment, "primary");
-  if (!node) return undefined;
+  const { storage } = environment;
+  if (!storage) return undefined;
   return new minio.Provider(
     "minio",
     {
-      minioServer: `${node.privateAddress}:${PORTS.minio}`,
-      minioUser: "framaspace",
+      // A name for all nodes of the site: the tunnel's far end, ops-1, knows it and passes over nodes that are down.
+      minioServer: `${siteName(storage.serving)}:${PORTS.minio}`,
+      minioUser: STORAGE_ROOT,
       minioPassword: secrets.password("minio", "root"),
       minioSsl: true,
       minioCacertFile: ca,

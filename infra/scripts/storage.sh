@@ -34,17 +34,29 @@ drive_state() {
   fi
 }
 
+# Drives that have served here: when such a one is gone or unreadable, MinIO does without it until somebody replaces it,
+# and what else is to be done here is done.
+SERVED=/var/lib/framaspace/drives
+mkdir -p "$SERVED"
+
 # All drives are looked at before any is touched.
 PROBLEMS=()
 STATES=()
 for index in "${!DRIVES[@]}"; do
-  device=/dev/disk/by-id/${DRIVES[index]} number=$((index + 1)) state=missing
+  id=${DRIVES[index]} device=/dev/disk/by-id/${DRIVES[index]} number=$((index + 1)) state=missing
   if [ -b "$(readlink -f "$device")" ]; then state=$(drive_state "$device" "$(label $number)"); fi
-  STATES+=("$state")
   case $state in
-    missing) PROBLEMS+=("drive $number (${DRIVES[index]}) is not there; this machine has: $(find /dev/disk/by-id/ -mindepth 1 ! -name '*-part*' -printf '%f ' 2>/dev/null)") ;;
-    foreign) PROBLEMS+=("drive $number (${DRIVES[index]}, $(readlink -f "$device")) is not empty: found $(contents "$device"). If nothing on it is needed, run \`wipefs --all $device && dd if=/dev/zero of=$device bs=1M count=1\` on $MACHINE, then run up again.") ;;
+    missing | foreign)
+      if [ -e "$SERVED/$id" ]; then
+        echo "$MACHINE: drive $number ($id) is lost: $state. MinIO does without it. Replace it: docs/runbooks/replace-a-drive.md" >&2
+        state=lost
+      elif [ "$state" = missing ]; then
+        PROBLEMS+=("drive $number ($id) is not there; this machine has: $(find /dev/disk/by-id/ -mindepth 1 ! -name '*-part*' -printf '%f ' 2>/dev/null)")
+      else
+        PROBLEMS+=("drive $number ($id, $(readlink -f "$device")) is not empty: found $(contents "$device"). If nothing on it is needed, run \`wipefs --all $device && dd if=/dev/zero of=$device bs=1M count=1\` on $MACHINE, then run up again.")
+      fi ;;
   esac
+  STATES+=("$state")
 done
 [ "${#PROBLEMS[@]}" -eq 0 ] || fail "no drive was formatted:$(printf '\n  %s' "${PROBLEMS[@]}")"
 
@@ -57,11 +69,25 @@ id -nG minio | grep -qw framaspace-tls || { usermod -aG framaspace-tls minio; no
 install_files
 on_change '/etc/systemd/system/*.mount' systemctl daemon-reload
 
+# What is mounted there and is no longer the drive that belongs there: pulled out, or exchanged under its name. Lazily,
+# because MinIO may still hold files of the dead one open.
+release() {
+  local directory=$1 device=$2 state=$3 mounted
+  mounted=$(findmnt --noheadings --output SOURCE --mountpoint "$directory") || return 0
+  if [ "$state" = lost ] || [ "$mounted" != "$(readlink -f "$device")" ] || [ "$state" = blank ]; then
+    umount --lazy "$directory"
+    note "$mounted off $directory"
+  fi
+}
+
 for index in "${!DRIVES[@]}"; do
-  device=/dev/disk/by-id/${DRIVES[index]} number=$((index + 1)) directory=/srv/minio/drive-$((index + 1))
-  case ${STATES[index]} in
+  id=${DRIVES[index]} number=$((index + 1)) directory=/srv/minio/drive-$((index + 1))
+  device=/dev/disk/by-id/$id state=${STATES[index]}
+  release "$directory" "$device" "$state"
+  case $state in
+    lost) continue ;;
     # Without -f mkfs.xfs refuses by itself what it finds something on.
-    blank) mkfs.xfs -q -L "$(label $number)" "$device" || fail "drive $number (${DRIVES[index]}): mkfs.xfs failed"
+    blank) mkfs.xfs -q -L "$(label $number)" "$device" || fail "drive $number ($id): mkfs.xfs failed"
       note "drive $number formatted" ;;
     unfinished) mkfs.xfs -q -f -L "$(label $number)" "$device"
       note "drive $number formatted, which an earlier run had begun" ;;
@@ -73,6 +99,7 @@ for index in "${!DRIVES[@]}"; do
   fi
   enable "srv-minio-drive\\x2d$number.mount"
   [ "$(stat -c %a:%U:%G "$directory")" = 700:minio:minio ] || { chown minio:minio "$directory"; chmod 0700 "$directory"; note "$directory"; }
+  : >"$SERVED/$id"
 done
 
 # MinIO follows links and reads renewed certificates by itself.
@@ -87,12 +114,26 @@ on_change '/etc/sysctl.d/*' set_kernel
 
 download "$MINIO_URL" "$MINIO_SHA256" /usr/local/bin/minio 0755
 
-# It starts when enough nodes of its site do, so nothing waits for that here. Where the site serves, the next node must
-# not be restarted before this one is back.
+# It starts when enough nodes of its site do, so nothing waits for that here. Where the site serves, this node is taken
+# down only when the others can do without it, and the next one not before this one is back.
 serves() { curl -fsS -m 5 "https://$MACHINE:9000/minio/health/cluster"; }
+# What MinIO answers on this question leaves out the drives of the node that is asked.
+can_be_missed() { [ "$NODES" -eq 1 ] || curl -fsS -m 5 "https://$MACHINE:9000/minio/health/cluster?maintenance=true"; }
+# Nobody else is missed: every drive of the site answers its own node's peers, and none is being healed.
+others_are_whole() {
+  local headers
+  headers=$(curl -fsS -m 5 -D - -o /dev/null "https://$MACHINE:9000/minio/health/cluster")
+  ! grep -qi '^x-minio-healing-drives: *[1-9]' <<<"$headers"
+}
 restart_minio() {
   local served=false
-  if serves >/dev/null 2>&1; then served=true; fi
+  if serves >/dev/null 2>&1; then
+    served=true
+    (wait_until 300 "the site can do without $MACHINE" can_be_missed) ||
+      fail "nothing was restarted: another node or drive is missing. See \`mc admin info\` on ops-1, mend that one, then run up again."
+    (wait_until 3600 "no drive is being healed" others_are_whole) ||
+      fail "nothing was restarted: a replaced drive is still being filled. See \`mc admin heal\` on ops-1; run up again when it is done."
+  fi
   systemctl daemon-reload
   systemctl stop minio.service
   systemctl start --no-block minio.service

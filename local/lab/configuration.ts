@@ -170,10 +170,10 @@ function storage({ storageNodes, storageSites }: Given, secrets: Secrets, minio:
       return [role, { location: "lab", servers }];
     });
   return {
-    nodesPerSite: storageNodes,
-    drivesPerNode: DRIVES,
-    driveTerabytes: 0.002,
+    pools: [{ nodes: storageNodes, drivesPerNode: DRIVES, driveTerabytes: 0.002 }],
     parity: storageNodes === 1 ? 2 : 4,
+    serving: "primary",
+    retention: { oldVersionDays: 30, unfinishedUploadHours: 48, exportDays: 365 },
     serverType: "lab-storage",
     commitRatio: 1000,
     minio,

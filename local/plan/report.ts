@@ -225,6 +225,7 @@ function renderFigures({ before, after }: EnvironmentPlan): string[] {
   const rows: [string, (figures: Figures) => string][] = [
     ["spaces, in service or suspended", ({ living }) => grouped(living)],
     ["storage promised to them", ({ capacity }) => (capacity ? terabytes(capacity.committed) : "no storage")],
+    ["pools of each site", ({ capacity }) => (capacity ? capacity.pools.join("; ") : "no storage")],
     ["usable storage", ({ capacity }) => (capacity ? terabytes(capacity.usable) : "no storage")],
     [
       "promised, of what may be promised",

@@ -282,7 +282,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
     "four servers in a site of five",
     (root) => replaceIn(root, CONFIGURATION, / {10}- name: storage-a5\n(?: {12}.*\n)*/, ""),
     `Environment demo is not valid: 1 problem.
-  Pulumi.demo.yaml:38:11  storage.sites.primary.servers: 4 servers; write 5, as nodesPerSite says.`,
+  Pulumi.demo.yaml:38:11  storage.sites.primary.servers: 4 servers; write 5, as storage.pools says.`,
   ],
   [
     "the same drive twice",

@@ -5,8 +5,8 @@ import { runOn } from "../ssh.ts";
 import { realiser, type Surroundings } from "./realiser.ts";
 
 const OPS = "ops-1";
-/** mc's name of the primary site on ops-1. */
-const SITE = "primary";
+/** mc's name, on ops-1, of the site that spaces use. */
+const SITE = "serving";
 
 async function onOps(command: string, input: string, { lab }: Surroundings): Promise<string> {
   const { failed, stdout, stderr } = await runOn(lab, OPS, command, input);

@@ -1,0 +1,230 @@
+#!/bin/bash
+# settle-storage [watch | compare]: keeps the storage sites as /etc/framaspace/storage declares them: laid out as
+# computed, paired, with their users, policies, buckets and lifecycle rules. Does only what is missing, never deletes an
+# object, and prints what it changed. `watch` is the timer's: it also says what will need a person soon. `compare` lists
+# the objects that one site has and the other has not, older than a minute.
+set -euo pipefail
+shopt -s inherit_errexit
+export LC_ALL=C.UTF-8 MC_CONFIG_DIR=/root/.mc
+. /etc/framaspace/storage/settings
+STATE=/var/lib/framaspace/storage
+mkdir -p "$STATE"
+WORK=${1:-settle}
+
+fail() {
+  echo "ops-1: storage: $*" >&2
+  exit 1
+}
+
+# warn: told with a priority that journald knows, so that it stands out on logs-1.
+warn() { echo "<3>ops-1: storage: $*" >&2; }
+
+# reply COMMAND…: an mc command's JSON; on failure what MinIO says.
+reply() {
+  local answer
+  answer=$(mc --json "$@") || fail "mc $*: $(jq -rs 'map(.error | if type == "object" then .cause.error?.Message? // .cause.message? // .message else . end) | join("; ")' <<<"$answer" 2>/dev/null || echo "$answer")"
+  echo "$answer"
+}
+
+buckets() { reply ls "$1" | jq -r '.key // empty | rtrimstr("/")'; }
+is_empty() { [ -z "$(buckets "$1")" ]; }
+
+wait_for_sites() {
+  local site seconds=300 end
+  [ "$WORK" != watch ] || seconds=30
+  for site in "${SITES[@]}"; do
+    end=$((SECONDS + seconds))
+    until curl -fsS -m 5 "$(mc --json alias list "$site" | jq -r .URL)/minio/health/cluster" >/dev/null 2>&1; do
+      [ "$SECONDS" -lt "$end" ] ||
+        fail "the $site site does not serve after $seconds s. \`journalctl -u minio -n 50\` on each of its nodes says what it waits for. If the site is lost: docs/runbooks/primary-site-lost.md"
+      sleep 0.3
+    done
+  done
+}
+
+# What MinIO made of the drives is what capacity was computed from.
+check_layout() {
+  local site declared found
+  declared="$PARITY: $(printf '%s, ' "${POOLS[@]}")"
+  for site in "${SITES[@]}"; do
+    found=$(reply admin info "$site" | jq -r '.info.backend | "\(.standardSCParity): \([.totalSets, .totalDrivesPerSet] | transpose | map("\(.[0]) \(.[1]), ") | add)"')
+    [ "$found" = "$declared" ] ||
+      fail "the $site site has parity and pools (sets, drives of a set) \"$found\", not \"$declared\" as computed. Pools never change once they hold data: put storage.pools and storage.parity back to what is there."
+  done
+}
+
+names_in() { reply admin replicate info "$1" | jq -r 'if .enabled then [.sites[].name] | sort | join(" ") else "" end'; }
+id_of() { reply admin info "$1" | jq -r .info.deploymentID; }
+ids_in() { reply admin replicate info "$1" | jq -r 'if .enabled then [.sites[].deploymentID] | sort | join(" ") else "" end'; }
+
+# An unpaired site forgets its partner; objects stay. A partner that isn't there any more cannot agree, hence --force.
+unpair() { [ -z "$(names_in "$1")" ] || reply admin replicate rm "$1" --all --force >/dev/null; }
+
+# Both know both, as they are now? A site that was built anew has another id.
+is_paired() {
+  local both
+  both=$(printf '%s\n' "$(id_of primary)" "$(id_of replica)" | sort | paste -sd' ')
+  [ "$(ids_in primary)" = "$both" ] && [ "$(ids_in replica)" = "$both" ]
+}
+
+pair() {
+  local source target
+  [ "${#SITES[@]}" -eq 2 ] || return 0
+  ! is_paired || return 0
+  # MinIO pairs sites of which at most one holds anything; what was there is copied to the other.
+  if is_empty replica; then source=primary target=replica
+  elif is_empty primary; then source=replica target=primary
+  else
+    fail "the sites are not paired (primary knows \"$(names_in primary)\", replica \"$(names_in replica)\"), and both hold buckets: only a person can say which is right. Nothing was changed. docs/runbooks/primary-site-lost.md, \"Both sites hold data\", says how to compare them and go on."
+  fi
+  unpair "$source"
+  unpair "$target"
+  reply admin replicate add "$source" "$target" >/dev/null
+  is_paired || fail "primary and replica were paired, but do not both say so: run up again."
+  # What the source held before is copied by a scan that takes days to come round; this begins it now.
+  [ -z "$(buckets "$source")" ] || reply admin replicate resync start "$source" "$target" >/dev/null
+  echo "sites paired, from $source to $target"
+}
+
+# A policy in one form: MinIO gives its lists in an order of its own.
+plain() { jq -S 'walk(if type == "array" then sort else . end)' "$@"; }
+
+# Replication brings users and policies to the other site.
+settle_users() {
+  local file policy declared found name secret known
+  for file in /etc/framaspace/storage/policies/*.json; do
+    policy=$(basename "$file" .json)
+    declared=$(plain "$file")
+    found=$(mc --json admin policy info serving "$policy" 2>/dev/null | jq .policyInfo.Policy | plain || true)
+    [ "$declared" != "$found" ] || continue
+    reply admin policy create serving "$policy" "$file" >/dev/null
+    echo "policy $policy"
+  done
+  while read -r name secret; do
+    # A secret can't be asked for; what was set last is remembered by its digest.
+    known=$STATE/user-$name
+    if ! mc --json admin user info serving "$name" >/dev/null 2>&1 || ! sha256sum <<<"$secret" | cmp -s - "$known"; then
+      printf '%s\n' "$name" "$secret" | reply admin user add serving >/dev/null
+      sha256sum <<<"$secret" >"$known"
+      echo "user $name"
+    fi
+    [ "$(reply admin user info serving "$name" | jq -r '.policyName // ""')" = "$name" ] || {
+      reply admin policy attach serving "$name" --user "$name" >/dev/null
+      echo "policy of $name"
+    }
+  done </etc/framaspace/storage/users
+}
+
+make_buckets() {
+  local bucket known
+  known=$(buckets serving)
+  for bucket in "${BUCKETS[@]}"; do
+    grep -qxF "$bucket" <<<"$known" || { reply mb "serving/$bucket" >/dev/null; echo "bucket $bucket"; }
+  done
+}
+
+rule_of() {
+  if [ -e "/etc/framaspace/storage/lifecycle/$1.json" ]; then echo "/etc/framaspace/storage/lifecycle/$1.json"
+  else echo /etc/framaspace/storage/lifecycle/others.json; fi
+}
+
+# settle_bucket SITE BUCKET: versions are kept, and expire.
+settle_bucket() {
+  local rule
+  rule=$(rule_of "$2")
+  [ "$(reply version info "$1/$2" | jq -r .versioning.status)" = Enabled ] || reply version enable "$1/$2" >/dev/null
+  mc ilm rule export "$1/$2" 2>/dev/null | jq -eS --slurpfile declared "$rule" \
+    'def plain: .Rules | map({ID, Status, Expiration, NoncurrentVersionExpiration}) | sort_by(.ID); plain == ($declared[0] | plain)' >/dev/null 2>&1 ||
+    mc ilm rule import "$1/$2" <"$rule" >/dev/null
+}
+
+# Buckets are new ones mostly: what was seen to is noted, by rule, and looked at again after a day.
+settle_buckets() {
+  local site noted new bucket
+  for site in "${SITES[@]}"; do
+    noted=$STATE/buckets-$site-$(cat /etc/framaspace/storage/lifecycle/*.json | sha256sum | cut -c1-16)
+    find "$STATE" -name "buckets-$site-*" ! -path "$noted" -delete
+    find "$noted" -mmin +1440 -delete 2>/dev/null || true
+    touch -a "$noted"
+    new=$(buckets "$site" | sort | comm -23 - <(sort "$noted"))
+    [ -n "$new" ] || continue
+    while read -r bucket; do
+      settle_bucket "$site" "$bucket"
+      echo "$bucket" >>"$noted"
+      echo "lifecycle of $site/$bucket"
+    done <<<"$new"
+  done
+}
+
+# versions SITE BUCKET: a line for each version that is older than a minute.
+versions() {
+  mc --json ls --recursive --versions "$1/$2" |
+    jq -r --arg end "$(date -u -d '1 minute ago' +%Y-%m-%dT%H:%M:%SZ)" \
+      'select(.status == "success" and (.lastModified | sub("\\.[0-9]+"; "") | fromdateiso8601) <= ($end | fromdateiso8601)) | "\(.key) \(.versionId) \(.size) \(.etag // "-") \(.isDeleteMarker // false)"' | sort
+}
+
+# missing FROM TO: what FROM has and TO has not.
+missing() {
+  local bucket there
+  there=$(buckets "$2")
+  for bucket in $(buckets "$1"); do
+    if grep -qxF "$bucket" <<<"$there"; then
+      comm -23 <(versions "$1" "$bucket") <(versions "$2" "$bucket") | sed "s,^,$bucket/,"
+    else echo "$bucket (the bucket)"; fi
+  done
+}
+
+compare() {
+  local site other found line status=0
+  [ "${#SITES[@]}" -eq 2 ] || fail "one site is away: there is nothing to compare."
+  for site in "${SITES[@]}"; do
+    other=$([ "$site" = primary ] && echo replica || echo primary)
+    found=$(missing "$site" "$other")
+    [ -n "$found" ] || continue
+    status=1
+    while read -r line; do echo "only on $site: $line"; done <<<"$found"
+  done
+  [ "$status" -ne 0 ] || echo "Both sites hold the same objects."
+  return "$status"
+}
+
+# Spaces are moved to another site only once it has all that the one they come from has, unless that one is away.
+check_move() {
+  local last found
+  last=$(cat "$STATE/serving" 2>/dev/null || echo "$SERVING")
+  if [ "$last" != "$SERVING" ] && [ "${#SITES[@]}" -eq 2 ]; then
+    for _ in $(seq 20); do
+      found=$(missing "$last" "$SERVING")
+      [ -n "$found" ] || break
+      sleep 15
+    done
+    [ -z "$found" ] || fail "spaces stay on $last: $SERVING has not yet got $(wc -l <<<"$found") objects, such as $(head -1 <<<"$found"). \`mc admin replicate status $last\` shows the progress; run up again when \`settle-storage compare\` is content. Until then write $last as storage.serving."
+  fi
+  [ -e "$STATE/serving" ] && [ "$last" = "$SERVING" ] || echo "$SERVING" >"$STATE/serving"
+  [ "$last" = "$SERVING" ] || echo "spaces move from $last to $SERVING"
+}
+
+# What is still well, but will not stay so by itself.
+watch() {
+  local site
+  for site in "${SITES[@]}"; do
+    reply admin info "$site" | jq -r --arg site "$site" '.info.servers[] | .endpoint as $node |
+      (if .state != "online" then "\($site): node \($node) is \(.state)" else empty end),
+      (.drives[]? | select(.state != "ok") | "\($site): drive \(.endpoint) is \(.state)"),
+      (.drives[]? | select((.totalspace // 0) > 0 and .usedspace / .totalspace > 0.8) | "\($site): drive \(.endpoint) is over 80 % full")' |
+      while read -r line; do warn "$line"; done
+  done
+  if $PAIRED && [ "${#SITES[@]}" -lt 2 ]; then warn "one site is declared away: there is no second copy of what is written now"; fi
+}
+
+exec 9>/run/lock/settle-storage
+flock 9
+wait_for_sites
+if [ "$WORK" = compare ]; then compare; exit; fi
+check_layout
+if $PAIRED; then pair; fi
+check_move
+settle_users
+make_buckets
+settle_buckets
+[ "$WORK" != watch ] || watch
