@@ -79,7 +79,21 @@ export class TestLab {
   }
 
   up(...more: string[]): Promise<string> {
-    return this.lab("up", "--port", String(this.port), ...this.#words, ...more);
+    return this.lab(...this.#upWords(), ...more);
+  }
+
+  #upWords(): string[] {
+    return ["up", "--port", String(this.port), ...this.#words];
+  }
+
+  /** Begins `up` or `down`, and kills it, with the processes of its group, after some seconds unless it has ended. */
+  async kill(verb: "up" | "down", seconds: number): Promise<void> {
+    const command = ["bin/lab.ts", "--name", this.name, ...(verb === "up" ? this.#upWords() : [verb])];
+    const options = { cwd: this.#tree, stdio: "ignore", detached: true, reject: false } as const;
+    const running = execa(process.execPath, command, options);
+    const timer = setTimeout(() => running.pid && process.kill(-running.pid, "SIGKILL"), seconds * 1000);
+    await running;
+    clearTimeout(timer);
   }
 
   /** Runs a command line on a machine, over SSH as the engine does. */

@@ -12,8 +12,13 @@ const visit = platform.visit.bind(platform);
 
 let output: string;
 
+// Killed somewhere on the way, the next command goes on.
+const moment = 10 + Math.random() * 50;
+
 beforeAll(async () => {
   await platform.prepare();
+  console.log(`the first up is killed after ${moment.toFixed(1)} s`);
+  await platform.kill("up", moment);
   output = await platform.up();
 });
 
@@ -164,8 +169,9 @@ test("a third web server is a number, and serves all spaces", async () => {
   expect(await on("gateway-1", "grep -c 'server 10.0.20' /etc/nginx/nginx.conf")).toBe("3");
 });
 
-test("down leaves nothing", async () => {
+test("down leaves nothing, nor does one that was killed and run again", async () => {
   const { name } = platform;
+  await platform.kill("down", Math.random() * 4);
   await platform.lab("down");
   expect(existsSync(`/var/lib/framaspace-lab/${name}`)).toBe(false);
   expect((await execa("ip", ["netns", "list"])).stdout).not.toContain(`fs-${name}-`);
