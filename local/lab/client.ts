@@ -14,21 +14,20 @@ export function endpointSocket(lab: Lab): string {
 export function ask(lab: Lab, method: string, path: string, body?: unknown): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const headers = { "content-type": "application/json" };
-    const asked = request(
-      { socketPath: endpointSocket(lab), method, path: `/v1/${path}`, headers },
-      (response) => {
-        let text = "";
-        response.setEncoding("utf8");
-        response.on("data", (chunk: string) => (text += chunk));
-        response.on("error", reject);
-        response.on("end", () => {
-          const answer: unknown = JSON.parse(text);
-          const { statusCode = 500 } = response;
-          if (statusCode < 400) resolve(answer);
-          else reject(new Error(`${method} ${path}: ${text}`));
-        });
-      },
-    );
+    const where = { socketPath: endpointSocket(lab), method, path: `/v1/${path}`, headers };
+    // A connection for each request: while the program is evaluated, nothing here sees the endpoint close an idle one.
+    const asked = request({ ...where, agent: false }, (response) => {
+      let text = "";
+      response.setEncoding("utf8");
+      response.on("data", (chunk: string) => (text += chunk));
+      response.on("error", reject);
+      response.on("end", () => {
+        const answer: unknown = JSON.parse(text);
+        const { statusCode = 500 } = response;
+        if (statusCode < 400) resolve(answer);
+        else reject(new Error(`${method} ${path}: ${text}`));
+      });
+    });
     asked.on("error", reject);
     asked.end(body === undefined ? "" : JSON.stringify(body));
   });
