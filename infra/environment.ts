@@ -119,6 +119,13 @@ export const environmentSchema = z.strictObject({
     web: machines,
     gateway: machines,
   } satisfies Record<CloudRole, typeof machines>),
+  postgresPrimary: z
+    .string()
+    .regex(/^postgres-[12]$/, "write postgres-1 or postgres-2")
+    .optional()
+    .describe(
+      "the node that takes the writes, where a failover moved it from postgres-1: Pulumi's provider asks one node only",
+    ),
   storage: z
     .strictObject({
       pools: z
@@ -164,6 +171,15 @@ export const environmentSchema = z.strictObject({
     .extend({ version: z.string().regex(/^\d+\.\d+\.\d+$/, "write a version such as 34.0.4") })
     .optional()
     .describe("runs every wave on this one release instead of the catalog's: for labs"),
+  backups: z
+    .strictObject({
+      retentionDays: z
+        .int()
+        .min(8)
+        .max(366)
+        .describe("how many days PostgreSQL's backups reach back; a full one is made each week"),
+    })
+    .describe("kept in the object storage of the replica site; without `storage` there are none"),
   mail: z.strictObject({
     host: z.string().min(1),
     port: z.int().min(1).max(65535),
@@ -393,8 +409,13 @@ function typesArePriced({ machines, storage, hcloud, prices }: Environment): Fin
 
 /** A role that is declared has what it installs; ops, postgres, redis, web and gateway are never left out. */
 function neededKeysArePresent(environment: Environment): Finding[] {
-  const { machines } = environment;
+  const { machines, postgresPrimary } = environment;
   const findings: Finding[] = [];
+  if (postgresPrimary === "postgres-2" && machines.postgres.count < 2)
+    findings.push({
+      path: ["postgresPrimary"],
+      what: `"postgres-2" is not declared; write postgres-1, or 2 for machines.postgres.count`,
+    });
   for (const role of ["imaginary", "office"] as const)
     if (machines[role].count > 0 && !environment[role])
       findings.push({

@@ -35,7 +35,7 @@ const FLOWS: readonly Flow[] = [
   { to: "imaginary", from: ["web"], port: PORTS.imaginary },
   { to: "office", from: ["gateway", "web"], port: PORTS.collabora },
   { to: "office", from: ["gateway", "web"], port: PORTS.onlyoffice },
-  { to: "storage", from: ["storage", "web", "ops"], port: PORTS.minio },
+  { to: "storage", from: ["storage", "web", "ops", "postgres"], port: PORTS.minio },
   { to: "logs", from: ["machines"], port: PORTS.syslog },
 ];
 

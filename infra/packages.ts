@@ -17,7 +17,7 @@ const PHP = [
   "apcu",
 ].map((extension) => `php8.4-${extension}`);
 
-export const PACKAGES: Readonly<Record<Role | "base", readonly string[]>> = {
+export const PACKAGES: Readonly<Record<Role | "base" | "restore" | "bench", readonly string[]>> = {
   base: [
     "ca-certificates",
     "curl",
@@ -33,7 +33,11 @@ export const PACKAGES: Readonly<Record<Role | "base", readonly string[]>> = {
   gateway: ["nginx"],
   // python3: rrsync, which keeps what ops-1 may write to one directory, is a Python program.
   web: ["nginx", "php8.4-fpm", ...PHP, "bzip2", "python3", "zstd"],
-  postgres: ["postgresql-17"],
+  postgres: ["postgresql-17", "pgbackrest", "jq"],
+  /** On ops-1, which restores backups to a cluster of its own: to check them, and to fetch one space from them. */
+  restore: ["postgresql-17", "pgbackrest"],
+  /** What `npm run bench:postgres` compares with, in a lab. */
+  bench: ["pgbouncer"],
   redis: ["redis-server"],
   imaginary: ["libvips42t64"],
   office: ["gnupg"],

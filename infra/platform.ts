@@ -60,12 +60,13 @@ export class Platform extends pulumi.ComponentResource {
     const viaOps = { parent: this, dependsOn: jumpHost };
     new Ops("ops", { foundation, machine: jumpHost }, viaOps);
     new Logs("logs", { foundation }, viaOps);
+    const { storage: configured } = environment;
+    const storage = configured && new Storage("storage", { foundation, storage: configured, ops: jumpHost }, viaOps);
     const needs: pulumi.Resource[] = [
-      new Postgres("postgres", { foundation }, viaOps),
+      new Postgres("postgres", { foundation, ops: jumpHost, storage }, viaOps),
       new Redis("redis", { foundation }, viaOps),
+      ...(storage ? [storage] : []),
     ];
-    const { storage } = environment;
-    if (storage) needs.push(new Storage("storage", { foundation, storage, ops: jumpHost }, viaOps));
     if (environment.imaginary) needs.push(new Imaginary("imaginary", { foundation }, viaOps));
     if (environment.office) new Office("office", { foundation }, viaOps);
     const web = new Web("web", { foundation, software: args.software, dependsOn: needs }, viaOps);

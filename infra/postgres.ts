@@ -1,55 +1,119 @@
 // PostgreSQL: one database and one role for each space, on a primary that a standby follows. What a node is, is read
-// from its data, never from here, so that nothing in this file can turn one into the other. Databases and roles of
-// spaces belong to spaces/space.ts.
+// from its data and from what ops-1 remembers (files/postgres-cluster.sh), never from here, so that nothing in this file
+// can turn one into the other. Databases and roles of spaces belong to spaces/space.ts.
 import * as pulumi from "@pulumi/pulumi";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { cloudMachines, SUBNETS, type MachineSpec } from "./addresses.ts";
+import { backupFiles, renderArchiving } from "./backups.ts";
+import type { Environment } from "./environment.ts";
 import { PORTS } from "./firewall.ts";
+import { sshKeyPair } from "./keys.ts";
 import { PACKAGES } from "./packages.ts";
 import { remoteScript, type RemoteFile } from "./remote.ts";
-import { cloudServers, type Foundation } from "./server.ts";
+import { cloudServers, type CloudServer, type Foundation } from "./server.ts";
+import { assignments } from "./shell.ts";
 
 /** Role of the postgresql provider and of people on ops-1: no superuser, but it makes the spaces' roles and may act as them. */
 export const POSTGRES_ADMIN = "framaspace";
 
 const CONFIGURATION = "/etc/postgresql/17/main";
 
+interface PostgresArgs {
+  foundation: Foundation;
+  /** ops-1, which decides who takes the writes. */
+  ops: CloudServer;
+  /** The object storage, where backups are: they may be what an empty platform is to begin with. */
+  storage: pulumi.Resource | undefined;
+}
+
 /** All PostgreSQL nodes: the first becomes the primary of an empty platform, a second one follows it. */
 export class Postgres extends pulumi.ComponentResource {
   constructor(
     name: string,
-    { foundation }: { foundation: Foundation },
+    { foundation, ops, storage }: PostgresArgs,
     opts?: pulumi.ComponentResourceOptions,
   ) {
     super("framaspace:infra:Postgres", name, {}, opts);
-    const { environment, secrets } = foundation;
+    const { environment, secrets, access } = foundation;
     const specs = cloudMachines(environment, "postgres");
     const servers = cloudServers("postgres", foundation, this);
+    const replicationPassword = secrets.password("postgres", "replication");
+    const key = sshKeyPair(secrets.seed("ops", "postgres"));
     let previous: pulumi.Resource[] = servers;
-    // One after the other: a standby copies a primary that is ready, and a changed setting restarts one node at a time.
+    // One after the other: a changed setting restarts one node at a time.
     for (const machine of servers) {
       const peer = specs.find((spec) => spec.name !== machine.spec.name);
-      const replicationPassword = secrets.password("postgres", "replication");
       const role = remoteScript(
         `${machine.spec.name}-role`,
         {
           machine,
           script: "infra/scripts/postgres.sh",
           packages: PACKAGES.postgres,
-          settings: {
-            FIRST: specs[0]?.name ?? "",
-            PEER: peer?.name ?? "",
-            ADMIN: POSTGRES_ADMIN,
-            ADMIN_PASSWORD: secrets.password("postgres", "superuser"),
-            REPLICATION_PASSWORD: replicationPassword,
-          },
-          files: [...postgresFiles(machine.spec, peer), passwordFile(peer, replicationPassword)],
+          files: [
+            ...postgresFiles(environment, machine.spec, peer),
+            ...backupFiles(environment, secrets),
+            passwordFile(peer, replicationPassword),
+            { path: "/etc/ssh/sshd_config.d/20-framaspace-postgres.conf", content: SSHD },
+            {
+              path: "/etc/framaspace/authorized_keys/root",
+              content: `from="${ops.spec.privateAddress}",restrict,command="/usr/local/sbin/postgres-node ssh" ${key.publicKey}\n`,
+            },
+          ],
         },
         { parent: this, dependsOn: previous },
       );
       previous = [role];
     }
+    remoteScript(
+      `${name}-settle`,
+      {
+        machine: ops,
+        script: "infra/scripts/postgres-settle.sh",
+        packages: ["jq", ...(storage ? PACKAGES.restore : [])],
+        settings: {
+          ADMIN_PASSWORD: secrets.password("postgres", "superuser"),
+          REPLICATION_PASSWORD: replicationPassword,
+          // A node that was replaced is to be filled.
+          NODE_IDS: pulumi.all(servers.map(({ identity }) => identity)),
+        },
+        files: [
+          program("postgres-cluster"),
+          ...(storage ? [...backupFiles(environment, secrets), ...backupPrograms()] : []),
+          { path: "/etc/framaspace/postgres/key", mode: "0600", content: pulumi.secret(key.privateKey) },
+          {
+            path: "/etc/framaspace/postgres/known_hosts",
+            content: specs.map((spec) => `${spec.name} ${access.hostKey(spec.name).publicKey}\n`).join(""),
+          },
+          { path: "/etc/framaspace/postgres/ssh_config", content: SSH },
+          {
+            path: "/etc/framaspace/postgres/nodes",
+            content: `${assignments({ NODES: specs.map((spec) => spec.name) })}\n`,
+          },
+          { path: "/etc/systemd/system/postgres-watch.service", content: WATCH },
+        ],
+      },
+      { parent: this, dependsOn: [ops, ...previous, ...(storage ? [storage] : [])] },
+    );
     this.registerOutputs({});
   }
+}
+
+const source = (name: string) => readFileSync(join(import.meta.dirname, `files/${name}.sh`), "utf8");
+
+function program(name: string): RemoteFile {
+  return { path: `/usr/local/sbin/${name}`, mode: "0755", content: source(name) };
+}
+
+/** What ops-1 does with backups. */
+function backupPrograms(): RemoteFile[] {
+  return [
+    program("postgres-backups"),
+    program("restore-space-at"),
+    { path: "/usr/local/lib/framaspace/scratch-postgres.sh", content: source("scratch-postgres") },
+    { path: "/etc/systemd/system/postgres-backups-check.service", content: CHECK_SERVICE },
+    { path: "/etc/systemd/system/postgres-backups-check.timer", content: CHECK_TIMER },
+  ];
 }
 
 /** A physical replication slot is named by the node that reads it; its name can hold no hyphen. */
@@ -84,9 +148,13 @@ function passwordFile(peer: MachineSpec | undefined, password: pulumi.Output<str
 }
 
 /** Everything under /etc that makes a node, its secrets aside. */
-export function postgresFiles(node: MachineSpec, peer: MachineSpec | undefined): RemoteFile[] {
+export function postgresFiles(
+  environment: Environment,
+  node: MachineSpec,
+  peer: MachineSpec | undefined,
+): RemoteFile[] {
   return [
-    { path: `${CONFIGURATION}/postgresql.conf`, content: renderPostgresql(node, peer) },
+    { path: `${CONFIGURATION}/postgresql.conf`, content: renderPostgresql(environment, node, peer) },
     {
       path: `${CONFIGURATION}/pg_hba.conf`,
       mode: "0640",
@@ -94,7 +162,14 @@ export function postgresFiles(node: MachineSpec, peer: MachineSpec | undefined):
       content: renderHba(peer),
     },
     { path: `${CONFIGURATION}/pg_ident.conf`, mode: "0640", owner: "root:postgres", content: "# empty\n" },
+    program("postgres-node"),
+    {
+      path: "/etc/framaspace/postgres-node",
+      content: `${assignments({ MACHINE: node.name, PEER: peer?.name ?? "", ADMIN: POSTGRES_ADMIN })}\n`,
+    },
     { path: "/etc/systemd/system/postgresql@17-main.service.d/framaspace.conf", content: dropIn(node) },
+    { path: "/etc/systemd/system/postgres-backup.service", content: BACKUP_SERVICE },
+    { path: "/etc/systemd/system/postgres-backup.timer", content: BACKUP_TIMER },
     { path: "/etc/systemd/system/framaspace-postgres-tls.path", content: TLS_PATH },
     { path: "/etc/systemd/system/framaspace-postgres-tls.service", content: TLS_SERVICE },
   ];
@@ -112,11 +187,18 @@ local    replication  replication                  scram-sha-256
 hostssl  sameuser     all          ${SUBNETS.web.padEnd(15)} scram-sha-256
 hostssl  sameuser     all          ${SUBNETS.ops.padEnd(15)} scram-sha-256
 hostssl  all          ${POSTGRES_ADMIN}   ${SUBNETS.ops.padEnd(15)} scram-sha-256
-${peer ? `hostssl  replication  replication  ${`${peer.privateAddress}/32`.padEnd(15)} scram-sha-256\n` : ""}`;
+${
+  peer
+    ? `hostssl  replication  replication  ${`${peer.privateAddress}/32`.padEnd(15)} scram-sha-256
+# pg_rewind, when that node is to follow this one.
+hostssl  postgres     replication  ${`${peer.privateAddress}/32`.padEnd(15)} scram-sha-256
+`
+    : ""
+}`;
 }
 
 /** postgresql.conf; what depends on the machine's memory and disk is in machine.conf, written by postgres.sh. */
-export function renderPostgresql(node: MachineSpec, peer: MachineSpec | undefined): string {
+function renderPostgresql(environment: Environment, node: MachineSpec, peer: MachineSpec | undefined): string {
   return `# Rendered by infra/postgres.ts; changes made here are overwritten. Chapters are those of PostgreSQL 17's manual.
 data_directory = '/var/lib/postgresql/17/main'
 hba_file = '${CONFIGURATION}/pg_hba.conf'
@@ -171,6 +253,9 @@ wal_compression = lz4
 # machine.conf: a dead standby must not fill the primary's disk (19.6.1).
 wal_level = replica
 hot_standby = on
+# A standby that vanished holds commits back until the primary takes it for gone, and ops-1 then lets them go on.
+wal_sender_timeout = '10s'
+wal_receiver_timeout = '10s'
 ${
   peer
     ? `primary_conninfo = '${peerConnection(peer)}'
@@ -178,6 +263,8 @@ primary_slot_name = '${slotName(node)}'
 `
     : ""
 }
+# Archive, for backups (infra/backups.ts).
+${renderArchiving(environment)}
 # To the central log, with the space (the role's name) and where it came from.
 log_destination = 'syslog'
 syslog_ident = 'postgres'
@@ -187,6 +274,8 @@ log_lock_waits = on
 log_checkpoints = off
 
 include = 'machine.conf'
+# Whether commits wait for the standby; written by postgres-node, when ops-1 says so.
+include_if_exists = 'synchronous.conf'
 `;
 }
 
@@ -195,12 +284,82 @@ function dropIn(node: MachineSpec): string {
   return `[Unit]
 After=network-online.target
 Wants=network-online.target
+# It was replaced as the primary (postgres-node fence).
+ConditionPathExists=!/var/lib/framaspace/postgres-fenced
+StartLimitIntervalSec=0
 [Service]
 ExecStartPre=/bin/sh -c 'until hostname -I | grep -qwF ${node.privateAddress}; do sleep 0.3; done'
+ExecStartPre=+/usr/local/sbin/postgres-node guard
+Restart=on-failure
+RestartSec=3
 # For max_files_per_process.
 LimitNOFILE=65536
 `;
 }
+
+// ops-1's key, beside the administrators'.
+const SSHD = "AuthorizedKeysFile .ssh/authorized_keys /etc/framaspace/authorized_keys/%u\n";
+
+// The connection stays open: ops-1 looks every few seconds.
+const SSH = `Host *
+  User root
+  IdentityFile /etc/framaspace/postgres/key
+  IdentitiesOnly yes
+  UserKnownHostsFile /etc/framaspace/postgres/known_hosts
+  StrictHostKeyChecking yes
+  BatchMode yes
+  LogLevel ERROR
+  ConnectTimeout 3
+  ServerAliveInterval 3
+  ServerAliveCountMax 2
+  ControlMaster auto
+  ControlPath /run/framaspace/postgres-ssh-%h
+  ControlPersist 60
+`;
+
+const WATCH = `[Unit]
+Description=Keep the PostgreSQL primary running, and alone
+After=network-online.target
+StartLimitIntervalSec=0
+[Service]
+ExecStart=/usr/local/sbin/postgres-cluster watch
+Restart=always
+RestartSec=5
+[Install]
+WantedBy=multi-user.target
+`;
+
+// On each node; the one that takes the writes makes the backup.
+const BACKUP_SERVICE = `[Unit]
+Description=Back PostgreSQL up, if this node is the primary
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/postgres-node backup
+Nice=10
+IOSchedulingClass=idle
+`;
+const BACKUP_TIMER = `[Timer]
+OnCalendar=*-*-* 01:15 UTC
+Persistent=true
+[Install]
+WantedBy=timers.target
+`;
+
+// On ops-1, when the night's backup is over.
+const CHECK_SERVICE = `[Unit]
+Description=Restore some spaces from the backups, to see that they can be
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/postgres-backups check
+Nice=10
+IOSchedulingClass=idle
+`;
+const CHECK_TIMER = `[Timer]
+OnCalendar=*-*-* 05:15 UTC
+Persistent=true
+[Install]
+WantedBy=timers.target
+`;
 
 // base.sh renews the certificate and knows nothing of PostgreSQL, which reads it only when told to.
 const TLS_PATH = `[Unit]

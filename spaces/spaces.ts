@@ -76,7 +76,8 @@ function createPostgresql(
   secrets: Secrets,
   ca: pulumi.Input<string>,
 ): postgresql.Provider {
-  const [primary] = cloudMachines(environment, "postgres");
+  const nodes = cloudMachines(environment, "postgres");
+  const primary = nodes.find(({ name }) => name === (environment.postgresPrimary ?? nodes[0]?.name));
   if (!primary) throw new Error("environment without postgres-1 passed its checks");
   return new postgresql.Provider(
     "postgresql",
