@@ -61,7 +61,8 @@ export class Platform extends pulumi.ComponentResource {
     new Ops("ops", { foundation, machine: jumpHost }, viaOps);
     new Logs("logs", { foundation }, viaOps);
     const { storage: configured } = environment;
-    const storage = configured && new Storage("storage", { foundation, storage: configured, ops: jumpHost }, viaOps);
+    const storage =
+      configured && new Storage("storage", { foundation, storage: configured, ops: jumpHost }, viaOps);
     const needs: pulumi.Resource[] = [
       new Postgres("postgres", { foundation, ops: jumpHost, storage }, viaOps),
       new Redis("redis", { foundation }, viaOps),

@@ -198,7 +198,11 @@ hostssl  postgres     replication  ${`${peer.privateAddress}/32`.padEnd(15)} scr
 }
 
 /** postgresql.conf; what depends on the machine's memory and disk is in machine.conf, written by postgres.sh. */
-function renderPostgresql(environment: Environment, node: MachineSpec, peer: MachineSpec | undefined): string {
+function renderPostgresql(
+  environment: Environment,
+  node: MachineSpec,
+  peer: MachineSpec | undefined,
+): string {
   return `# Rendered by infra/postgres.ts; changes made here are overwritten. Chapters are those of PostgreSQL 17's manual.
 data_directory = '/var/lib/postgresql/17/main'
 hba_file = '${CONFIGURATION}/pg_hba.conf'
@@ -247,6 +251,9 @@ autovacuum_max_workers = 5
 # After a checkpoint the first change of a page writes it whole (28.5), and small databases touch many pages once:
 # rarer checkpoints and compression make that cheaper. max_wal_size is in machine.conf.
 checkpoint_timeout = '15min'
+# After a crash, before anything else, all files are synced: one call for the file system, not one for each of ten
+# million files.
+recovery_init_sync_method = syncfs
 wal_compression = lz4
 
 # Replication. A node uses what concerns standbys only while it is one. How much WAL a slot may hold back is in
@@ -291,7 +298,9 @@ StartLimitIntervalSec=0
 ExecStartPre=/bin/sh -c 'until hostname -I | grep -qwF ${node.privateAddress}; do sleep 0.3; done'
 ExecStartPre=+/usr/local/sbin/postgres-node guard
 Restart=on-failure
-RestartSec=3
+RestartSec=1
+RestartSteps=5
+RestartMaxDelaySec=15
 # For max_files_per_process.
 LimitNOFILE=65536
 `;

@@ -132,7 +132,7 @@ switchover() {
 }
 
 failover() {
-  local off=false accept=false from to state
+  local off=false accept=false from to state old
   while [ $# -gt 0 ]; do
     case $1 in
       --primary-is-off) off=true ;;
@@ -144,21 +144,22 @@ failover() {
   from=$(recorded primary)
   to=$(other "$from")
   [ -n "$from" ] && [ -n "$to" ] || fail "needs two nodes and a primary; postgres-cluster status"
+  old=$(status_of "$from")
   if [ "$(recorded failover)" != "$to" ]; then
     state=$(status_of "$to")
     is "$state" '.data == "standby" and .fenced == false' || fail "$to holds no standby: $state"
-    if is "$(status_of "$from")" '.running and .recovery == false and .standby != null'; then
+    if is "$old" '.running and .recovery == false and .standby != null'; then
       fail "$from runs and $to follows it: postgres-cluster switchover does it without a loss"
     fi
     [ "$(recorded mode)" = synchronous ] || $accept ||
       fail "since $(recorded since) commits do not wait for $to: what $from took since $to stopped following would be lost. If $from can come back, that is better; if not, add --accept-loss."
   fi
   # It stops, and does not start again before it follows.
-  on "$from" fence </dev/null 2>/dev/null || $off ||
+  { is "$old" .reachable && on "$from" fence </dev/null; } || $off ||
     fail "$from does not answer, so it can't be stopped from here. Power it off at the cloud (hcloud server poweroff $from), or make sure that it is; then add --primary-is-off."
   record failover "$to"
   take_over "$from" "$to"
-  if is "$(status_of "$from")" .reachable; then
+  if is "$old" .reachable; then
     rebuild "$from" || say "$from does not follow yet. Once it is mended: postgres-cluster rebuild $from"
   else
     say "$from does not answer. When it is back, or replaced by \`up\`: postgres-cluster rebuild $from (up does it, too)."

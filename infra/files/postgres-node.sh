@@ -14,10 +14,10 @@ INCOMING=$DATA.incoming
 CONFIGURATION=/etc/postgresql/17/main
 BIN=/usr/lib/postgresql/17/bin
 UNIT=postgresql@17-main.service
-# This node has been, or may have been, replaced as the primary: it stays down until it follows. Outlives a reboot; the
+# This node has been, or is about to be, replaced as the primary: it stays down until it follows. Outlives a reboot; the
 # unit's ConditionPathExists looks at it.
 FENCED=/var/lib/framaspace/postgres-fenced
-# ops-1 says that there is no other primary: good for one start.
+# ops-1 says that there is no other primary.
 PERMIT=/run/framaspace/postgres-permit
 
 fail() {
@@ -25,7 +25,8 @@ fail() {
   exit 1
 }
 changed() { echo "changed $*"; }
-as_postgres() { (cd / && exec runuser -u postgres -- "$@"); }
+# Not runuser: it would log a session each time that ops-1 looks.
+as_postgres() { (cd / && HOME=/var/lib/postgresql exec setpriv --reuid=postgres --regid=postgres --init-groups -- "$@"); }
 sql() { as_postgres psql -XAtq -v ON_ERROR_STOP=1 -d postgres "$@"; }
 runs() { as_postgres pg_isready -q; }
 has_data() { [ -e "$DATA/PG_VERSION" ]; }
@@ -67,30 +68,41 @@ own_timeline() {
 # guard: before each start of the unit. Two nodes must never both take writes, in whatever order machines come back, so a
 # primary starts only where its peer says that it follows, or where ops-1 has just said that there is no other.
 guard() {
+  local permitted=false
+  # Good for one start, whatever becomes of it.
+  if [ -e "$PERMIT" ]; then permitted=true; rm -f "$PERMIT"; fi
   has_data || fail "$DATA is empty; \`up\` fills it."
   if is_standby || [ -z "$PEER" ]; then return; fi
   local peer timeline
   peer=$(peer_state)
   case $peer in
-    primary) fail "not started: its data is a primary's, but $PEER takes the writes now. On ops-1: postgres-cluster rebuild $MACHINE" ;;
+    primary)
+      : >"$FENCED"
+      fail "not started: its data is a primary's, but $PEER takes the writes now. On ops-1: postgres-cluster rebuild $MACHINE"
+      ;;
     standby)
       timeline=$(ask_peer IDENTIFY_SYSTEM | cut -d'|' -f2)
-      [ "$timeline" -le "$(own_timeline)" ] ||
+      [ "$timeline" -le "$(own_timeline)" ] || {
+        : >"$FENCED"
         fail "not started: $PEER is at timeline $timeline, later than this data. It was the primary in between. On ops-1: postgres-cluster status"
+      }
       ;;
-    *) [ -e "$PERMIT" ] || fail "not started yet: $PEER does not say what it is. ops-1 knows, and starts this node if it is to (postgres-watch)." ;;
+    *) $permitted || fail "not started yet: $PEER does not say what it is. ops-1 knows, and starts this node if it is to (postgres-watch)." ;;
   esac
-  rm -f "$PERMIT"
 }
 
 start() {
   has_data || fail "$DATA is empty"
   [ ! -e "$FENCED" ] || fail "is fenced: the other node took over. On ops-1: postgres-cluster rebuild $MACHINE"
-  # Also one that still recovers.
-  if systemctl -q is-active "$UNIT"; then return; fi
   is_standby || { mkdir -p "${PERMIT%/*}"; : >"$PERMIT"; }
-  systemctl reset-failed "$UNIT" 2>/dev/null || true
-  systemctl restart "$UNIT" || true
+  case $(systemctl is-active "$UNIT") in
+    # It is being started, or recovers, or will be tried again in a moment.
+    active | activating | reloading) ;;
+    *)
+      systemctl reset-failed "$UNIT" 2>/dev/null || true
+      systemctl start "$UNIT" || true
+      ;;
+  esac
   until_so 300 runs || fail "PostgreSQL does not start: $(journalctl -q -u "$UNIT" -t postgres -n 5 --no-pager -o cat)"
   changed "PostgreSQL started"
 }

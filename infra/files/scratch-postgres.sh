@@ -5,7 +5,7 @@
 SCRATCH=/var/lib/postgresql/scratch
 BIN=/usr/lib/postgresql/17/bin
 
-as_postgres() { (cd / && exec runuser -u postgres -- "$@"); }
+as_postgres() { (cd / && HOME=/var/lib/postgresql exec setpriv --reuid=postgres --regid=postgres --init-groups -- "$@"); }
 backrest() { as_postgres pgbackrest --stanza=main "$@"; }
 scratch_psql() { as_postgres psql -XAtq -v ON_ERROR_STOP=1 -h "$SCRATCH" "$@"; }
 
