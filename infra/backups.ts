@@ -1,18 +1,19 @@
 // Backups of PostgreSQL by pgBackRest, in the object storage of the replica site: where and how they are kept, as files
 // on the nodes, which write them, and on ops-1, which checks and restores them. Without object storage there are none.
 import * as pulumi from "@pulumi/pulumi";
-import { storageMachines } from "./addresses.ts";
-import type { Environment } from "./environment.ts";
+import { siteName, type SiteRole } from "./addresses.ts";
+import type { Environment, Storage } from "./environment.ts";
 import { PORTS } from "./firewall.ts";
 import type { RemoteFile } from "./remote.ts";
 import type { Secrets } from "./secrets.ts";
 
-/** Bucket, and MinIO user that may use nothing else. */
-export const BACKUP = "backup";
+/** Bucket and MinIO user (infra/storage.ts), and owner of the secrets. */
+const BACKUP = "backup";
 
 /** pgBackRest's configuration, for nodes and ops-1; nothing where the environment has no object storage. */
 export function backupFiles(environment: Environment, secrets: Secrets): RemoteFile[] {
-  if (!environment.storage) return [];
+  const { storage } = environment;
+  if (!storage) return [];
   const passwords = pulumi.all([secrets.password(BACKUP, "s3"), secrets.password(BACKUP, "cipher")]);
   return [
     {
@@ -20,26 +21,29 @@ export function backupFiles(environment: Environment, secrets: Secrets): RemoteF
       mode: "0640",
       owner: "root:postgres",
       content: pulumi.secret(
-        passwords.apply(([s3, cipher]) => renderPgBackRest(environment, { s3, cipher })),
+        passwords.apply(([s3, cipher]) => renderPgBackRest(environment, storage, { s3, cipher })),
       ),
     },
   ];
 }
 
-/** The site that holds the backups: not the one whose loss would need them, where there are two. */
-function backupSite(environment: Environment) {
-  const replica = storageMachines(environment, "replica");
-  return replica.length > 0 ? replica : storageMachines(environment, "primary");
+/** The site that takes the backups: not the one whose loss would need them, while both are there. */
+function backupSite({ sites, serving }: Storage): SiteRole {
+  const other = serving === "primary" ? "replica" : "primary";
+  return sites[other] && sites[other].away === undefined ? other : serving;
 }
 
 /** /etc/pgbackrest/pgbackrest.conf. */
-export function renderPgBackRest(environment: Environment, secret: { s3: string; cipher: string }): string {
-  const [node] = backupSite(environment);
-  if (!node) throw new Error("object storage without a node passed its checks");
+function renderPgBackRest(
+  { backups }: Environment,
+  storage: Storage,
+  secret: { s3: string; cipher: string },
+): string {
   return `# Rendered by infra/backups.ts; changes made here are overwritten. Options are those of pgBackRest's reference.
 [global]
 repo1-type=s3
-repo1-s3-endpoint=${node.name}
+# A name of all nodes of the site: one that is down is passed over.
+repo1-s3-endpoint=${siteName(backupSite(storage))}
 repo1-storage-port=${PORTS.minio}
 repo1-storage-ca-file=/usr/local/share/ca-certificates/framaspace.crt
 repo1-s3-uri-style=path
@@ -52,7 +56,7 @@ repo1-path=/postgres
 repo1-cipher-type=aes-256-cbc
 repo1-cipher-pass=${secret.cipher}
 repo1-retention-full-type=time
-repo1-retention-full=${environment.backups.retentionDays}
+repo1-retention-full=${backups.retentionDays}
 # A space has about a thousand files, most of them tiny: one object for many of them, and blocks instead of whole files
 # in backups between full ones.
 repo1-bundle=y

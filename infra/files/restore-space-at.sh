@@ -38,7 +38,7 @@ trap scratch_stop EXIT
 
 # Before anything changes: the files of that moment must be there, too.
 if $S3; then
-  [ "$(mc --json version info "primary/$BUCKET" | jq -r '.versioning.status')" = Enabled ] ||
+  [ "$(mc --json version info "serving/$BUCKET" | jq -r '.versioning.status')" = Enabled ] ||
     fail "bucket $BUCKET keeps no versions, so its files can't go back. Nothing was changed."
 fi
 
@@ -94,16 +94,16 @@ if $S3; then
   say "its files"
   then_file=$(mktemp) now_file=$(mktemp)
   trap 'scratch_stop; rm -f "$then_file" "$now_file"' EXIT
-  listing --rewind "${MOMENT/ /T}:00" "primary/$BUCKET/" >"$then_file"
-  listing "primary/space-$NEW/" >"$now_file"
+  listing --rewind "${MOMENT/ /T}:00" "serving/$BUCKET/" >"$then_file"
+  listing "serving/space-$NEW/" >"$now_file"
   restored=0 removed=0
   while IFS=$'\t' read -r key version _; do
-    mc --quiet cp --version-id "$version" "primary/$BUCKET/$key" "primary/space-$NEW/$key" </dev/null >/dev/null
+    mc --quiet cp --version-id "$version" "serving/$BUCKET/$key" "serving/space-$NEW/$key" </dev/null >/dev/null
     restored=$((restored + 1))
   done < <(join -t $'\t' -v 1 -j 1 <(awk -F'\t' -v OFS='\t' '{ print $1 "|" $3, $2 }' "$then_file" | sort) <(awk -F'\t' -v OFS='\t' '{ print $1 "|" $3, $2 }' "$now_file" | sort) |
     sed 's/|[^|\t]*\t/\t/')
   while read -r key; do
-    mc --quiet rm "primary/space-$NEW/$key" </dev/null >/dev/null
+    mc --quiet rm "serving/space-$NEW/$key" </dev/null >/dev/null
     removed=$((removed + 1))
   done < <(comm -13 <(cut -f1 "$then_file" | sort) <(cut -f1 "$now_file" | sort))
   say "$restored files put back, $removed set aside as old versions"
