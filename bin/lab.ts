@@ -31,7 +31,7 @@ program
     ]),
   )
   .option("--port <port>", "port on this machine's loopback", wholeNumber(1, 65535), 8443)
-  .option("--nextcloud <path>", "a Nextcloud release archive, instead of the stand-in")
+  .option("--nextcloud <path...>", "Nextcloud release archives, instead of the stand-in")
   .option("--minio <path>", "the minio server's binary; with --mc")
   .option("--mc <path>", "MinIO's client; with --minio")
   .option("--imaginary <path>", "the imaginary binary")

@@ -167,10 +167,19 @@ export const environmentSchema = z.strictObject({
     .strictObject({ suites: z.array(z.enum(["collabora", "onlyoffice"])).min(1) })
     .optional()
     .describe("needed where machines.office.count > 0"),
-  release: artifact
-    .extend({ version: z.string().regex(/^\d+\.\d+\.\d+$/, "write a version such as 34.0.4") })
+  releases: z
+    .record(
+      z.string().regex(/^\d+\.\d+\.\d+$/, "write a version such as 34.0.4"),
+      artifact.extend({
+        without: z
+          .array(z.string())
+          .optional()
+          .describe("apps of the catalog that this archive lacks: no space here gets them"),
+      }),
+    )
+    .refine((releases) => Object.keys(releases).length > 0, "write at least one release")
     .optional()
-    .describe("runs every wave on this one release instead of the catalog's: for labs"),
+    .describe("used instead of the catalog's releases; a wave on none of them goes to the oldest: for labs"),
   backups: z
     .strictObject({
       retentionDays: z

@@ -71,7 +71,12 @@ export class Platform extends pulumi.ComponentResource {
     if (environment.imaginary) needs.push(new Imaginary("imaginary", { foundation }, viaOps));
     if (environment.office) new Office("office", { foundation }, viaOps);
     const web = new Web("web", { foundation, software: args.software, dependsOn: needs }, viaOps);
-    new SpaceHost("space-host", { machine: jumpHost, software: args.software }, viaOps);
+    // It tries each release on a database.
+    new SpaceHost(
+      "space-host",
+      { machine: jumpHost, software: args.software },
+      { parent: this, dependsOn: [jumpHost, ...needs] },
+    );
     const gateway = new Gateway("gateway", { foundation, dependsOn: [web] }, viaOps);
     new Entrance(
       "entrance",

@@ -31,6 +31,7 @@ export const catalogSchema = z.strictObject({
   plans: z.record(name, plan),
   officeSuites: z.record(name, officeSuite),
   apps: z.array(app).describe("enabled in every space; apps that a release ships always on are not listed"),
+  appsOff: z.array(app).describe("disabled in every space, though a release may have them on by itself"),
   releases: z.record(version, release).describe("Nextcloud releases kept on the servers"),
   waves: z.record(name, version).describe("wave → release; an upgrade moves a wave"),
   upgrade: z.strictObject({
@@ -53,10 +54,24 @@ export type Catalog = z.infer<typeof catalogSchema>;
 export type Plan = z.infer<typeof plan>;
 export type Release = z.infer<typeof release>;
 
-/** The catalog as an environment uses it: with its own release on every wave, where it has one. */
-export function catalogOf(catalog: Catalog, { release: own }: Pick<Environment, "release">): Catalog {
+/** The catalog as an environment uses it: with its own releases and the apps that they carry, where it has some. */
+export function catalogOf(catalog: Catalog, { releases: own }: Pick<Environment, "releases">): Catalog {
   if (!own) return catalog;
-  const { version, url, sha256 } = own;
-  const waves = Object.fromEntries(Object.keys(catalog.waves).map((wave) => [wave, version]));
-  return { ...catalog, releases: { [version]: { url, sha256, state: "current" } }, waves };
+  const [oldest = ""] = Object.keys(own).sort(byVersion);
+  const lacking = new Set(Object.values(own).flatMap(({ without = [] }) => without));
+  return {
+    ...catalog,
+    apps: catalog.apps.filter((name) => !lacking.has(name)),
+    releases: Object.fromEntries(
+      Object.entries(own).map(([number, { url, sha256 }]) => [number, { url, sha256, state: "current" }]),
+    ),
+    waves: Object.fromEntries(
+      Object.entries(catalog.waves).map(([wave, number]) => [wave, own[number] ? number : oldest]),
+    ),
+  };
+}
+
+/** Orders 9.0.1 before 10.0.0. */
+function byVersion(one: string, other: string): number {
+  return one.localeCompare(other, "en", { numeric: true });
 }

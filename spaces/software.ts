@@ -52,6 +52,8 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
     ],
     ops: [
       { path: "/usr/local/lib/framaspace/space-lib.sh", content: fileOf("scripts/space-lib.sh") },
+      { path: "/etc/framaspace/catalog.json", content: renderCatalog(catalog) },
+      program("prepare-release"),
       program("converge-space"),
       program("distribute-spaces"),
       program("redis-users"),
@@ -101,6 +103,12 @@ function lines(values: readonly string[]): string {
 /** /etc/framaspace/releases: a line for each, `version sha256 url`. */
 export function renderReleases({ releases }: Catalog): string {
   return lines(Object.entries(releases).map(([version, { sha256, url }]) => `${version} ${sha256} ${url}`));
+}
+
+/** /etc/framaspace/catalog.json: what the programs of ops-1 must know of the catalog, whatever the space. */
+export function renderCatalog({ apps, appsOff, officeSuites, upgrade, archive, cron }: Catalog): string {
+  const officeApps = Object.fromEntries(Object.entries(officeSuites).map(([suite, { app }]) => [suite, app]));
+  return `${JSON.stringify({ apps, appsOff, officeApps, upgrade, archive, cron }, null, 2)}\n`;
 }
 
 /** /etc/framaspace/platform.json: what config.php must know of this environment. */

@@ -123,8 +123,8 @@ function releaseOf(tenant: Tenant, catalog: Catalog): string {
 }
 
 /**
- * What converge-space reads, and nearly as it is the space's `space.json`, which the shared config.php reads. Holds
- * only what differs between two spaces.
+ * What converge-space reads, and nearly as it is the space's `space.json`, which the shared config.php reads. It adds
+ * `version`: the four-part one that the space's database is on.
  */
 export function wantedSpace(
   tenant: Tenant,
@@ -140,7 +140,11 @@ export function wantedSpace(
     contact: tenant.contact,
     state: tenant.state,
     ...(tenant.state !== "active" && { reason: tenant.reason, since: tenant.since }),
+    wave: tenant.wave,
     release: releaseOf(tenant, catalog),
+    // The same for all, and here so that a change of them makes every space converge.
+    apps: catalog.apps,
+    appsOff: catalog.appsOff,
     office: tenant.office,
     limits: { accounts, storageBytes: storageGb * GIGABYTE },
     database: { name: names.database, user: names.role, password: passwords.database },

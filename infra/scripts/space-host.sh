@@ -9,6 +9,11 @@ on_change '/etc/systemd/system/*' systemctl daemon-reload
 released=$(install-releases)
 while read -r change; do [ -z "$change" ] || note "$change"; done <<<"$released"
 
+while read -r version _; do
+  prepared=$(prepare-release "$version")
+  [ -z "$prepared" ] || note "$prepared"
+done </etc/framaspace/releases
+
 enable distribute-spaces.timer
 
 finish

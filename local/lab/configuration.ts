@@ -3,8 +3,8 @@
 import { execa } from "execa";
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { access, mkdir, readFile, writeFile } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
+import { access, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { parseDocument } from "yaml";
 import { allMachines, storageMachines } from "../../infra/addresses.ts";
@@ -28,7 +28,7 @@ export interface Given {
   minio?: string;
   mc?: string;
   imaginary?: string;
-  nextcloud?: string;
+  nextcloud?: string[];
   /** Storage servers per site. */
   storageNodes: number;
   storageSites: number;
@@ -76,7 +76,7 @@ export async function configure(lab: Lab, given: Given): Promise<LabConfiguratio
   };
   const leftOut: LeftOut[] = [];
 
-  set("release", await release(lab, given, serve, leftOut));
+  set("releases", await releases(lab, given, serve, leftOut));
   if (given.minio && given.mc)
     set("storage", storage(given, secrets, await serve(given.minio, "minio"), await serve(given.mc, "mc")));
   else
@@ -113,32 +113,59 @@ function parseEnvironment(document: unknown): Environment {
 
 type Serve = (path: string, name: string) => Promise<Artifact>;
 
-/** The Nextcloud that was given, or the stand-in under the version that most spaces are on. */
-async function release(lab: Lab, { nextcloud }: Given, serve: Serve, leftOut: LeftOut[]) {
-  if (nextcloud !== undefined) {
-    const artifact = await serve(nextcloud, `nextcloud${/\.tar(\.\w+)?$/.exec(nextcloud)?.[0] ?? ".tar"}`);
-    const archived = [
-      "--extract",
-      "--to-stdout",
-      "--file",
-      resolve(nextcloud),
-      "--wildcards",
-      "*/version.php",
-    ];
-    const { stdout } = await execa("tar", [...archived, "--no-wildcards-match-slash"], { reject: false });
-    const version = /\$OC_VersionString\s*=\s*'(\d+\.\d+\.\d+)'/.exec(stdout)?.[1];
-    if (version === undefined)
-      throw new LabError(`${nextcloud} holds no Nextcloud release: no version.php that names one.`);
-    return { version, ...artifact };
-  }
-  leftOut.push({
-    what: "Nextcloud",
-    why: "no release: give --nextcloud PATH. A stand-in page answers in its place",
-  });
+/** The releases that were given, or the stand-in under every version that the catalog keeps. */
+async function releases(lab: Lab, { nextcloud }: Given, serve: Serve, leftOut: LeftOut[]) {
   const { catalog } = loadFleet(ROOT, ENVIRONMENT);
-  const version = catalog?.waves.main ?? "34.0.4";
+  if (!catalog) throw new LabError("spaces/catalog.yaml is not valid; see: npm run check -- tenants");
+  const found: NonNullable<Environment["releases"]> = {};
+  if (nextcloud === undefined) {
+    leftOut.push({
+      what: "Nextcloud",
+      why: "no release: give --nextcloud PATH. A stand-in page answers in its place",
+    });
+    const artifact = await serve(await packStandIn(lab, catalog.apps), "nextcloud.tar");
+    return Object.fromEntries(Object.keys(catalog.releases).map((version) => [version, artifact]));
+  }
+  for (const path of nextcloud) {
+    const { version, apps } = await inspectRelease(path);
+    if (found[version]) throw new LabError(`--nextcloud gives ${version} twice; give each release once.`);
+    const without = catalog.apps.filter((app) => !apps.has(app));
+    if (without.length > 0)
+      leftOut.push({
+        what: `apps in ${version}`,
+        why: `${without.join(", ")}: the catalog lists them, ${path} has them not, so no space gets them`,
+      });
+    const suffix = /\.tar(\.\w+)?$/.exec(path)?.[0] ?? ".tar";
+    found[version] = { ...(await serve(path, `nextcloud${suffix}`)), ...(without.length > 0 && { without }) };
+  }
+  return found;
+}
+
+/** Which release an archive holds, and with which apps. */
+async function inspectRelease(path: string): Promise<{ version: string; apps: Set<string> }> {
+  const wanted = ["--wildcards", "--no-wildcards-match-slash", "*/version.php", "*/apps/*/appinfo/info.xml"];
+  // Names go to standard error, contents to standard output.
+  const words = ["--extract", "--to-stdout", "--verbose", "--file", resolve(path), ...wanted];
+  const { stdout, stderr } = await execa("tar", words, { reject: false });
+  const version = /\$OC_VersionString\s*=\s*'(\d+\.\d+\.\d+)'/.exec(stdout)?.[1];
+  if (version === undefined)
+    throw new LabError(`${path} holds no Nextcloud release: no version.php that names one.`);
+  return {
+    version,
+    apps: new Set([...stderr.matchAll(/\/apps\/([^/]+)\/appinfo\/info\.xml$/gm)].map(([, app = ""]) => app)),
+  };
+}
+
+/** The stand-in's archive. It carries every app of the catalog by name. */
+async function packStandIn(lab: Lab, apps: readonly string[]): Promise<string> {
+  const tree = join(lab.directory, "stand-in");
   const archive = join(lab.directory, "nextcloud.tar");
-  await mkdir(lab.directory, { recursive: true, mode: 0o700 });
+  await rm(tree, { recursive: true, force: true });
+  await cp(join(import.meta.dirname, "release"), tree, { recursive: true });
+  for (const app of apps) {
+    await mkdir(join(tree, "apps", app, "appinfo"), { recursive: true });
+    await writeFile(join(tree, "apps", app, "appinfo/info.xml"), `<info><id>${app}</id></info>\n`);
+  }
   const same = [
     "--sort=name",
     "--mtime=@0",
@@ -147,9 +174,9 @@ async function release(lab: Lab, { nextcloud }: Given, serve: Serve, leftOut: Le
     "--numeric-owner",
     "--mode=u+rw,go=rX",
   ];
-  const renamed = ["--transform=s,^release,nextcloud,", "-C", import.meta.dirname, "release"];
+  const renamed = ["--transform=s,^stand-in,nextcloud,", "-C", lab.directory, "stand-in"];
   await execa("tar", ["--create", `--file=${archive}`, ...same, ...renamed]);
-  return { version, ...(await serve(archive, basename(archive))) };
+  return archive;
 }
 
 /** An inventory of servers that the lab racks, with drives that it makes. */

@@ -53,7 +53,7 @@ return static function (string $directory): array {
         'passwordsalt' => $space['nextcloud']['passwordSalt'],
         'secret' => $space['nextcloud']['secret'],
         'installed' => true,
-        'version' => $space['version'] ?? $space['release'],
+        'version' => $space['version'],
         'config_is_read_only' => true,
 
         'trusted_domains' => [$space['host']],
@@ -72,7 +72,9 @@ return static function (string $directory): array {
         'dbuser' => $space['database']['user'],
         'dbpassword' => $space['database']['password'],
         'dbtableprefix' => 'oc_',
-        'pgsql_ssl' => ['mode' => 'verify-full', 'rootcert' => $platform['ca'], 'cert' => '', 'key' => '', 'crl' => ''],
+        // Nextcloud writes these into libpq's connection string as they are, and libpq takes what follows an empty value
+        // for the value: so empty is written in libpq's quotes.
+        'pgsql_ssl' => ['mode' => 'verify-full', 'rootcert' => $platform['ca'], 'cert' => "''", 'key' => "''", 'crl' => "''"],
 
         // Files are in the bucket; this directory stays empty.
         'datadirectory' => "$home/data",
@@ -136,6 +138,15 @@ return static function (string $directory): array {
             'OC\Preview\ImaginaryPDF',
             'OC\Preview\MarkDown',
             'OC\Preview\TXT',
+        ];
+    }
+
+    // Collabora's address is in the database, where its connector looks for it (prepare-release).
+    if (in_array('onlyoffice', $platform['office']['suites'] ?? [], true)) {
+        $config['onlyoffice'] = [
+            'DocumentServerUrl' => "https://onlyoffice.{$platform['domain']}/",
+            'jwt_secret' => $platform['office']['jwt'],
+            'jwt_header' => 'Authorization',
         ];
     }
 

@@ -2,13 +2,16 @@
 # What the programs that work on one space share: how they fail, lock, reach the space's database, run Nextcloud's
 # command line, change the space's directory and bring it to the web servers. Sourced, never run:
 #   read_space <space.json; lock_space; STEP=…; …
-set -euo pipefail
+set -Eeuo pipefail
 shopt -s inherit_errexit
 export LC_ALL=C.UTF-8
 umask 027
 
 SPACES=/srv/spaces
 RELEASES=/srv/releases
+# What prepare-release made of each release.
+# shellcheck disable=SC2034 # The programs use it.
+PREPARED_RELEASES=/var/lib/framaspace/releases
 # What ops-1 alone has of a space, and nothing else could make again: dumps from before an upgrade.
 # shellcheck disable=SC2034 # The programs use it.
 KEPT=/var/lib/framaspace/kept
@@ -32,18 +35,24 @@ trap 'echo "space ${ID:-?}, $STEP: line $LINENO failed; run it again" >&2' ERR
 note() { CHANGED+=("$1"); }
 
 # read_space: one space as JSON from standard input, as it is wanted or as its space.json has it. Sets SPACE (the same,
-# sorted) and a variable for each field that programs need; VERSION and BUCKET are empty where there are none.
+# sorted) and a variable for each field that programs need; what the JSON lacks is empty or 0. CATALOG_… is what
+# spaces/catalog.yaml says for all.
 read_space() {
   local fields
-  fields=$(jq -rcS --slurpfile platform /etc/framaspace/platform.json \
-    '., .id, .host, .state, .release, .version // "", .database.name, .database.user, .database.password,
-     $platform[0].database.hosts, $platform[0].database.port // 5432, .s3.bucket // "", .contact // "",
-     .limits.accounts // 0, .limits.storageBytes // 0, .office // "", .wave // "", (.apps // [] | join(" ")), "end"') ||
+  fields=$(jq -rcS --slurpfile platform /etc/framaspace/platform.json --slurpfile catalog /etc/framaspace/catalog.json \
+    '$platform[0].database as $database | $catalog[0] as $catalog |
+     ., .id, .host, .name // "", .state, .release, .version // "", .database.name, .database.user, .database.password,
+     $database.hosts, $database.port // 5432, .s3.bucket // "", .contact // "", .limits.accounts // 0,
+     .limits.storageBytes // 0, .wave // "", (.apps // [] | join(" ")), (.appsOff // [] | join(" ")),
+     ($catalog.apps | join(" ")), ($catalog.appsOff | join(" ")), ([$catalog.officeApps[]] | join(" ")),
+     $catalog.officeApps[.office // ""] // "", $catalog.upgrade.stopAtFailedPercent, "end"') ||
     fail "standard input is no JSON"
   # shellcheck disable=SC2034 # Each program uses its own.
-  { read -r SPACE; read -r ID; read -r HOST; read -r STATE; read -r RELEASE; read -r VERSION; read -r DATABASE
-    read -r DBUSER; read -r DBPASSWORD; read -r DBHOSTS; read -r DBPORT; read -r BUCKET; read -r CONTACT
-    read -r ACCOUNTS; read -r STORAGE_BYTES; read -r OFFICE; read -r WAVE; read -r APPS; } <<<"$fields"
+  { read -r SPACE; read -r ID; read -r HOST; read -r NAME; read -r STATE; read -r RELEASE; read -r VERSION
+    read -r DATABASE; read -r DBUSER; read -r DBPASSWORD; read -r DBHOSTS; read -r DBPORT; read -r BUCKET
+    read -r CONTACT; read -r ACCOUNTS; read -r STORAGE_BYTES; read -r WAVE; read -r APPS; read -r APPS_OFF
+    read -r CATALOG_APPS; read -r CATALOG_APPS_OFF; read -r OFFICE_APPS; read -r OFFICE_APP
+    read -r STOP_AT_FAILED_PERCENT; } <<<"$fields"
   # It becomes a path: never trust that whoever called has checked it.
   [[ $ID =~ ^[a-z][a-z0-9-]{2,31}$ ]] || fail "this is no id"
   [[ $RELEASE =~ ^[0-9]+(\.[0-9]+){2}$ ]] || fail "\"$RELEASE\" is no release"
@@ -113,15 +122,15 @@ drop_scratch() { rm -rf "${SCRATCH:?}/$ID"; }
 
 # occ CONFIG_DIRECTORY RELEASE WORDS…: Nextcloud's command line, as the user and within the bounds of PHP on the web
 # servers (infra/files/space.nginx). What must not show in process lists comes by variables that the caller exports.
-occ() {
+occ() (
   local config=$1 code=$RELEASES/$2
   shift 2
-  NEXTCLOUD_CONFIG_DIR=$config PGSSLMODE=verify-full PGSSLROOTCERT=$CA PGTARGETSESSIONATTRS=read-write PGCONNECT_TIMEOUT=5 \
+  cd "$code" && NEXTCLOUD_CONFIG_DIR=$config PGSSLMODE=verify-full PGSSLROOTCERT=$CA PGTARGETSESSIONATTRS=read-write PGCONNECT_TIMEOUT=5 \
     PGCHANNELBINDING=disable HOME=$DIRECTORY/tmp setpriv --reuid=www-data --regid=www-data --init-groups --no-new-privs \
     php -d open_basedir="$code/:$DIRECTORY/:$config/:/usr/local/share/framaspace/:/etc/framaspace/platform.json:$CA:/dev/urandom" \
     -d sys_temp_dir="$DIRECTORY/tmp" -d upload_tmp_dir="$DIRECTORY/tmp" -d syslog.ident="$ID" \
     "$code/occ" --no-interaction --no-ansi "$@" 9>&- </dev/null
-}
+)
 
 # touches: called before the space's directory changes, so that a run that is killed is distributed by the next one.
 touches() { [ -e "$UNDISTRIBUTED/$ID" ] || : >"$UNDISTRIBUTED/$ID"; }
@@ -183,7 +192,8 @@ close_space() {
   fi
   # A job that cron began before is waited for.
   exec 7>"/run/framaspace/cron-$ID.lock"
-  flock --timeout 900 7 || { open_space; fail "its background job has run for 15 minutes (fuser -v /run/framaspace/cron-$ID.lock)"; }
+  flock --timeout 900 7 ||
+    { open_space; fail "its background job has run for 15 minutes (fuser -v /run/framaspace/cron-$ID.lock)"; }
 }
 
 # open_space: visitors get in again.

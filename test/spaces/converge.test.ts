@@ -22,11 +22,36 @@ const PLAYED = {
   chown: ":",
   sync: ":",
   install: 'for word; do case $word in "$ROOT"/*) mkdir -p "$word" ;; esac; done',
-  psql: '[ ! -e "$ROOT/no-database" ] || { echo "psql: FATAL: no pg_hba.conf entry" >&2; exit 2; }',
+  // The table framaspace is the file `found`, a line for each key.
+  psql: String.raw`[ ! -e "$ROOT/no-database" ] || { echo "psql: FATAL: no pg_hba.conf entry" >&2; exit 2; }
+    case " $* " in
+      *" -1 "*) cat >/dev/null; [ ! -e "$ROOT/found" ] || echo "loaded" >>"$ROOT/calls"
+        echo "version ${"${INSTALLS:-34.0.4.1}"}" >"$ROOT/found"; echo "quota 40 GB" >>"$ROOT/found" ;;
+      *" -f - "*) cat >/dev/null; if [ -e "$ROOT/found" ]; then cat "$ROOT/found" "$ROOT/more"; else echo tables 0; fi ;;
+      *) for word; do case $word in
+          "UPDATE framaspace SET value = "*) sed -i "s/^version .*/version $(cut -d"'" -f2 <<<"$word")/" "$ROOT/found" ;;
+          "INSERT INTO framaspace VALUES ("*) echo "$word" | sed -E "s/.*\('([a-z]+)', ('([^']*)'|(current_date)).*/\1 \3\4/" >>"$ROOT/found" ;;
+          "DELETE FROM framaspace WHERE key = "*) sed -i "/^$(cut -d"'" -f2 <<<"$word") /d" "$ROOT/found" ;;
+        esac; done ;;
+    esac`,
+  pg_dump: "echo dumped",
+  zstd: 'case $* in *-o*) while [ "$1" != -o ]; do shift; done; cat >"$2" ;; *-qdc*) cat "${@: -1}" ;; esac',
+  "prepare-release": 'echo "release $1: it lacks forms" >&2; exit 1',
+  // occ: what it is asked for stands in `asked`; it fails at what stands in `fails`.
+  setpriv: String.raw`while [[ $1 != */occ ]]; do shift; done; shift 3; echo "$*" >>"$ROOT/asked"
+    [ ! -e "$ROOT/fails" ] || [[ $* != "$(cat "$ROOT/fails")"* ]] || { echo "no luck"; exit 5; }
+    [[ $* != user:add* ]] || echo "was created successfully"`,
   "redis-users": "cat",
   "distribute-spaces":
     'echo "distribute $1" >>"$ROOT/calls"; cat "$ROOT/missed" 2>/dev/null && exit 1; exit 0',
-  curl: 'for word; do case $word in http*) [ "$(cat "$ROOT/status")" = silent ] || echo "$word $(cat "$ROOT/status")" ;; esac; done',
+  // As maintenance has it, what is seen behind it, and the relay.
+  curl: String.raw`seen=$(cat "$ROOT/status"); [ ! -e "$ROOT/srv/spaces/lotus/maintenance" ] || seen=503
+    case $* in
+      *smtp*) [ ! -e "$ROOT/no-relay" ]; exit ;;
+      *Behind*status.php*) echo "{\"installed\":true,\"maintenance\":false,\"needsDbUpgrade\":false,\"versionstring\":\"$(cat "$ROOT/served" 2>/dev/null || echo 35.0.2)\"}"; exit ;;
+      *Behind*) echo 200; exit ;;
+    esac
+    for word; do case $word in http*) [ "$seen" = silent ] || echo "$word $seen" ;; esac; done`,
 };
 
 let root: string;
@@ -48,7 +73,28 @@ beforeEach(() => {
     writeFileSync(at("bin", name), `#!/bin/bash\nROOT=${root}\n${body}\n`);
     chmodSync(at("bin", name), 0o755);
   }
-  writeFileSync(at("etc/framaspace/platform.json"), '{"database":{"hosts":"postgres-1,postgres-2"}}');
+  writeFileSync(
+    at("etc/framaspace/platform.json"),
+    '{"database":{"hosts":"postgres-1,postgres-2"},"mail":{"host":"relay","port":25}}',
+  );
+  writeFileSync(
+    at("etc/framaspace/catalog.json"),
+    '{"apps":["deck"],"appsOff":[],"officeApps":{},"upgrade":{"stopAtFailedPercent":10}}',
+  );
+  for (const [release, version] of [
+    ["34.0.4", "34.0.4.1"],
+    ["35.0.2", "35.0.2.1"],
+  ] as const) {
+    const prepared = at("var/lib/framaspace/releases", release);
+    mkdirSync(prepared, { recursive: true });
+    writeFileSync(join(prepared, "version"), `${version}\n`);
+    writeFileSync(join(prepared, "apps"), "deck files\n");
+    writeFileSync(join(prepared, "schema.sql"), "");
+    writeFileSync(join(prepared, "key"), "");
+    const { stdout } = execaSync("sha256sum", ["schema.sql", "version", "apps"], { cwd: prepared });
+    writeFileSync(join(prepared, "checksums"), `${stdout}\n`);
+  }
+  writeFileSync(at("more"), "apps deck files\naccounts 1\nused 0\ndefault-quota 40 GB\n");
   writeFileSync(at("etc/framaspace/web-servers"), "web-1\nweb-2\n");
   writeFileSync(at("status"), "200");
   for (const name of SCRIPTS) {
@@ -63,8 +109,14 @@ afterEach(() => rmSync(root, { recursive: true }));
 const LOTUS = {
   id: "lotus",
   host: "lotus.example.org",
+  name: "Lotus",
+  contact: "bureau@lotus.example",
   state: "active",
+  wave: "main",
   release: "34.0.4",
+  apps: ["deck"],
+  appsOff: [],
+  limits: { accounts: 50, storageBytes: 40 * 2 ** 30 },
   database: { name: "lotus", user: "lotus", password: "hidden" },
 };
 
@@ -82,14 +134,43 @@ const space = (...path: string[]) => at("srv/spaces/lotus", ...path);
 const distributions = () =>
   existsSync(at("calls")) ? readFileSync(at("calls"), "utf8").trim().split("\n").length : 0;
 
+const asked = () => (existsSync(at("asked")) ? readFileSync(at("asked"), "utf8").trim().split("\n") : []);
+const found = (text: string) => writeFileSync(at("found"), text);
+const UP = { release: "35.0.2" };
+
 describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
-  it("makes a space, and does nothing the second time", () => {
-    expect(converge()).toMatchObject({ exitCode: 0, stderr: "", changed: ["directory"], pending: [] });
+  it("installs a space, invites its administrator, and does nothing the second time", () => {
+    expect(converge()).toMatchObject({
+      exitCode: 0,
+      stderr: "",
+      changed: ["installed 34.0.4", "directory", "administrator", "invitation"],
+      pending: [],
+    });
     expect(readlinkSync(space("release"))).toBe(at("srv/releases/34.0.4"));
-    expect(JSON.parse(readFileSync(space("config/space.json"), "utf8"))).toEqual(LOTUS);
+    expect(JSON.parse(readFileSync(space("config/space.json"), "utf8"))).toEqual({
+      ...LOTUS,
+      version: "34.0.4.1",
+    });
+    expect(asked()).toEqual([
+      "user:add --generate-password --display-name=Administration --group=admin --email=bureau@lotus.example admin",
+    ]);
     expect(distributions()).toBe(1);
     expect(converge()).toMatchObject({ exitCode: 0, stderr: "", changed: [] });
     expect(distributions()).toBe(1);
+  });
+
+  it("invites later where the relay does not answer, and not twice", () => {
+    writeFileSync(at("no-relay"), "");
+    const { stderr, exitCode } = converge();
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 0,
+      stderr: expect.stringContaining("the invitation to bureau@lotus.example could not be sent"),
+    });
+    rmSync(at("no-relay"));
+    writeFileSync(at("more"), `${readFileSync(at("more"), "utf8")}admin 1\n`);
+    expect(converge().changed).toEqual(["invitation"]);
+    expect(asked().filter((words) => words.startsWith("user:welcome"))).toHaveLength(1);
+    expect(converge().changed).toEqual([]);
   });
 
   it("suspends and resumes", () => {
@@ -102,10 +183,106 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(existsSync(space("suspended"))).toBe(false);
   });
 
-  it("moves a space to another release", () => {
+  it("upgrades a space behind its maintenance", () => {
     converge();
-    expect(converge({ release: "35.0.2" }).changed).toEqual(["config/space.json", "release 35.0.2"]);
+    const { changed, exitCode, stderr } = converge(UP);
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    expect(changed).toEqual([
+      "maintenance",
+      "config/space.json",
+      "release 35.0.2",
+      "upgraded 34.0.4 to 35.0.2",
+      "no maintenance",
+      "repaired",
+    ]);
     expect(readlinkSync(space("release"))).toBe(at("srv/releases/35.0.2"));
+    expect(asked()).toContain("upgrade");
+    expect(readFileSync(at("found"), "utf8")).not.toMatch(/^(upgrade|repair) /m);
+    expect(converge(UP).changed).toEqual([]);
+  });
+
+  it.each([
+    ["occ fails", () => writeFileSync(at("fails"), "upgrade"), "occ upgrade ended with status 5: no luck"],
+    ["a web server serves another release", () => writeFileSync(at("served"), "34.0.4"), "web-1 says"],
+  ])("puts a space back where %s, and says so", (_, spoil, why) => {
+    converge();
+    spoil();
+    const { exitCode, stderr } = converge(UP);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(
+      "space lotus, upgrade: from 34.0.4 to 35.0.2 failed, and was undone: it serves 34.0.4 again, nothing is lost.",
+    );
+    expect(stderr).toContain(why);
+    expect(existsSync(at("var/lib/framaspace/waves/main/35.0.2/lotus"))).toBe(true);
+    expect(readlinkSync(space("release"))).toBe(at("srv/releases/34.0.4"));
+    expect(existsSync(space("maintenance"))).toBe(false);
+    rmSync(at("fails"), { force: true });
+    rmSync(at("served"), { force: true });
+    expect(converge(UP).exitCode).toBe(0);
+    expect(existsSync(at("var/lib/framaspace/waves/main/35.0.2/lotus"))).toBe(false);
+  });
+
+  it("begins an upgrade anew that was cut off", () => {
+    converge();
+    const kept = at("var/lib/framaspace/kept/lotus");
+    mkdirSync(kept, { recursive: true });
+    writeFileSync(join(kept, "upgrade.sql.zst"), "dumped\n");
+    found("version 34.0.4.1\nquota 40 GB\nadministrator x\nupgrade 34.0.4.1\n");
+    writeFileSync(space("maintenance"), "");
+    expect(converge(UP).changed).toContain("upgraded 34.0.4 to 35.0.2");
+    expect(readFileSync(at("calls"), "utf8")).toContain("loaded");
+    expect(existsSync(space("maintenance"))).toBe(false);
+  });
+
+  it("stops a wave in which too many failed, but lets those try that did", () => {
+    converge();
+    const marks = at("var/lib/framaspace/waves/main/35.0.2");
+    mkdirSync(marks, { recursive: true });
+    writeFileSync(join(marks, "iris"), "why\n");
+    const { exitCode, stderr } = converge(UP);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(
+      'space lotus, upgrade: wave "main" has stopped on its way to 35.0.2: 1 of 1 spaces failed (iris), more than 10 %. It stays on 34.0.4.',
+    );
+    writeFileSync(join(marks, "lotus"), "why\n");
+    expect(converge(UP).exitCode).toBe(0);
+  });
+
+  it.each([
+    ["35.0.2.1", "34.0.4", "it is on 35.0.2, and 34.0.4 is older: Nextcloud cannot go back."],
+    [
+      "33.0.9.1",
+      "35.0.2",
+      'it is on 33.0.9, and 35.0.2 is 2 majors ahead: one at a time. Nothing was changed; move wave "main" to a 34 release first',
+    ],
+  ])("leaves a space on %s that is asked to go to %s", (version, release, message) => {
+    found(`version ${version}\n`);
+    const { exitCode, stderr } = converge({ release });
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(message);
+    expect(existsSync(space())).toBe(false);
+  });
+
+  it("refuses a list of apps that the machine does not know yet, and a release that lacks one", () => {
+    expect(converge({ apps: ["deck", "forms"] }).stderr).toContain("the catalog lists other apps");
+    rmSync(at("var/lib/framaspace/releases/34.0.4/key"));
+    expect(converge().stderr).toContain("release 34.0.4: it lacks forms");
+    expect(existsSync(space())).toBe(false);
+  });
+
+  it("takes no more files where the plan's storage is used up", () => {
+    converge();
+    writeFileSync(at("more"), `apps deck files\naccounts 1\nused ${50 * 2 ** 30}\ndefault-quota 40 GB\n`);
+    expect(converge().changed).toEqual(["full"]);
+    const larger = { limits: { accounts: 50, storageBytes: 60 * 2 ** 30 } };
+    expect(converge(larger).changed).toEqual(["config/space.json", "no full", "quota 60 GB"]);
+    expect(asked().at(-1)).toBe("config:app:set files default_quota --value=60 GB");
+  });
+
+  it("says where more accounts are enabled than the plan has", () => {
+    converge();
+    writeFileSync(at("more"), "apps deck files\naccounts 53\nused 0\n");
+    expect(converge().stderr).toContain("space lotus: 53 accounts are enabled, 50 are in its plan");
   });
 
   it("takes what a killed run left: changed here, and perhaps not on the web servers", () => {
@@ -123,7 +300,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     mkdirSync(at("run/framaspace/away"), { recursive: true });
     writeFileSync(at("run/framaspace/away/web-2"), "");
     writeFileSync(at("missed"), "web-2\n");
-    const { exitCode, pending, stderr } = converge({ release: "35.0.2" });
+    const { exitCode, pending, stderr } = converge({ state: "active", name: "Other" });
     expect({ exitCode, pending }).toEqual({ exitCode: 0, pending: ["web-2"] });
     expect(stderr).toContain("space lotus: not served by web-2 away; tried again twice a minute");
     expect(existsSync(at("var/lib/framaspace/undistributed/lotus"))).toBe(true);

@@ -1,9 +1,11 @@
 <?php
 
-// Background jobs: there are none, but the database they would come from must answer.
+// Background jobs: there is one, which counts how often it ran.
 
 declare(strict_types=1);
 
 require __DIR__ . '/space.php';
 
-askDatabase(configuration());
+$database = connect(configuration());
+sleep((int) appValue($database, 'stand-in', 'slow-cron'));
+setAppValue($database, 'stand-in', 'cron', (string) (1 + (int) appValue($database, 'stand-in', 'cron')));

@@ -7,7 +7,13 @@ declare(strict_types=1);
 require __DIR__ . '/space.php';
 
 $config = configuration();
-$database = askDatabase($config);
+if (needsUpgrade($config)) {
+    http_response_code(503);
+    exit("This space's database is on another release.\n");
+}
+$connection = connect($config);
+$database = askDatabase($connection);
+$name = appValue($connection, 'theming', 'name') ?? 'A space';
 session_name($config['instanceid']);
 session_start(['cookie_secure' => true, 'cookie_httponly' => true, 'cookie_samesite' => 'Lax']);
 $_SESSION['visits'] = ($_SESSION['visits'] ?? 0) + 1;
@@ -20,6 +26,7 @@ $facts = [
     'visits' => countVisit($config),
     'visits in this session' => $_SESSION['visits'],
     'web server' => gethostname(),
+    'accounts' => query($connection, 'SELECT count(*) FROM oc_users')->fetchColumn(),
     'release' => "$OC_VersionString, a stand-in",
     'your address' => $_SERVER['HTTP_X_FORWARDED_FOR'] ?? '',
 ];
@@ -30,9 +37,9 @@ header('Cache-Control: no-store');
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title><?= $text(spaceName()) ?></title>
+<title><?= $text($name) ?></title>
 <style>body { font: 1rem/1.5 sans-serif; max-width: 40rem; margin: 3rem auto; padding: 0 1rem } th { text-align: left; padding-right: 1rem }</style>
-<h1><?= $text(spaceName()) ?></h1>
+<h1><?= $text($name) ?></h1>
 <p>This space works. It runs a stand-in instead of Nextcloud.</p>
 <table>
 <?php foreach ($facts as $name => $value) { ?>

@@ -1,15 +1,21 @@
 <?php
 
-// What all entry points of the stand-in share: the space's configuration, and proof that what it names works.
+// What all entry points of the stand-in share: the space's configuration, its database, and proof that what the
+// configuration names works.
 
 declare(strict_types=1);
 
 require __DIR__ . '/version.php';
 
+function configurationDirectory(): string
+{
+    return getenv('NEXTCLOUD_CONFIG_DIR') ?: __DIR__ . '/config';
+}
+
 /** Reads config.php as Nextcloud does. */
 function configuration(): array
 {
-    $file = (getenv('NEXTCLOUD_CONFIG_DIR') ?: __DIR__ . '/config') . '/config.php';
+    $file = configurationDirectory() . '/config.php';
     if (PHP_SAPI === 'cli' && fileowner($file) !== posix_geteuid()) {
         fwrite(STDERR, "run as the owner of $file\n");
         exit(1);
@@ -18,28 +24,64 @@ function configuration(): array
     return $CONFIG;
 }
 
-/** The name as the tenants file has it; the real Nextcloud keeps it in its database. */
-function spaceName(): string
+/** The release's own version, with its four parts. */
+function codeVersion(): string
 {
-    $file = getenv('NEXTCLOUD_CONFIG_DIR') . '/space.json';
-    return json_decode(file_get_contents($file), true, 16, JSON_THROW_ON_ERROR)['name'];
+    return implode('.', $GLOBALS['OC_Version']);
 }
 
-/** Asks the space's own database where it is and whether the connection is encrypted. */
-function askDatabase(array $config): array
+/** Whether the database is on an older release than the code. */
+function needsUpgrade(array $config): bool
+{
+    return version_compare(codeVersion(), $config['version'], '>');
+}
+
+/** The space's own database, as its configuration names it. */
+function connect(array $config): PDO
 {
     $ssl = $config['pgsql_ssl'];
-    $connection = new PDO(
+    return new PDO(
         "pgsql:host={$config['dbhost']};port={$config['dbport']};dbname={$config['dbname']};"
             . "sslmode={$ssl['mode']};sslrootcert={$ssl['rootcert']}",
         $config['dbuser'],
-        $config['dbpassword'],
-        [PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION],
+        $config['dbpassword'] === '' ? null : $config['dbpassword'],
+        [PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION, PDO::ATTR_DEFAULT_FETCH_MODE => PDO::FETCH_ASSOC],
     );
-    return $connection->query(
+}
+
+function query(PDO $database, string $sql, mixed ...$values): PDOStatement
+{
+    $statement = $database->prepare($sql);
+    $statement->execute($values);
+    return $statement;
+}
+
+/** A setting of an app, as Nextcloud keeps them. */
+function appValue(PDO $database, string $app, string $key): ?string
+{
+    $sql = 'SELECT configvalue FROM oc_appconfig WHERE appid = ? AND configkey = ?';
+    return query($database, $sql, $app, $key)->fetchColumn() ?: null;
+}
+
+function setAppValue(PDO $database, string $app, string $key, string $value): void
+{
+    query(
+        $database,
+        'INSERT INTO oc_appconfig (appid, configkey, configvalue) VALUES (?, ?, ?)
+             ON CONFLICT (appid, configkey) DO UPDATE SET configvalue = excluded.configvalue',
+        $app,
+        $key,
+        $value,
+    );
+}
+
+/** Where the space's database is and whether the connection to it is encrypted. */
+function askDatabase(PDO $database): array
+{
+    return $database->query(
         'SELECT current_database() AS database, current_user AS role, ssl AS encrypted, version AS tls
            FROM pg_stat_ssl WHERE pid = pg_backend_pid()',
-    )->fetch(PDO::FETCH_ASSOC);
+    )->fetch();
 }
 
 /** Counts in Redis, under the space's own prefix. */

@@ -8,20 +8,18 @@ require __DIR__ . '/space.php';
 
 header('Content-Type: application/json');
 header('Cache-Control: no-store');
+$status = ['installed' => false];
 try {
     $config = configuration();
-    askDatabase($config);
+    connect($config)->query('SELECT FROM oc_users LIMIT 1');
     countVisit($config);
-    $status = ['installed' => true];
+    $status = ['installed' => true, 'maintenance' => false, 'needsDbUpgrade' => needsUpgrade($config)];
 } catch (Throwable $problem) {
     error_log($problem->getMessage());
     http_response_code(503);
-    $status = ['installed' => false];
 }
 echo json_encode($status + [
-    'maintenance' => false,
-    'needsDbUpgrade' => false,
-    'version' => "$OC_VersionString.0",
+    'version' => codeVersion(),
     'versionstring' => $OC_VersionString,
     'productname' => 'Nextcloud (stand-in)',
 ]), "\n";
