@@ -276,7 +276,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
         "framaspace:masterSecret: hunter2\n",
       ),
     `Environment demo is not valid: 1 problem.
-  Pulumi.demo.yaml:72:28  framaspace:masterSecret is in the clear; run \`openssl rand -base64 48 | npx pulumi config set --secret framaspace:masterSecret --config-file Pulumi.demo.yaml --stack demo-platform\`.`,
+  Pulumi.demo.yaml:73:28  framaspace:masterSecret is in the clear; run \`openssl rand -base64 48 | npx pulumi config set --secret framaspace:masterSecret --config-file Pulumi.demo.yaml --stack demo-platform\`.`,
   ],
   [
     "four servers in a site of five",
