@@ -44,13 +44,13 @@ check() {
   scratch_start "${include[@]}" || report false "the latest backup can't be restored: $(tail -n 3 /var/log/pgbackrest/main-restore.log 2>/dev/null)"
   for name in $names; do
     # Reads each row of each table: a page that rotted fails its checksum.
-    as_postgres "$BIN/pg_dump" -h "$SCRATCH" --data-only "$name" >/dev/null ||
+    as_postgres "$PGBIN/pg_dump" -h "$CLUSTER" --data-only "$name" >/dev/null ||
       report false "space $name can't be read from the latest backup"
     found=$(scratch_psql -d "$name" -c "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
     total=$((total + found))
   done
-  backrest verify --output=text --log-level-console=error >"$SCRATCH/verify" 2>&1 && ! grep -qiE 'status: error|invalid' "$SCRATCH/verify" ||
-    report false "pgbackrest verify finds damage in the repository: $(tail -n 5 "$SCRATCH/verify")"
+  backrest verify --output=text --log-level-console=error >"$CLUSTER/verify" 2>&1 && ! grep -qiE 'status: error|invalid' "$CLUSTER/verify" ||
+    report false "pgbackrest verify finds damage in the repository: $(tail -n 5 "$CLUSTER/verify")"
   report true "restored and read $(wc -w <<<"$names") spaces ($(tr '\n' ' ' <<<"$names")), $total tables; every file of the repository has its checksum"
 }
 

@@ -275,9 +275,9 @@ archived() { [ ! -e "$DATA/pg_wal/archive_status/$1.ready" ] && { [ -e "$DATA/pg
 
 # restore [TIME]: fills an empty node from the backups, up to their end or to a moment; it becomes a primary.
 restore() {
-  local arguments=(--target-action=promote)
+  local arguments=()
   ! has_data || fail "holds data; nothing was restored. If nobody needs it, move $DATA away, run this again."
-  [ $# -eq 0 ] || arguments+=(--type=time "--target=$*")
+  [ $# -eq 0 ] || arguments=(--type=time "--target=$*" --target-action=promote)
   rm -rf "$INCOMING"
   install -d -m 0700 -o postgres -g postgres "$INCOMING" "$DATA"
   backrest restore --pg1-path="$INCOMING" "${arguments[@]}" || fail "pgbackrest could not restore; /var/log/pgbackrest says why"

@@ -2,24 +2,24 @@
 # A scratch PostgreSQL on ops-1, filled from the backups: sourced by what checks them and by what fetches one space from
 # them. It listens on a socket in its own directory only.
 
-SCRATCH=/var/lib/postgresql/scratch
-BIN=/usr/lib/postgresql/17/bin
+CLUSTER=/var/lib/postgresql/scratch
+PGBIN=/usr/lib/postgresql/17/bin
 
 as_postgres() { (cd / && HOME=/var/lib/postgresql exec setpriv --reuid=postgres --regid=postgres --init-groups -- "$@"); }
 backrest() { as_postgres pgbackrest --stanza=main "$@"; }
-scratch_psql() { as_postgres psql -XAtq -v ON_ERROR_STOP=1 -h "$SCRATCH" "$@"; }
+scratch_psql() { as_postgres psql -XAtq -v ON_ERROR_STOP=1 -h "$CLUSTER" "$@"; }
 
 # scratch_start [--db-include=NAME …] [--type=time --target=TIME …]: restores, recovers, and waits until it can be read.
 # Of databases that are not included only empty files come, so that the disk need not hold them all.
 scratch_start() {
   scratch_stop
-  install -d -m 0700 -o postgres -g postgres "$SCRATCH" "$SCRATCH/data"
-  backrest restore --pg1-path="$SCRATCH/data" --archive-mode=off --target-action=promote "$@" >&2 || return 1
+  install -d -m 0700 -o postgres -g postgres "$CLUSTER" "$CLUSTER/data"
+  backrest restore --pg1-path="$CLUSTER/data" --archive-mode=off "$@" >&2 || return 1
   # Recovery needs no readers, so it needs none of the primary's limits either. Nothing here is to survive a crash.
-  as_postgres tee "$SCRATCH/data/postgresql.conf" >/dev/null <<CONF
+  as_postgres tee "$CLUSTER/data/postgresql.conf" >/dev/null <<CONF
 listen_addresses = ''
-unix_socket_directories = '$SCRATCH'
-hba_file = '$SCRATCH/data/pg_hba.conf'
+unix_socket_directories = '$CLUSTER'
+hba_file = '$CLUSTER/data/pg_hba.conf'
 hot_standby = off
 fsync = off
 autovacuum = off
@@ -27,17 +27,17 @@ max_connections = 20
 shared_buffers = '128MB'
 log_min_messages = fatal
 CONF
-  as_postgres tee "$SCRATCH/data/pg_hba.conf" >/dev/null <<<'local all postgres peer'
-  as_postgres "$BIN/pg_ctl" start -D "$SCRATCH/data" -w -t "${SCRATCH_SECONDS:-3600}" -l "$SCRATCH/log" >/dev/null ||
-    { tail -n 5 "$SCRATCH/log" >&2; return 1; }
+  as_postgres tee "$CLUSTER/data/pg_hba.conf" >/dev/null <<<'local all postgres peer'
+  as_postgres "$PGBIN/pg_ctl" start -D "$CLUSTER/data" -w -t "${SCRATCH_SECONDS:-3600}" -l "$CLUSTER/log" >/dev/null ||
+    { tail -n 5 "$CLUSTER/log" >&2; return 1; }
   local end=$((SECONDS + ${SCRATCH_SECONDS:-3600}))
   until [ "$(scratch_psql -d postgres -c 'SELECT pg_is_in_recovery()' 2>/dev/null)" = f ]; do
-    [ "$SECONDS" -lt "$end" ] && [ -e "$SCRATCH/data/postmaster.pid" ] || { tail -n 5 "$SCRATCH/log" >&2; return 1; }
+    [ "$SECONDS" -lt "$end" ] && [ -e "$CLUSTER/data/postmaster.pid" ] || { tail -n 5 "$CLUSTER/log" >&2; return 1; }
     sleep 0.5
   done
 }
 
 scratch_stop() {
-  if [ -e "$SCRATCH/data/postmaster.pid" ]; then as_postgres "$BIN/pg_ctl" stop -D "$SCRATCH/data" -m immediate -w >/dev/null || true; fi
-  rm -rf "$SCRATCH"
+  if [ -e "$CLUSTER/data/postmaster.pid" ]; then as_postgres "$PGBIN/pg_ctl" stop -D "$CLUSTER/data" -m immediate -w >/dev/null || true; fi
+  rm -rf "$CLUSTER"
 }
