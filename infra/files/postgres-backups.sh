@@ -2,6 +2,7 @@
 # postgres-backups VERB, on ops-1.
 #   none     succeeds where there is no backup at all
 #   check    restores some spaces from the latest backup and what came after, and counts what is there; run by a timer
+#   latest   when the latest backup ended, in seconds of Unix time; 0 where there is none
 #   list     the backups, as pgBackRest shows them
 set -euo pipefail
 shopt -s inherit_errexit
@@ -38,7 +39,7 @@ check() {
   exec 9>/run/framaspace/scratch-postgres.lock
   flock --timeout 3600 9 || fail "something else has restored for an hour; fuser -v /run/framaspace/scratch-postgres.lock"
   trap scratch_stop EXIT
-  names=$(backrest info --output=json --set="$(latest)" | jq -r '.[0].backup[-1]."database-ref"[]?.name' | grep -vE '^(postgres|template[01])$' | shuf -n "$SAMPLE") || true
+  names=$(backrest info --output=json --set="$(newest .label)" | jq -r '.[0].backup[-1]."database-ref"[]?.name' | grep -vE '^(postgres|template[01])$' | shuf -n "$SAMPLE") || true
   for name in $names; do include+=("--db-include=$name"); done
   [ "${#include[@]}" -gt 0 ] || include=(--db-include=postgres)
   scratch_start "${include[@]}" || report false "the latest backup can't be restored: $(tail -n 3 /var/log/pgbackrest/main-restore.log 2>/dev/null)"
@@ -54,10 +55,11 @@ check() {
   report true "restored and read $(wc -w <<<"$names") spaces ($(tr '\n' ' ' <<<"$names")), $total tables; every file of the repository has its checksum"
 }
 
-latest() { backrest info --output=json | jq -r '[.[0].backup[]?] | max_by(.timestamp.stop).label // empty'; }
+newest() { backrest info --output=json | jq -r "[.[0].backup[]?] | max_by(.timestamp.stop)$1"; }
+latest() { newest '.timestamp.stop // 0'; }
 
 case ${1:-} in
-  none | check) "$1" ;;
+  none | check | latest) "$1" ;;
   list) backrest info ;;
-  *) fail "write one of none, check, list" ;;
+  *) fail "write one of none, check, latest, list" ;;
 esac
