@@ -14,7 +14,7 @@ KNOWN=/var/lib/framaspace/health
 CERTIFICATES=(/usr/local/share/ca-certificates/framaspace.crt /etc/framaspace/tls/cert.pem)
 # Where a disk, a memory or a number of connections is called full.
 FULL=80
-CERTIFICATE_DAYS=30
+CERTIFICATE_DAYS=${CERTIFICATE_DAYS:-30}
 # A nightly backup that is older was missed once.
 BACKUP_HOURS=30
 

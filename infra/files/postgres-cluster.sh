@@ -7,6 +7,7 @@
 #   switchover             the standby becomes the primary and the primary its standby: for maintenance
 #   failover [--primary-is-off] [--accept-loss]
 #                          the standby becomes the primary without the primary's help
+#   former                 the node that does not take the writes
 #   rebuild NODE           NODE becomes a standby of the primary again
 #   restore [TIME]         fills empty nodes from the backups
 #   adopt NODE             says who is the primary, where ops-1 is new and a node lost
@@ -248,6 +249,9 @@ status() {
   for node in "${NODES[@]}"; do status_of "$node"; done | jq -s --slurpfile record <(cat "$RECORD" 2>/dev/null || echo '{}') '{record: $record[0], nodes: .}'
 }
 
+# former: the node that is not the primary.
+former() { other "$(recorded primary)"; }
+
 # One look. What it does by itself never moves the primary: it starts the one that is remembered, stops another one that
 # takes writes, and lets commits go on when the standby is lost.
 look() {
@@ -292,7 +296,7 @@ watch() {
 verb=${1:-status}
 [ $# -eq 0 ] || shift
 case $verb in
-  status | watch) "$verb" ;;
+  status | watch | former) "$verb" ;;
   switchover | failover | rebuild | settle | adopt | restore)
     lock --timeout 900 || fail "another postgres-cluster has been at work for a quarter of an hour: fuser -v $LOCK"
     "$verb" "$@"

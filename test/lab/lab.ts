@@ -21,7 +21,7 @@ export interface Page {
 /** Where the MinIO server and its client are, as words for `up`; empty where they are not to be had. */
 export function storageWords(): UpWords {
   const { FRAMASPACE_MINIO: minio, FRAMASPACE_MC: mc } = process.env;
-  return minio === undefined || mc === undefined ? [] : ["--minio", minio, "--mc", mc];
+  return minio === undefined || mc === undefined ? [] : ["--minio", minio, "--mc", mc, ...(process.env.FRAMASPACE_SITES ? ["--storage-sites", process.env.FRAMASPACE_SITES] : [])];
 }
 
 /** Options of `npm run lab -- up`; `--engine applier` unless they name another. */
@@ -159,4 +159,7 @@ class SharedLab extends TestLab {
   }
 }
 
-export const sharedLab: TestLab = new SharedLab("suite", 18445, storageWords());
+/** A lab of that name and port (`database:8843`) is used, and stays, where FRAMASPACE_LAB says so: for writing tests. */
+export const givenLab = process.env.FRAMASPACE_LAB?.split(":");
+const [name = "suite", port = "18445"] = givenLab ?? [];
+export const sharedLab: TestLab = new SharedLab(name, Number(port), storageWords());

@@ -2,10 +2,11 @@
 // earlier run left.
 import { execa } from "execa";
 import { join } from "node:path";
-import { sharedLab } from "./lab.ts";
+import { givenLab, sharedLab } from "./lab.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
 export async function teardown(): Promise<void> {
+  if (givenLab) return;
   await execa(process.execPath, ["bin/lab.ts", "--name", sharedLab.name, "down"], { cwd: ROOT });
 }

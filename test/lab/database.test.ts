@@ -1,0 +1,341 @@
+// PostgreSQL, its backups, and Redis when machines fail: the pages of docs/runbooks/ are typed while spaces write, and
+// every acknowledged write must be there afterwards. FRAMASPACE_ROUNDS repeats the faults, at other moments.
+import { execa } from "execa";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openLab } from "../../local/lab/lab.ts";
+import { insideMachine } from "../../local/lab/machine.ts";
+import { sharedLab as lab, storageWords } from "./lab.ts";
+import { Ledger, sqlOf, type Verdict } from "./ledger.ts";
+import { commandsOf } from "./runbook.ts";
+
+const SPACE = "lotus";
+const ROUNDS = Array.from({ length: Number(process.env.FRAMASPACE_ROUNDS ?? 1) }, (_, index) => index + 1);
+/** Moments of faults come from it; given again, they are the same. */
+const SEED = Number(process.env.FRAMASPACE_SEED ?? Date.now() % 100_000);
+const hasStorage = storageWords().length > 0;
+
+beforeAll(async () => {
+  console.log(
+    `seed ${SEED}${hasStorage ? "" : "; no MinIO (FRAMASPACE_MINIO, FRAMASPACE_MC): backups are not tested"}`,
+  );
+  await lab.prepare();
+});
+afterAll(() => lab.remove());
+
+/** Some seconds into the load, as the seed says. */
+function someMoment(round: number): Promise<void> {
+  const state = Math.sin(SEED * 1000 + round) * 10_000;
+  return sleep(1000 + (state - Math.floor(state)) * 4000);
+}
+
+/** Types all of a runbook's section on ops-1, and returns what it printed. */
+async function type(page: string, heading: string, change = (command: string) => command): Promise<string> {
+  const said: string[] = [];
+  for (const command of commandsOf(page, heading))
+    said.push(await lab.on("ops-1", `set -e\n${change(command)}`));
+  return said.join("\n");
+}
+
+interface Cluster {
+  record: { primary: string; mode: string };
+  nodes: {
+    node: string;
+    data: string;
+    running: boolean;
+    fenced: boolean;
+    recovery?: boolean;
+    reachable: boolean;
+  }[];
+}
+const cluster = async () => JSON.parse(await lab.on("ops-1", "postgres-cluster status")) as Cluster;
+const primary = async () => (await cluster()).record.primary;
+const other = (node: string) => (node === "postgres-1" ? "postgres-2" : "postgres-1");
+
+/** Until commits wait for a standby: what a failover without loss needs. */
+async function inStep(): Promise<void> {
+  await expect
+    .poll(async () => (await cluster()).record.mode, { timeout: 120_000, interval: 2000 })
+    .toBe("synchronous");
+}
+
+/** Asks the cloud to power a machine on or off, and waits until it did. */
+async function power(action: "poweron" | "poweroff", machine: string): Promise<void> {
+  const ask = async (...words: string[]) =>
+    JSON.parse(
+      (
+        await execa("curl", [
+          "-sS",
+          "--unix-socket",
+          `/var/lib/framaspace-lab/${lab.name}/endpoint.sock`,
+          ...words,
+        ])
+      ).stdout,
+    ) as { servers: { id: number; status: string }[] };
+  const server = async () => {
+    const [found] = (await ask(`http://lab/v1/servers?name=${machine}`)).servers;
+    if (!found) throw new Error(`the lab has no ${machine}`);
+    return found;
+  };
+  await ask("-X", "POST", `http://lab/v1/servers/${(await server()).id}/actions/${action}`);
+  await expect
+    .poll(async () => (await server()).status, { timeout: 60_000 })
+    .toBe(action === "poweron" ? "running" : "off");
+}
+
+/** Runs a command in a machine without its network: for one that is cut off. */
+async function insideOf(machine: string, command: string): Promise<number | undefined> {
+  const [program = "", ...words] = await insideMachine(openLab(lab.name), machine);
+  return (await execa(program, [...words, "bash", "-c", command], { reject: false })).exitCode;
+}
+
+function tell(what: string, { acknowledged, lost, secondsWithout }: Verdict): void {
+  console.log(
+    `${what}: ${acknowledged} acknowledged, ${lost.length} lost, ${secondsWithout.toFixed(1)} s without writes`,
+  );
+  expect(lost).toEqual([]);
+}
+
+/** A fault while spaces write: nothing acknowledged may be lost. */
+async function under(what: string, fault: () => Promise<void>): Promise<void> {
+  await inStep();
+  const ledger = new Ledger(lab, SPACE);
+  await ledger.start();
+  await fault();
+  await ledger.more();
+  tell(what, await ledger.stop());
+}
+
+describe.each(ROUNDS)("round %i", (round) => {
+  test("PostgreSQL killed comes back by itself", async () => {
+    const node = await primary();
+    await under("kill -9 of the primary", async () => {
+      await someMoment(round);
+      await lab.on(node, "kill -9 $(head -n 1 /var/lib/postgresql/17/main/postmaster.pid)");
+    });
+    expect(await primary()).toBe(node);
+  });
+
+  test("switchover, by its page", async () => {
+    const node = await primary();
+    await under("switchover", async () => {
+      await someMoment(round);
+      await type("postgres-switchover", "Switch over");
+    });
+    expect(await primary()).toBe(other(node));
+    expect(await type("postgres-switchover", "How to know that it worked")).toMatch(/streaming\|sync$/);
+  });
+
+  test("a primary that is off is replaced, by its page, and does not come back as a second one", async () => {
+    const node = await primary();
+    await under("power off and failover", async () => {
+      await someMoment(round);
+      await power("poweroff", node);
+      await expect(lab.on("ops-1", "postgres-cluster failover")).rejects.toThrow(/Power it off at the cloud/);
+      await type("postgres-failover", "Fail over");
+    });
+    expect(await primary()).toBe(other(node));
+
+    // The later primary goes off too, and the old one is back first: it must not take writes that the later lacks.
+    await power("poweroff", other(node));
+    await power("poweron", node);
+    await sleep(20_000);
+    expect((await cluster()).nodes.find((one) => one.node === node)).toMatchObject({
+      data: "primary",
+      running: false,
+    });
+    await power("poweron", other(node));
+    await expect
+      .poll(async () => (await cluster()).nodes.find((one) => one.node === other(node))?.running, {
+        timeout: 120_000,
+        interval: 2000,
+      })
+      .toBe(true);
+    expect((await cluster()).nodes.find((one) => one.node === node)?.running).toBe(false);
+
+    await type("postgres-failover", "Make the old primary a standby again");
+    await inStep();
+    const said = await type("postgres-failover", "How to know that it worked", (command) =>
+      command.replace(/^platform-health$/m, "platform-health | grep ^postgres || true"),
+    );
+    expect(said.trim()).toBe(`${node}|streaming|sync`);
+  });
+
+  test("a primary that is cut off confirms nothing, and is stopped when it is reached again", async () => {
+    const node = await primary();
+    await under("partition and failover", async () => {
+      const cut = "10.0.1.1, 10.0.30.1, 10.0.30.2";
+      await insideOf(
+        node,
+        `nft 'table inet cut { chain i { type filter hook input priority -10; ip saddr { ${cut} } drop; }
+         chain o { type filter hook output priority -10; ip daddr { ${cut} } drop; }; }'`,
+      );
+      // A visitor whose web server still reaches it.
+      const write = await insideOf(
+        node,
+        `cd /; timeout 12 setpriv --reuid=postgres --regid=postgres --init-groups psql -d ${SPACE} -c 'INSERT INTO ledger VALUES (-${round})'`,
+      );
+      expect(write).toBe(124);
+      await type("postgres-failover", "Fail over");
+    });
+    await insideOf(node, "nft delete table inet cut");
+    await expect
+      .poll(async () => (await cluster()).nodes.find((one) => one.node === node)?.running, {
+        timeout: 60_000,
+        interval: 2000,
+      })
+      .toBe(false);
+    await type("postgres-failover", "Make the old primary a standby again");
+    await inStep();
+    // What it had for itself alone was confirmed to nobody.
+    expect(await sqlOf(lab, SPACE, "SELECT count(*) FROM ledger WHERE n < 0")).toBe("0");
+  });
+});
+
+describe("what hurts soon is seen", () => {
+  const health = () => lab.on("ops-1", "platform-health || true");
+  const seen = (line: RegExp) => expect.poll(health, { timeout: 120_000, interval: 3000 }).toMatch(line);
+  const over = (line: RegExp) => expect.poll(health, { timeout: 180_000, interval: 3000 }).not.toMatch(line);
+
+  test("a standby that is lost: writes go on, its slot is given up before the disk is full, and it comes back", async () => {
+    const node = await primary();
+    await inStep();
+    const onNode = (sql: string) => lab.on(node, `cd /; runuser -u postgres -- psql -XAtq -c "${sql}"`);
+    await lab.on(other(node), "systemctl stop postgresql@17-main");
+    await seen(/^postgres standby: since/m);
+    await sqlOf(lab, SPACE, "CREATE TABLE IF NOT EXISTS ledger (n bigint PRIMARY KEY); TRUNCATE ledger");
+    await onNode("ALTER SYSTEM SET max_slot_wal_keep_size = '32MB'");
+    await onNode("SELECT pg_reload_conf()");
+    for (let segment = 0; segment < 6; segment++)
+      await onNode("SELECT pg_logical_emit_message(true, 'test', 'x')").then(() =>
+        onNode("SELECT pg_switch_wal()"),
+      );
+    await onNode("CHECKPOINT");
+    await seen(/^postgres slot: (lost|unreserved)/m);
+    await onNode("ALTER SYSTEM RESET max_slot_wal_keep_size");
+    await onNode("SELECT pg_reload_conf()");
+    await type("postgres-failover", "Make the old primary a standby again");
+    await inStep();
+    await over(/^postgres (standby|slot)/m);
+  });
+
+  test("a full Redis, which throws nothing away; sessions outlive a kill", async () => {
+    const redis = (words: string) =>
+      lab.on(
+        "ops-1",
+        `REDISCLI_AUTH=$(cat /etc/framaspace/redis/admin) redis-cli -h redis-1 --user admin --no-auth-warning ${words}`,
+      );
+    const limit = (await redis("CONFIG GET maxmemory")).split("\n")[1] ?? "";
+    await redis("SET session-of-a-test kept EX 3600");
+    await redis("CONFIG SET maxmemory 3mb");
+    await seen(/^redis memory: \d+ % full/m);
+    expect(await redis("SET another x")).toMatch(/OOM/);
+    expect(await redis("GET session-of-a-test")).toBe("kept");
+    await redis(`CONFIG SET maxmemory ${limit}`);
+    await sleep(1500);
+    await lab.on("redis-1", "systemctl kill -s KILL redis-server");
+    await expect.poll(() => redis("GET session-of-a-test").catch(() => ""), { timeout: 30_000 }).toBe("kept");
+    await over(/^redis/m);
+    expect(
+      await type("redis", "How to know that it worked", (text) => text.replace("platform-health", "true")),
+    ).toBe("PONG");
+  });
+
+  test("a certificate that ends", async () => {
+    expect(await lab.on("ops-1", "CERTIFICATE_DAYS=36500 platform-health || true")).toMatch(
+      /^certificate framaspace\.crt: ends .* GMT/m,
+    );
+    expect(await health()).not.toMatch(/^certificate/m);
+  });
+});
+
+test.skipIf(hasStorage)("without object storage there is no backup, and that is said", async () => {
+  expect(await lab.on("ops-1", "platform-health || true")).toMatch(/^backups: none are made/m);
+});
+
+describe.skipIf(!hasStorage)("backups (with MinIO: FRAMASPACE_MINIO, FRAMASPACE_MC)", () => {
+  const onPrimary = async (page: string, heading: string) => {
+    const said = [];
+    for (const command of commandsOf(page, heading)) said.push(await lab.on(await primary(), command));
+    return said.join("\n");
+  };
+
+  test("are made and checked, by their page", async () => {
+    await onPrimary("backups", "Make one now");
+    expect(await type("backups", "Look")).toContain("full backup");
+    expect(await type("backups", "Check one now")).toMatch(/restored and read \d+ spaces/);
+  });
+
+  test("that can't be written are an alarm, and nothing is lost by it", async () => {
+    await lab.on("ops-1", "mc admin user disable serving backup");
+    try {
+      await lab.on(
+        await primary(),
+        "cd /; runuser -u postgres -- psql -qc 'SELECT txid_current(), pg_switch_wal()'",
+      );
+      await expect
+        .poll(() => lab.on("ops-1", "platform-health || true"), { timeout: 300_000, interval: 5000 })
+        .toMatch(/^postgres archive: the last segment was refused/m);
+    } finally {
+      await lab.on("ops-1", "mc admin user enable serving backup");
+    }
+    await expect
+      .poll(() => lab.on("ops-1", "platform-health || true"), { timeout: 300_000, interval: 5000 })
+      .not.toMatch(/^(postgres archive|backups)/m);
+  });
+
+  test("one space goes back to a moment, by its page; nobody else notices", async () => {
+    const put = (key: string, text: string) =>
+      lab.on("ops-1", `echo ${text} | mc --quiet pipe serving/space-${SPACE}/${key} >/dev/null`);
+    const rows = (space: string) => sqlOf(lab, space, "SELECT count(*), max(n) FROM things");
+    for (const space of [SPACE, "iris"])
+      await sqlOf(
+        lab,
+        space,
+        "CREATE TABLE IF NOT EXISTS things (n int); TRUNCATE things; INSERT INTO things SELECT generate_series(1, 1000)",
+      );
+    for (const key of ["urn:oid:1", "urn:oid:2", "urn:oid:3"]) await put(key, `first-${key}`);
+    await sleep(2000);
+    const moment = await lab.on("ops-1", "date -u '+%F %T'");
+    await sleep(2000);
+    await sqlOf(lab, SPACE, "DELETE FROM things WHERE n > 10");
+    await sqlOf(lab, "iris", "INSERT INTO things VALUES (1001)");
+    await lab.on("ops-1", `mc --quiet rm serving/space-${SPACE}/urn:oid:1 >/dev/null`);
+    await put("urn:oid:2", "second");
+    await put("urn:oid:4", "later");
+    const began = Date.now();
+    await type("restore-one-space", "In place", (text) => text.replace("2026-11-23 14:00", moment));
+    console.log(`one space restored: ${((Date.now() - began) / 1000).toFixed(0)} s`);
+    expect(await rows(SPACE)).toBe("1000|1000");
+    expect(await rows("iris")).toBe("1001|1001");
+    const files = await lab.on("ops-1", `mc --json ls serving/space-${SPACE} | jq -r .key | sort`);
+    expect(files.split("\n").filter((key) => /^urn:oid:[1-4]$/.test(key))).toEqual([
+      "urn:oid:1",
+      "urn:oid:2",
+      "urn:oid:3",
+    ]);
+    expect(await lab.on("ops-1", `mc cat serving/space-${SPACE}/urn:oid:2`)).toBe("first-urn:oid:2");
+    await type("restore-one-space", "How to know that it worked");
+  });
+
+  test("that rotted are an alarm, until there is a new one", async () => {
+    const object = await lab.on(
+      "ops-1",
+      `mc --json ls --recursive serving/backup/postgres/backup/main | jq -r 'select(.key | test("/bundle/")) | .key' | sort | tail -n 1`,
+    );
+    await lab.on(
+      "ops-1",
+      `head -c 4096 /dev/urandom | mc --quiet pipe 'serving/backup/postgres/backup/main/${object}' >/dev/null`,
+    );
+    await expect(lab.on("ops-1", "postgres-backups check")).rejects.toThrow(/can't be restored|finds damage/);
+    expect(await lab.on("ops-1", "platform-health || true")).toMatch(/^backups damaged/m);
+    await lab.on(await primary(), "cd /; runuser -u postgres -- pgbackrest --stanza=main backup --type=full");
+    // The rotten one goes with its object's old version.
+    await lab.on(
+      "ops-1",
+      `mc --quiet undo --last 1 --force 'serving/backup/postgres/backup/main/${object}' >/dev/null`,
+    );
+    await type("backups", "Check one now");
+    expect(await lab.on("ops-1", "platform-health || true")).not.toMatch(/^backups/m);
+  });
+});
