@@ -45,9 +45,10 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
         content: "AuthorizedKeysFile .ssh/authorized_keys /etc/framaspace/authorized_keys/%u\n",
       },
       {
-        // Without rrsync's lock: many spaces come at once, and distribute-spaces keeps apart what must be.
+        // Reading too: a new ops-1 fetches the directories from here. Without rrsync's lock: many spaces come at once,
+        // and distribute-spaces keeps apart what must be.
         path: "/etc/framaspace/authorized_keys/root",
-        content: `from="${ops.privateAddress}",restrict,command="/usr/bin/rrsync -wo -no-lock /srv/spaces" ${distribution.publicKey}\n`,
+        content: `from="${ops.privateAddress}",restrict,command="/usr/bin/rrsync -no-lock /srv/spaces" ${distribution.publicKey}\n`,
       },
     ],
     ops: [

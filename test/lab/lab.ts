@@ -21,7 +21,7 @@ export interface Page {
 /** Where the MinIO server and its client are, as words for `up`; empty where they are not to be had. */
 export function storageWords(): UpWords {
   const { FRAMASPACE_MINIO: minio, FRAMASPACE_MC: mc } = process.env;
-  return minio === undefined || mc === undefined ? [] : ["--minio", minio, "--mc", mc, ...(process.env.FRAMASPACE_SITES ? ["--storage-sites", process.env.FRAMASPACE_SITES] : [])];
+  return minio === undefined || mc === undefined ? [] : ["--minio", minio, "--mc", mc];
 }
 
 /** Options of `npm run lab -- up`; `--engine applier` unless they name another. */
