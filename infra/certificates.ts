@@ -37,11 +37,11 @@ export class Authority {
     const last = new Date(first);
     last.setUTCFullYear(first.getUTCFullYear() + years);
     this.#validity = { notBefore: first, notAfter: last };
-    this.#root = this.#createRoot();
+    this.#root = this.#createRoot(secrets.generation("ca", "key"));
   }
 
-  async #createRoot() {
-    const keys = await keyPair(this.#secrets.seed("ca", "key"));
+  async #createRoot(generation: number) {
+    const keys = await keyPair(this.#secrets.seed("ca", "key", generation));
     const certificate = await x509.X509CertificateGenerator.createSelfSigned({
       serialNumber: "01",
       name: "CN=Framaspace platform CA",
@@ -57,9 +57,22 @@ export class Authority {
     return { keys, certificate };
   }
 
-  /** The authority's own certificate, PEM: what every machine trusts. Not secret. */
+  /**
+   * What every machine trusts, PEM: the authority's own certificate, the one in use first. All generations from `ca/key`
+   * to `ca/trusted`, so that a new authority is known everywhere before it signs, and the old one until it signs no more
+   * (docs/runbooks/rotate-a-secret.md). Not secret.
+   */
   async root(): Promise<string> {
-    return `${(await this.#root).certificate.toString("pem")}\n`;
+    const used = this.#secrets.generation("ca", "key");
+    const other = this.#secrets.generation("ca", "trusted", used);
+    const others = Array.from(
+      { length: Math.abs(other - used) },
+      (_, index) => used + (index + 1) * Math.sign(other - used),
+    );
+    const roots = [this.#root, ...others.map((generation) => this.#createRoot(generation))];
+    return (await Promise.all(roots))
+      .map(({ certificate }) => `${certificate.toString("pem")}\n`)
+      .join("");
   }
 
   /** A certificate for one machine, valid for its names and addresses, as server and as client. */

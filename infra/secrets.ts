@@ -15,9 +15,13 @@ export class Secrets {
     this.#generations = generations;
   }
 
+  /** Which of a secret's generations is in use; `otherwise` where the configuration does not say. */
+  generation(owner: string, purpose: string, otherwise = 1): number {
+    return this.#generations[`${owner}/${purpose}`] ?? otherwise;
+  }
+
   /** 32 bytes in plain: for keys that are built from them. Never hand them to a resource. */
-  seed(owner: string, purpose: string): Buffer {
-    const generation = this.#generations[`${owner}/${purpose}`] ?? 1;
+  seed(owner: string, purpose: string, generation = this.generation(owner, purpose)): Buffer {
     return createHmac("sha256", this.#master)
       .update(`${this.#environment}/${owner}/${purpose}/${generation}`)
       .digest();

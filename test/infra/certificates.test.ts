@@ -61,6 +61,19 @@ it("changes every certificate with the authority's generation", async () => {
   expect(next.verify(new X509Certificate(await renewed.root()).publicKey)).toBe(true);
 });
 
+it("is trusted beside another generation while that one comes or goes", async () => {
+  const trusts = async (generations: Record<string, number>) =>
+    (await authority(generations).root())
+      .split(/(?<=-----END CERTIFICATE-----\n)/)
+      .filter(Boolean)
+      .map((pem) => new X509Certificate(pem).fingerprint256);
+  const [first] = await trusts({});
+  const [second] = await trusts({ "ca/key": 2 });
+  expect(await trusts({ "ca/trusted": 2 })).toEqual([first, second]);
+  expect(await trusts({ "ca/key": 2, "ca/trusted": 1 })).toEqual([second, first]);
+  expect(await trusts({ "ca/key": 2 })).toEqual([second]);
+});
+
 const openssl = execaSync("openssl", ["version"], { reject: false }).exitCode === 0;
 
 describe.skipIf(!openssl)("OpenSSL (openssl on PATH)", () => {
