@@ -21,6 +21,9 @@ const wholeNumber = (least: number, most: number) => (text: string) => {
   return value;
 };
 
+const storageSite = (flags: string, description: string) =>
+  new Option(flags, description).choices(["primary", "replica"]);
+
 program
   .command("up", { isDefault: true })
   .description("bring the lab up; what is there already is left as it is")
@@ -35,8 +38,11 @@ program
   .option("--minio <path>", "the minio server's binary; with --mc")
   .option("--mc <path>", "MinIO's client; with --minio")
   .option("--imaginary <path>", "the imaginary binary")
-  .option("--storage-nodes <n>", "storage servers in each site", wholeNumber(1, 5), 1)
+  .option("--storage-nodes <n>", "storage servers in each pool of a site", wholeNumber(1, 5), 1)
+  .option("--storage-pools <n>", "pools of each site", wholeNumber(1, 2), 1)
   .option("--storage-sites <n>", "sites with storage servers", wholeNumber(1, 2), 1)
+  .addOption(storageSite("--storage-serving <site>", "the site that spaces use").default("primary"))
+  .addOption(storageSite("--storage-away <site>", "a site that is out of reach, to be left alone"))
   .action((options: UpOptions) => run((lab) => up(lab, options)));
 
 program

@@ -101,7 +101,7 @@ export class Storage extends pulumi.ComponentResource {
     const specs = storageMachines(foundation.environment, site);
     const servers = specs.map((spec) => new DedicatedServer(spec, foundation, { parent: this }));
     let previous: pulumi.Resource[] = [...before, ...servers];
-    for (const machine of servers) {
+    for (const machine of latestPoolFirst(storage.pools, servers)) {
       const { spec } = machine;
       const role = remoteScript(
         `${spec.name}-role`,
@@ -111,7 +111,7 @@ export class Storage extends pulumi.ComponentResource {
           packages: PACKAGES.storage,
           settings: {
             DRIVES: spec.server.drives,
-            NODES: specs.length,
+            NODES: specs.map(({ name }) => name),
             MINIO_URL: storage.minio.url,
             MINIO_SHA256: storage.minio.sha256,
           },
@@ -130,6 +130,15 @@ export class Storage extends pulumi.ComponentResource {
     }
     return previous;
   }
+}
+
+/** The nodes of a pool that is being added have to run before those that are there can know of it. */
+function latestPoolFirst<T>(pools: readonly Pool[], servers: readonly T[]): T[] {
+  let end = 0;
+  return pools
+    .map(({ nodes }) => servers.slice(end, (end += nodes)))
+    .reverse()
+    .flat();
 }
 
 /** Sites that are declared and within reach. */

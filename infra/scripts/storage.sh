@@ -114,30 +114,44 @@ on_change '/etc/sysctl.d/*' set_kernel
 
 download "$MINIO_URL" "$MINIO_SHA256" /usr/local/bin/minio 0755
 
-# It starts when enough nodes of its site do, so nothing waits for that here. Where the site serves, this node is taken
-# down only when the others can do without it, and the next one not before this one is back.
-serves() { curl -fsS -m 5 "https://$MACHINE:9000/minio/health/cluster"; }
-# What MinIO answers on this question leaves out the drives of the node that is asked.
-can_be_missed() { [ "$NODES" -eq 1 ] || curl -fsS -m 5 "https://$MACHINE:9000/minio/health/cluster?maintenance=true"; }
-# Nobody else is missed: every drive of the site answers its own node's peers, and none is being healed.
-others_are_whole() {
-  local headers
-  headers=$(curl -fsS -m 5 -D - -o /dev/null "https://$MACHINE:9000/minio/health/cluster")
-  ! grep -qi '^x-minio-healing-drives: *[1-9]' <<<"$headers"
-}
+# It starts when enough nodes of its site do, so nothing waits for that here. Where the site serves, its nodes are
+# restarted one after the other, and only while all are there. A node whose binary, pools or settings differ from the
+# others' starts only when two of them have the same (cmd/bootstrap-peer-server.go: half of the others): of five, the
+# first two wait for the third, and only while that one starts does the site not serve.
+health() { curl -sS -m 5 "https://$1:9000/minio/health/$2" "${@:3}"; }
+status() { health "$1" "$2" -o /dev/null -w '%{http_code}' 2>/dev/null || true; }
+serves() { [ "$(status "$1" cluster)" = 200 ]; }
+site_serves() { local node; for node in "${NODES[@]}"; do serves "$node" && return; done; false; }
+# It runs, and is not yet in service.
+waits() { health "$1" live -D - -o /dev/null 2>/dev/null | grep -qi '^x-minio-server-status: *offline'; }
+all_live() { local node; for node in "${NODES[@]}"; do [ "$(status "$node" live)" = 200 ] || return; done; }
+nobody_waits() { local node; for node in "${NODES[@]}"; do ! waits "$node" || return; done; }
+# MinIO leaves out the drives of the node that is asked. One node has no others.
+can_be_missed() { [ "${#NODES[@]}" -eq 1 ] || [ "$(status "$MACHINE" 'cluster?maintenance=true')" = 200 ]; }
+nothing_heals() { ! health "$MACHINE" cluster -D - -o /dev/null 2>/dev/null | grep -qi '^x-minio-healing-drives: *[1-9]'; }
+differs() { journalctl --quiet --unit minio.service "_SYSTEMD_INVOCATION_ID=$(systemctl show -P InvocationID minio.service)" --grep 'has incorrect configuration' >/dev/null 2>&1; }
+settled() { serves "$MACHINE" || differs; }
+
 restart_minio() {
   local served=false
-  if serves >/dev/null 2>&1; then
+  if site_serves; then
     served=true
-    (wait_until 300 "the site can do without $MACHINE" can_be_missed) ||
-      fail "nothing was restarted: another node or drive is missing. See \`mc admin info\` on ops-1, mend that one, then run up again."
-    (wait_until 3600 "no drive is being healed" others_are_whole) ||
-      fail "nothing was restarted: a replaced drive is still being filled. See \`mc admin heal\` on ops-1; run up again when it is done."
+    (wait_until 120 "every node of the site runs" all_live) ||
+      fail "nothing was restarted: another node is down. \`mc admin info\` on ops-1 says which; mend that one, then run up again."
+    if nobody_waits; then
+      (wait_until 120 "the site can do without $MACHINE" can_be_missed) ||
+        fail "nothing was restarted: drives of other nodes are missing. \`mc admin info\` on ops-1 says which; mend those, then run up again."
+      (wait_until 3600 "no drive is being filled" nothing_heals) ||
+        fail "nothing was restarted: a replaced drive is still being filled. Run up again when \`mc admin heal\` on ops-1 says that it is done."
+    fi
   fi
   systemctl daemon-reload
   systemctl stop minio.service
   systemctl start --no-block minio.service
-  if $served; then wait_until 300 "MinIO serves again" serves; fi
+  if $served; then
+    wait_until 120 "MinIO serves again, or waits for others with the same settings" settled
+    wait_until 120 "the site serves again" site_serves
+  fi
 }
 # One restart, whatever changed: binary, unit, environment.
 file /var/lib/framaspace/minio-started-with 0600 root:root < <(

@@ -7,7 +7,7 @@ import { access, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { parseDocument } from "yaml";
-import { allMachines, storageMachines } from "../../infra/addresses.ts";
+import { allMachines, storageMachines, type SiteRole } from "../../infra/addresses.ts";
 import { environmentSchema, SECRET_KEYS, type Artifact, type Environment } from "../../infra/environment.ts";
 import { sshKeyPair } from "../../infra/keys.ts";
 import { Secrets } from "../../infra/secrets.ts";
@@ -29,9 +29,12 @@ export interface Given {
   mc?: string;
   imaginary?: string;
   nextcloud?: string[];
-  /** Storage servers per site. */
+  /** Storage servers per pool. */
   storageNodes: number;
+  storagePools: number;
   storageSites: number;
+  storageServing: SiteRole;
+  storageAway?: SiteRole;
 }
 
 export interface LabConfiguration {
@@ -180,11 +183,13 @@ async function packStandIn(lab: Lab, apps: readonly string[]): Promise<string> {
 }
 
 /** An inventory of servers that the lab racks, with drives that it makes. */
-function storage({ storageNodes, storageSites }: Given, secrets: Secrets, minio: Artifact, mc: Artifact) {
+function storage(given: Given, secrets: Secrets, minio: Artifact, mc: Artifact) {
+  const { storageNodes, storagePools, storageSites, storageServing, storageAway } = given;
+  const pool = { nodes: storageNodes, drivesPerNode: DRIVES, driveTerabytes: 0.002 };
   const sites = Object.entries(SITES)
     .slice(0, storageSites)
     .map(([role, { letter, host }]) => {
-      const servers = Array.from({ length: storageNodes }, (_, index) => {
+      const servers = Array.from({ length: storageNodes * storagePools }, (_, index) => {
         const name = `storage-${letter}${index + 1}`;
         const drives = Array.from({ length: DRIVES }, (_, drive) => `lab-${name}-drive-${drive + 1}`);
         return {
@@ -194,12 +199,12 @@ function storage({ storageNodes, storageSites }: Given, secrets: Secrets, minio:
           drives,
         };
       });
-      return [role, { location: "lab", servers }];
+      return [role, { location: "lab", ...(role === storageAway && { away: "as asked for" }), servers }];
     });
   return {
-    pools: [{ nodes: storageNodes, drivesPerNode: DRIVES, driveTerabytes: 0.002 }],
+    pools: Array.from({ length: storagePools }, () => pool),
     parity: storageNodes === 1 ? 2 : 4,
-    serving: "primary",
+    serving: storageServing,
     retention: { oldVersionDays: 30, unfinishedUploadHours: 48, exportDays: 365 },
     serverType: "lab-storage",
     commitRatio: 1000,
@@ -223,6 +228,7 @@ function rackedServers(environment: Environment, secrets: Secrets): RackedServer
       privateAddress,
       hostKey: hostKey(secrets, name),
       drives,
+      away: environment.storage?.sites[site]?.away !== undefined,
       publicKey,
     })),
   );

@@ -12,6 +12,8 @@ export interface RackedServer {
   /** OpenSSH host key, which is in the inventory by its public half. */
   hostKey: { publicKey: string; privateKey: string };
   drives: string[];
+  /** Its site is declared to be out of reach: it is not started. */
+  away: boolean;
   /** Who may log in: the platform's deploy key. */
   publicKey: string;
 }

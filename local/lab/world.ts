@@ -84,7 +84,8 @@ export class LabWorld implements World {
 
   /** Boots the dedicated servers, which no engine creates. */
   async rack(): Promise<void> {
-    await Promise.all(this.#settings.racked.map((server) => this.#bootMachine(specOfRacked(server))));
+    const present = this.#settings.racked.filter(({ away }) => !away);
+    await Promise.all(present.map((server) => this.#bootMachine(specOfRacked(server))));
   }
 
   async #bootMachine(spec: MachineSpec): Promise<void> {

@@ -1,0 +1,301 @@
+// Object storage under faults: two sites of five nodes with the real MinIO, a client that keeps a ledger outside of them,
+// and every acknowledged write reread. Moments and victims are random, from a seed that is printed (FRAMASPACE_SEED
+// repeats one); each fault is tried FRAMASPACE_RUNS times. FRAMASPACE_STORAGE_LAB names a lab with --storage-nodes 5
+// --storage-sites 2 that stands already, to be used instead of one of its own.
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { storageWords, TestLab } from "./lab.ts";
+import { generator, longestGap, type Verdict } from "./storage/ledger.ts";
+import {
+  cutPower,
+  emptyDrive,
+  exchange,
+  healed,
+  kill,
+  line,
+  Load,
+  MINIMUM_LOAD,
+  nodesOf,
+  runbook,
+  SPACE,
+  start,
+  tell,
+  whole,
+} from "./storage/sites.ts";
+
+const binaries = storageWords();
+const standing = process.env.FRAMASPACE_STORAGE_LAB;
+const seed = Number(process.env.FRAMASPACE_SEED ?? Math.floor(Math.random() * 1e6));
+const runs = Array.from({ length: Number(process.env.FRAMASPACE_RUNS ?? 1) }, (_, index) => seed + index);
+/** Minutes that the sites are cut from each other. */
+const cutMinutes = Number(process.env.FRAMASPACE_CUT_MINUTES ?? 0.5);
+
+const lab = new TestLab(standing ?? "sites", standing === undefined ? 18447 : 8743, [
+  ...binaries,
+  "--storage-nodes",
+  "5",
+  "--storage-sites",
+  "2",
+]);
+
+function pick<T>(from: readonly T[], count: number, random: () => number): T[] {
+  const left = [...from];
+  return Array.from({ length: count }, () => left.splice(Math.floor(random() * left.length), 1)).flat();
+}
+
+/** Nothing that was acknowledged is gone, nor shown as it was before. */
+function expectAll(verdict: Verdict): void {
+  expect(verdict.checked).toBeGreaterThanOrEqual(MINIMUM_LOAD);
+  expect({ lost: verdict.lost, stale: verdict.stale, unexpected: verdict.unexpected }).toEqual({
+    lost: [],
+    stale: [],
+    unexpected: [],
+  });
+}
+
+const WRITES = ["put", "delete"] as const;
+
+describe.skipIf(binaries.length === 0)(
+  `object storage with faults${binaries.length === 0 ? " (skipped: FRAMASPACE_MINIO and FRAMASPACE_MC name no MinIO)" : `, seed ${seed}`}`,
+  () => {
+    beforeAll(async () => {
+      if (standing !== undefined) return;
+      await lab.prepare();
+      await lab.up();
+    });
+    afterAll(async () => {
+      if (standing === undefined) await lab.remove();
+    });
+    beforeEach(async () => {
+      await whole(lab, "primary");
+      await whole(lab, "replica");
+    });
+
+    test.each(runs)("nodes lost, one, two and three of five (run %i)", async (run) => {
+      const random = generator(run);
+      const victims = pick(nodesOf("primary"), 3, random);
+      const load = await Load.begin(lab, run);
+      await load.more(MINIMUM_LOAD);
+      const gaps: number[] = [];
+      for (const victim of victims.slice(0, 2)) {
+        await sleep(random() * 2000);
+        const from = Date.now();
+        await kill(lab, [victim]);
+        await load.more(50);
+        gaps.push(longestGap(load.lines, from, Date.now(), WRITES));
+      }
+      // With three away, four drives of ten are left: nothing is taken that could not be kept.
+      await kill(lab, victims.slice(2));
+      await sleep(8000);
+      const refused = Date.now();
+      await sleep(10_000);
+      expect(load.lines.filter(({ time, kind }) => time > refused && kind !== "unknown")).toEqual([]);
+      const back = Date.now();
+      await start(lab);
+      await load.more(20);
+      const [first] = load.lines.filter(({ time, kind }) => time > back && kind === "put");
+      await load.stop();
+      await whole(lab);
+      const verdict = await load.verify();
+      tell("nodes lost", {
+        victims: victims.join(" "),
+        acknowledged: verdict.checked,
+        lost: verdict.lost.length,
+        unknown: verdict.unknown,
+        "seconds without a write, one lost": gaps[0] ?? NaN,
+        "two lost": gaps[1] ?? NaN,
+        "seconds from power to the first write after three": ((first?.time ?? NaN) - back) / 1000,
+      });
+      expectAll(verdict);
+    });
+
+    test.each(runs)("power lost, by a node, then by the whole site (run %i)", async (run) => {
+      const random = generator(run);
+      const load = await Load.begin(lab, run);
+      await load.more(MINIMUM_LOAD);
+      const from = Date.now();
+      await cutPower(lab, pick(nodesOf("primary"), 1, random));
+      await load.more(50);
+      const gap = longestGap(load.lines, from, Date.now(), WRITES);
+      await start(lab);
+      await whole(lab);
+      await load.more(MINIMUM_LOAD);
+      await sleep(random() * 2000);
+      await cutPower(lab, nodesOf("primary"));
+      const dark = Date.now();
+      await load.stop();
+      await start(lab);
+      await whole(lab);
+      const light = Date.now();
+      const verdict = await load.verify();
+      tell("power lost", {
+        acknowledged: verdict.checked,
+        lost: verdict.lost.length,
+        unknown: verdict.unknown,
+        "seconds without a write, a node": gap,
+        "seconds until the site was whole": (light - dark) / 1000,
+      });
+      expectAll(verdict);
+    });
+
+    test.each(runs)("drives of one set wiped, cut short and rotten (run %i)", async (run) => {
+      const random = generator(run);
+      const info = await lab.on(
+        "ops-1",
+        "mc --json admin info primary | jq -c '[.info.servers[].drives[] | select(.set_index == 0) | .endpoint]'",
+      );
+      // Of mc's own.
+      const drives = pick(JSON.parse(info) as string[], 4, random);
+      const load = await Load.begin(lab, run);
+      await load.more(MINIMUM_LOAD);
+      const damage = [
+        // As an empty drive in its place would be.
+        (path: string) => `rm -rf ${path}/* ${path}/.minio.sys`,
+        (path: string) => `find ${path}/space-${SPACE} -type f -size +8k -exec truncate -s 4096 {} +`,
+        (path: string) =>
+          `find ${path}/space-${SPACE} -type f -size +8k -exec sh -c 'for f; do printf X | dd of="$f" bs=1 seek=5000 conv=notrunc status=none; done' sh {} +`,
+        (path: string) => `find ${path}/space-${SPACE} -type f -name xl.meta -delete`,
+      ];
+      for (const [index, endpoint] of drives.entries()) {
+        const { hostname, pathname } = new URL(endpoint);
+        await lab.on(hostname, damage[index]?.(pathname) ?? "true");
+        await load.more(20);
+      }
+      await load.stop();
+      const wrong = load.lines.filter((one) => one.kind === "get" && one.outcome === "wrong");
+      const before = await load.verify();
+      const began = Date.now();
+      const healed = await lab.on(
+        "ops-1",
+        `timeout 300 mc --json admin heal --recursive --scan deep primary/space-${SPACE} >/tmp/heal.json; jq -s '[.[] | select(.type == "object" or .type == "healed") | .size // 0] | add // 0' /tmp/heal.json`,
+      );
+      const seconds = (Date.now() - began) / 1000;
+      tell("drives damaged", {
+        drives: drives.join(" "),
+        acknowledged: before.checked,
+        "lost before healing": before.lost.length,
+        "wrong reads": wrong.length,
+        "MB looked through a second": Number(healed) / 1e6 / seconds,
+      });
+      expect(wrong).toEqual([]);
+      expectAll(before);
+      await whole(lab);
+      // Healed, the site does without any two nodes again.
+      const lostNow = pick(nodesOf("primary"), 2, random);
+      await kill(lab, lostNow);
+      const left = nodesOf("primary").filter((node) => !lostNow.includes(node));
+      const after = await load.verify("primary", left);
+      await start(lab);
+      expectAll(after);
+    });
+
+    test.each(runs)("sites cut from each other, and the source killed in it (run %i)", async (run) => {
+      const random = generator(run);
+      const load = await Load.begin(lab, run);
+      await load.more(MINIMUM_LOAD);
+      await line(lab, "cut");
+      try {
+        const moment = random() * cutMinutes * 60_000;
+        await sleep(moment);
+        await kill(lab, pick(nodesOf("primary"), 2, random));
+        await load.more(50);
+        await start(lab);
+        await sleep(cutMinutes * 60_000 - moment);
+        await load.stop();
+      } finally {
+        await line(lab, "whole");
+      }
+      const mended = Date.now();
+      await whole(lab);
+      await expect
+        .poll(() => lab.on("ops-1", "settle-storage compare || true"), { timeout: 540_000, interval: 5000 })
+        .toBe("Both sites hold the same objects.");
+      tell("sites cut", {
+        acknowledged: load.acknowledged,
+        "minutes cut": cutMinutes,
+        "minutes to equal": (Date.now() - mended) / 60_000,
+      });
+      expectAll(await load.verify("replica"));
+    });
+
+    test("the primary site lost: served by the replica, and back", async () => {
+      const load = await Load.begin(lab, seed);
+      await load.more(MINIMUM_LOAD);
+      // What is acknowledged in the last seconds may not have crossed: it comes with the site's return.
+      await sleep(5000);
+      await load.stop();
+      const dark = Date.now();
+      await kill(lab, nodesOf("primary"));
+      await lab.up("--storage-serving", "replica", "--storage-away", "primary");
+      const served = Date.now();
+      load.resume("replica");
+      await load.more(MINIMUM_LOAD);
+      const [first] = load.lines.filter(({ time, kind }) => time > dark && kind === "put");
+      expect(await lab.on("web-1", "jq -c .s3.hosts /etc/framaspace/platform.json")).toContain("storage-b1");
+      expectAll(await load.verify("replica"));
+      await lab.up("--storage-serving", "replica");
+      await whole(lab, "primary");
+      await load.more(20);
+      await load.stop();
+      const back = Date.now();
+      await lab.up();
+      expect(await lab.on("web-1", "jq -c .s3.hosts /etc/framaspace/platform.json")).toContain("storage-a1");
+      tell("primary site lost", {
+        acknowledged: load.acknowledged,
+        "seconds of the up that moves spaces": (served - dark) / 1000,
+        "seconds to the first write": ((first?.time ?? NaN) - dark) / 1000,
+        "seconds of the up that brings them back": (Date.now() - back) / 1000,
+      });
+      expectAll(await load.verify("primary"));
+    });
+
+    test("a pairing that is lost: refused while both sites hold data, mended once one is new", async () => {
+      const load = await Load.begin(lab, seed);
+      await load.more(MINIMUM_LOAD);
+      await load.stop();
+      await lab.on("ops-1", "mc admin replicate rm replica --all --force");
+      const said = await lab.on("ops-1", "settle-storage 2>&1 || true");
+      expect(said).toContain("both hold buckets: only a person can say which is right. Nothing was changed.");
+      expectAll(await load.verify("primary"));
+      expectAll(await load.verify("replica"));
+      // The other half still knows its partner, which is now another one.
+      await exchange(lab, nodesOf("replica"));
+      await lab.up();
+      const began = Date.now();
+      await whole(lab, "replica");
+      await expect
+        .poll(() => lab.on("ops-1", "settle-storage compare || true"), { timeout: 300_000, interval: 5000 })
+        .toBe("Both sites hold the same objects.");
+      tell("replica site built anew", { "seconds to equal": (Date.now() - began) / 1000 });
+      expectAll(await load.verify("replica"));
+    });
+
+    test.each(runs)("a server and a drive replaced under load (run %i)", async (run) => {
+      const random = generator(run);
+      const [server = "", other = "", third = ""] = pick(nodesOf("primary"), 3, random);
+      const load = await Load.begin(lab, run);
+      await load.more(MINIMUM_LOAD);
+      await exchange(lab, [server]);
+      await emptyDrive(lab, other, 2);
+      await lab.up();
+      await load.more(20);
+      for (const page of ["replace-a-drive", "replace-a-storage-node"]) {
+        const [missing, healing] = (await runbook(lab, page)).slice(-2);
+        expect([page, missing]).toEqual([page, page === "replace-a-drive" ? "ok" : "ok online"]);
+        expect(healing).toMatch(/^\d+$/);
+      }
+      await healed(lab);
+      await load.stop();
+      const gone = [other, third];
+      await kill(lab, gone);
+      expectAll(
+        await load.verify(
+          "primary",
+          nodesOf("primary").filter((node) => !gone.includes(node)),
+        ),
+      );
+      await start(lab);
+      await whole(lab);
+    });
+  },
+);
