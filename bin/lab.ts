@@ -4,6 +4,7 @@ import { execa } from "execa";
 import { removeUnused } from "../local/lab/image.ts";
 import { LabError, openLab, type Lab } from "../local/lab/lab.ts";
 import { exists, lockLab, takeDown } from "../local/lab/lifecycle.ts";
+import { letters } from "../local/lab/mail.ts";
 import { consoleLog, insideMachine, isRunning } from "../local/lab/machine.ts";
 import { configurationFile, findPulumi, handToPulumi } from "../local/lab/pulumi.ts";
 import { sshTo } from "../local/lab/ssh.ts";
@@ -81,6 +82,18 @@ program
         );
       const words = options.length > 0 ? options : ["--lines=200"];
       await handOver([...(await insideMachine(lab, machine)), "journalctl", "--no-pager", ...words]);
+    }),
+  );
+
+program
+  .command("mail")
+  .description("what the spaces have written: invitations and the like, oldest first")
+  .action(() =>
+    run(async (lab) => {
+      if (!(await exists(lab)))
+        throw new LabError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);
+      const all = letters(lab);
+      console.log(all.length === 0 ? "No letters." : all.join(`\n${"─".repeat(80)}\n`));
     }),
   );
 

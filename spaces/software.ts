@@ -56,6 +56,7 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
       { path: "/etc/framaspace/catalog.json", content: renderCatalog(catalog) },
       program("prepare-release"),
       program("converge-space"),
+      program("run-cron"),
       program("distribute-spaces"),
       program("redis-users"),
       { path: "/etc/framaspace/web-servers", content: lines(webServers.map(({ name }) => name)) },
@@ -71,6 +72,7 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
       { path: "/etc/framaspace/distribute/ssh_config", content: SSH },
       { path: "/etc/systemd/system/distribute-spaces.service", content: SERVICE },
       { path: "/etc/systemd/system/distribute-spaces.timer", content: TIMER },
+      { path: "/etc/systemd/system/run-cron.service", content: CRON },
       { path: "/etc/php/8.4/cli/conf.d/90-framaspace.ini", content: renderCli() },
     ],
   };
@@ -182,4 +184,18 @@ OnUnitInactiveSec=30
 AccuracySec=1
 [Install]
 WantedBy=timers.target
+`;
+
+const CRON = `[Unit]
+Description=Run the background jobs of the spaces
+After=network-online.target
+[Service]
+ExecStart=/usr/local/sbin/run-cron
+# Jobs that are at work end by themselves.
+KillMode=process
+Restart=always
+RestartSec=10
+Nice=10
+[Install]
+WantedBy=multi-user.target
 `;

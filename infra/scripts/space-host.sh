@@ -35,6 +35,7 @@ while read -r version _; do
   [ -z "$prepared" ] || note "$prepared"
 done </etc/framaspace/releases
 
-enable distribute-spaces.timer
+on_change '/usr/local/*' systemctl try-restart run-cron.service
+enable distribute-spaces.timer run-cron.service
 
 finish

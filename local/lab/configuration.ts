@@ -14,6 +14,7 @@ import { Secrets } from "../../infra/secrets.ts";
 import { loadFleet } from "../../spaces/tenants.ts";
 import { readStackConfiguration } from "../stack-configuration.ts";
 import { LabError, type Lab } from "./lab.ts";
+import { MAIL_PORT } from "./mail.ts";
 import { ADMIN_ADDRESS } from "./network.ts";
 import type { RackedServer, Settings } from "./settings.ts";
 
@@ -79,6 +80,8 @@ export async function configure(lab: Lab, given: Given): Promise<LabConfiguratio
   };
   const leftOut: LeftOut[] = [];
 
+  document.setIn(["config", "framaspace:mail", "host"], ADMIN_ADDRESS);
+  document.setIn(["config", "framaspace:mail", "port"], MAIL_PORT);
   set("releases", await releases(lab, given, serve, leftOut));
   if (given.minio && given.mc)
     set("storage", storage(given, secrets, await serve(given.minio, "minio"), await serve(given.mc, "mc")));

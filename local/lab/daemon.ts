@@ -1,5 +1,5 @@
 // The lab's own process, in the admin's namespace: `node local/lab/daemon.ts NAME`. Serves the hcloud endpoint and the
-// artifacts, and brings back what ran before. Machines outlive it.
+// artifacts, takes the mail, and brings back what ran before. Machines outlive it.
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { serveArtifacts } from "./artifacts.ts";
@@ -7,6 +7,7 @@ import { ENDPOINT_PORT, endpointSocket } from "./client.ts";
 import { ARTIFACTS_PORT } from "./filter.ts";
 import { Endpoint } from "./hcloud/endpoint.ts";
 import { openLab } from "./lab.ts";
+import { MAIL_PORT, takeMail } from "./mail.ts";
 import { ADMIN_ADDRESS } from "./network.ts";
 import { readSettings } from "./settings.ts";
 import { LabWorld } from "./world.ts";
@@ -20,6 +21,7 @@ const endpoint = new Endpoint(join(lab.directory, "hcloud.json"), world);
 await world.converge(endpoint.state);
 await Promise.all([endpoint.resume(), world.rack()]);
 await serveArtifacts(settings.artifacts, ADMIN_ADDRESS, ARTIFACTS_PORT);
+await takeMail(lab, ADMIN_ADDRESS, MAIL_PORT);
 await endpoint.listen({ port: ENDPOINT_PORT, host: "127.0.0.1" });
 await rm(endpointSocket(lab), { force: true });
 // Last: whoever waits for this socket finds all the rest ready.

@@ -1,5 +1,6 @@
 // What may pass the lab's router: hcloud's firewalls, as stateful nftables rules. Pure text; network.ts loads it.
 import type { FirewallRule } from "./hcloud/model.ts";
+import { MAIL_PORT } from "./mail.ts";
 import { ADMIN_ADDRESS, routerEnds } from "./network.ts";
 
 /** A machine as the router sees it. */
@@ -10,7 +11,7 @@ export interface Filtered {
   rules: readonly FirewallRule[] | undefined;
 }
 
-/** Port of the artifacts in the admin's place: the only thing that machines reach there. */
+/** Port of the artifacts in the admin's place: besides the mail relay, all that machines reach there. */
 export const ARTIFACTS_PORT = 80;
 
 /** The router's whole rule set. */
@@ -38,7 +39,7 @@ ${jumps.map((jump) => `    ${jump}\n`).join("")}    accept
     ct state invalid drop
     iifname "prv*" oifname "prv*" accept
     iifname { "pub*", "admin" } oifname "pub*" goto public
-    iifname "pub*" ip daddr ${ADMIN_ADDRESS} tcp dport ${ARTIFACTS_PORT} accept
+    iifname "pub*" ip daddr ${ADMIN_ADDRESS} tcp dport { ${ARTIFACTS_PORT}, ${MAIL_PORT} } accept
   }
 }
 `;

@@ -27,14 +27,14 @@ look() {
   local key value
   FOUND=()
   while read -r key value; do FOUND[$key]=$value; done < <(
-    sql -F ' ' -f - <<'SQL' || echo failed
+    sql -F ' ' -v used="$SQL_USED_STORAGE" -f - <<'SQL' || echo failed
 SELECT to_regclass('public.framaspace') IS NOT NULL AS ours \gset
 \if :ours
 SELECT key, value FROM framaspace;
 SELECT 'apps', string_agg(appid, ' ' ORDER BY appid) FROM oc_appconfig WHERE configkey = 'enabled' AND configvalue <> 'no';
 SELECT 'accounts', count(*) FROM oc_users WHERE NOT EXISTS (SELECT FROM oc_preferences
   WHERE userid = uid AND appid = 'core' AND configkey = 'enabled' AND configvalue IN ('false', '0'));
-SELECT 'used', coalesce(sum(greatest(size, 0)), 0) FROM oc_storages JOIN oc_filecache ON storage = numeric_id AND path_hash = md5('');
+SELECT 'used', (:used);
 SELECT 'default-quota', configvalue FROM oc_appconfig WHERE appid = 'files' AND configkey = 'default_quota';
 SELECT 'admin', 1 FROM oc_users WHERE uid = 'admin';
 \else
@@ -173,11 +173,10 @@ change_apps() {
   note "$1 ${*:2}"
 }
 
-# Storage counts for the whole space: full, it takes no more files (nginx), and gives them as before. The quota of each
-# account follows the plan where nobody here has set another.
+# Storage counts for the whole space. The quota of each account follows the plan where the space has set no other.
 match_limits() {
-  local quota used=${FOUND[used]-0}
-  if [ "$used" -ge "$STORAGE_BYTES" ]; then put full 0640 root:www-data ''; else drop full; fi
+  local quota
+  mark_full "${FOUND[used]-0}"
   quota=$(quota)
   if [ "${FOUND[quota]-}" != "$quota" ]; then
     if [ "${FOUND[default-quota]-}" = "${FOUND[quota]-}" ]; then

@@ -120,17 +120,32 @@ scratch_config() {
 
 drop_scratch() { rm -rf "${SCRATCH:?}/$ID"; }
 
-# occ CONFIG_DIRECTORY RELEASE WORDS…: Nextcloud's command line, as the user and within the bounds of PHP on the web
-# servers (infra/files/space.nginx). What must not show in process lists comes by variables that the caller exports.
-occ() (
-  local config=$1 code=$RELEASES/$2
+# run_php CONFIG_DIRECTORY RELEASE SCRIPT WORDS…: a program of Nextcloud's, as the user and within the bounds of PHP on
+# the web servers (infra/files/space.nginx). What must not show in process lists comes by variables that the caller
+# exports.
+run_php() (
+  config=$1 code=$RELEASES/$2
   shift 2
-  cd "$code" && NEXTCLOUD_CONFIG_DIR=$config PGSSLMODE=verify-full PGSSLROOTCERT=$CA PGTARGETSESSIONATTRS=read-write PGCONNECT_TIMEOUT=5 \
-    PGCHANNELBINDING=disable HOME=$DIRECTORY/tmp setpriv --reuid=www-data --regid=www-data --init-groups --no-new-privs \
+  cd "$code"
+  export NEXTCLOUD_CONFIG_DIR=$config HOME=$DIRECTORY/tmp PGSSLMODE=verify-full PGSSLROOTCERT=$CA \
+    PGTARGETSESSIONATTRS=read-write PGCONNECT_TIMEOUT=5 PGCHANNELBINDING=disable
+  exec timeout "${LONGEST_SECONDS:-0}" setpriv --reuid=www-data --regid=www-data --init-groups --no-new-privs \
     php -d open_basedir="$code/:$DIRECTORY/:$config/:/usr/local/share/framaspace/:/etc/framaspace/platform.json:$CA:/dev/urandom" \
     -d sys_temp_dir="$DIRECTORY/tmp" -d upload_tmp_dir="$DIRECTORY/tmp" -d syslog.ident="$ID" \
-    "$code/occ" --no-interaction --no-ansi "$@" 9>&- </dev/null
+    "$code/$1" "${@:2}" 9>&- </dev/null
 )
+
+# occ CONFIG_DIRECTORY RELEASE WORDS…: Nextcloud's command line.
+occ() { run_php "$1" "$2" occ --no-interaction --no-ansi "${@:3}"; }
+
+# Bytes of all accounts and of Nextcloud itself, trash and versions included: what the root of each storage adds up to.
+# shellcheck disable=SC2034 # The programs use it.
+SQL_USED_STORAGE="SELECT coalesce(sum(greatest(size, 0)), 0) FROM oc_storages JOIN oc_filecache ON storage = numeric_id AND path_hash = md5('')"
+
+# mark_full BYTES: a space that uses all of its plan's storage takes no more files (nginx), and gives them as before.
+mark_full() {
+  if [ "$1" -ge "$STORAGE_BYTES" ]; then put full 0640 root:www-data ''; else drop full; fi
+}
 
 # touches: called before the space's directory changes, so that a run that is killed is distributed by the next one.
 touches() { [ -e "$UNDISTRIBUTED/$ID" ] || : >"$UNDISTRIBUTED/$ID"; }

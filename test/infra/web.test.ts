@@ -78,6 +78,7 @@ it("decides by the space's directory, before anything else", () => {
     "-f /srv/spaces/$space/archived: 591",
     "-f /srv/spaces/$space/suspended: 592",
     "$closed: 593",
+    "$adding: 594",
     "!-f /srv/spaces/$space/release/index.php: 503",
   ]);
 });
