@@ -105,7 +105,7 @@ function decodeQuoted(text: string): string {
 
 /** RFC 2047: `=?utf-8?Q?…?=`. */
 function decodeHeader(line: string): string {
-  return line.replaceAll(/=\?utf-8\?([QB])\?(.*?)\?=\s*/gi, (_, kind: string, text: string) =>
+  return line.replaceAll(/=\?utf-8\?([QB])\?(.*?)\?=(?:\s+(?==\?))?/gi, (_, kind: string, text: string) =>
     kind.toUpperCase() === "B"
       ? Buffer.from(text, "base64").toString()
       : decodeQuoted(text.replaceAll("_", " ")),

@@ -1,0 +1,288 @@
+// The life of spaces on the machines: installed, upgraded, cut off in the middle, put back, limited, healed. With the
+// stand-in, which can be told to fail or to take its time; what it stands for is in local/lab/release/occ.
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { renderEntry } from "../../spaces/edit.ts";
+import { DOMAIN, sharedLab as lab } from "./lab.ts";
+
+const OLD = "34.0.4";
+const NEW = "35.0.2";
+/** Spaces of this suite alone: `bloc-a` … `bloc-t`, all in wave main. */
+const WAVE = Array.from({ length: 20 }, (_, index) => `bloc-${String.fromCharCode(97 + index)}`);
+const [FIRST = "", SECOND = "", THIRD = "", FOURTH = "", FIFTH = ""] = WAVE;
+
+const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
+
+beforeAll(async () => {
+  console.log(`SEED=${seed}`);
+  await lab.prepare();
+  const entries = WAVE.map((id) =>
+    renderEntry({
+      id,
+      name: `Bloc ${id.slice(-1).toUpperCase()}`,
+      kind: "collective",
+      contact: `${id}@bloc.example`,
+      plan: "small",
+      office: "collabora",
+      wave: "main",
+    }),
+  );
+  await writeFile(join(lab.tree, "spaces/tenants/lab/002.yaml"), entries.join("\n"));
+  await lab.up();
+});
+
+afterAll(() => lab.remove());
+
+interface Outcome {
+  status: number;
+  said: string;
+  result?: {
+    release: string;
+    changed: string[];
+    pending: string[];
+    invited: boolean;
+    accounts: { enabled: number; allowed: number };
+  };
+}
+
+const ops = (command: string) => lab.on("ops-1", command);
+
+/** Converges a space as its entry has it, but for what `filter` (jq's) changes. */
+async function converge(id: string, filter = "."): Promise<Outcome> {
+  const wanted = `jq -c 'del(.version, .redis) | ${filter}' /srv/spaces/${id}/config/space.json`;
+  const said = await ops(`${wanted} | converge-space 2>/tmp/said-${id}; echo " $?"; cat /tmp/said-${id}`);
+  const [, json = "", status = "", error = ""] = /^(\{.*\}\n)? ?(\d+)\n?([^]*)$/.exec(said) ?? [];
+  return { status: Number(status), said: error, ...(json !== "" && { result: JSON.parse(json) }) };
+}
+
+const upgrade = (id: string) => converge(id, `.release = "${NEW}"`);
+
+/** SQL in a space's own database. */
+const sql = (id: string, text: string) =>
+  ops(
+    `bash -c '. /usr/local/lib/framaspace/space-lib.sh; read_space </srv/spaces/${id}/config/space.json; sql -f -' <<'END'\n${text}\nEND`,
+  );
+const tell = (id: string, what: string, value: string) =>
+  sql(
+    id,
+    `INSERT INTO oc_appconfig VALUES ('stand-in', '${what}', '${value}') ON CONFLICT (appid, configkey) DO UPDATE SET configvalue = excluded.configvalue;`,
+  );
+const untell = (id: string) => sql(id, "DELETE FROM oc_appconfig WHERE appid = 'stand-in';");
+const versionOf = (id: string) => sql(id, "SELECT value FROM framaspace WHERE key = 'version';");
+const page = async (id: string) => (await lab.visit(`${id}.${DOMAIN}`)).status;
+const releaseOf = (id: string) => ops(`basename "$(readlink /srv/spaces/${id}/release)"`);
+
+/** A row that no run of ours writes: what an upgrade that is put back, or begun anew, must keep. */
+const leaveMark = (id: string) =>
+  sql(id, "INSERT INTO oc_preferences VALUES ('admin', 'mark', 'mark', 'kept') ON CONFLICT DO NOTHING;");
+const marks = (id: string) => sql(id, "SELECT count(*) FROM oc_preferences WHERE appid = 'mark';");
+
+describe("a new space", () => {
+  test("has an administrator, invited by a letter with a link, and no password that anybody knows", async () => {
+    const letters = await lab.lab("mail");
+    expect(letters).toContain(`To: ${FIRST}@bloc.example`);
+    expect(letters).toMatch(new RegExp(`https://${FIRST}\\.${DOMAIN}[^ ]*/lostpassword/reset/form/`));
+    expect((await converge(FIRST)).result).toMatchObject({ invited: true, changed: [] });
+    expect((await lab.lab("mail")).split(`To: ${FIRST}@bloc.example`)).toHaveLength(2);
+  });
+
+  test("is on the release of its wave, by what its database says", async () => {
+    expect(await versionOf(FIRST)).toBe(`${OLD}.1`);
+    expect(await ops(`jq -r .version /srv/spaces/${FIRST}/config/space.json`)).toBe(`${OLD}.1`);
+  });
+
+  test("has the apps of the catalog, and one office suite", async () => {
+    const apps = await sql(FIRST, "SELECT appid FROM oc_appconfig WHERE configvalue = 'yes' ORDER BY 1;");
+    expect(apps.split("\n")).toEqual(expect.arrayContaining(["calendar", "deck", "richdocuments"]));
+    expect(apps.split("\n")).not.toEqual(expect.arrayContaining(["onlyoffice"]));
+    expect(apps.split("\n")).not.toEqual(expect.arrayContaining(["survey_client"]));
+  });
+});
+
+test("apps follow the catalog; the office suite is the space's own choice", async () => {
+  await sql(FIRST, "UPDATE oc_appconfig SET configvalue = 'no' WHERE appid IN ('deck', 'richdocuments');");
+  await sql(FIRST, "UPDATE oc_appconfig SET configvalue = 'yes' WHERE appid = 'onlyoffice';");
+  expect((await converge(FIRST)).result?.changed).toEqual(["enable deck"]);
+  expect(
+    await sql(
+      FIRST,
+      "SELECT configvalue FROM oc_appconfig WHERE appid IN ('onlyoffice', 'richdocuments') AND configkey = 'enabled' ORDER BY appid;",
+    ),
+  ).toBe("yes\nno");
+});
+
+test("a release that lacks an app is not prepared, and a damaged preparation is made again", async () => {
+  const missing = await ops(
+    `cp /etc/framaspace/catalog.json /tmp/catalog.json; jq '.apps += ["teleport"]' /tmp/catalog.json >/etc/framaspace/catalog.json; prepare-release ${OLD} 2>&1; cat /tmp/catalog.json >/etc/framaspace/catalog.json`,
+  );
+  expect(missing).toContain(
+    `release ${OLD}: it lacks teleport, which spaces/catalog.yaml lists under apps; nothing was changed.`,
+  );
+  expect(await ops(`prepare-release ${OLD}`)).toBe("");
+  expect(await ops(`echo x >>/var/lib/framaspace/releases/${OLD}/schema.sql; prepare-release ${OLD}`)).toBe(
+    `release ${OLD} prepared`,
+  );
+});
+
+describe("limits", () => {
+  test("more accounts than the plan has are reported", async () => {
+    await sql(SECOND, "INSERT INTO oc_users SELECT 'user' || n, 'x', 'x' FROM generate_series(1, 16) n;");
+    const { result, said } = await converge(SECOND);
+    expect(result?.accounts).toEqual({ enabled: 17, allowed: 15 });
+    expect(said).toContain(`space ${SECOND}: 17 accounts are enabled, 15 are in its plan`);
+    await sql(
+      SECOND,
+      "INSERT INTO oc_preferences SELECT uid, 'core', 'enabled', 'false' FROM oc_users WHERE uid LIKE 'user%';",
+    );
+    expect((await converge(SECOND)).result?.accounts.enabled).toBe(1);
+  });
+
+  test("a full space takes no more files, and gives those that it has", async () => {
+    await sql(
+      SECOND,
+      `INSERT INTO oc_storages (id) VALUES ('object::user:admin');
+INSERT INTO oc_filecache (storage, path, path_hash, size) SELECT numeric_id, '', md5(''), 11 * 2^30 FROM oc_storages;`,
+    );
+    expect((await converge(SECOND)).result?.changed).toEqual(["full"]);
+    const put = { method: "PUT", path: "/remote.php/dav/files/admin/more.txt" };
+    expect((await lab.visit(`${SECOND}.${DOMAIN}`, put)).status).toBe(507);
+    expect(await page(SECOND)).toBe(200);
+    await sql(SECOND, "DELETE FROM oc_filecache;");
+    expect((await converge(SECOND)).result?.changed).toEqual(["no full"]);
+    expect((await lab.visit(`${SECOND}.${DOMAIN}`, put)).status).not.toBe(507);
+  });
+});
+
+describe("background jobs", () => {
+  const jobs = async (id: string) =>
+    Number(
+      await sql(id, "SELECT coalesce(max(configvalue), '0') FROM oc_appconfig WHERE configkey = 'cron';"),
+    );
+
+  test("run for each space, and not for one that is suspended", async () => {
+    await converge(THIRD, `.state = "suspended"`);
+    await ops(`rm -f /var/lib/framaspace/cron/${SECOND} /var/lib/framaspace/cron/${THIRD}`);
+    const before = await jobs(THIRD);
+    await expect
+      .poll(() => ops(`ls /var/lib/framaspace/cron`), { timeout: 400_000, interval: 5000 })
+      .toContain(SECOND);
+    await expect.poll(() => jobs(SECOND), { timeout: 60_000, interval: 2000 }).toBeGreaterThan(0);
+    expect(await jobs(THIRD)).toBe(before);
+    expect(await page(THIRD)).toBe(503);
+    expect((await converge(THIRD, `.state = "active"`)).result?.changed).toContain("no suspended");
+    expect(await page(THIRD)).toBe(200);
+  });
+});
+
+describe("an upgrade", () => {
+  test("is refused two majors ahead and backwards, before anything changes", async () => {
+    await sql(FOURTH, "UPDATE framaspace SET value = '33.0.9.1' WHERE key = 'version';");
+    expect((await upgrade(FOURTH)).said).toContain(
+      `it is on 33.0.9, and ${NEW} is 2 majors ahead: one at a time. Nothing was changed; move wave "main" to a 34 release first`,
+    );
+    await sql(FOURTH, `UPDATE framaspace SET value = '${NEW}.1' WHERE key = 'version';`);
+    expect((await converge(FOURTH)).said).toContain("Nextcloud cannot go back.");
+    await sql(FOURTH, `UPDATE framaspace SET value = '${OLD}.1' WHERE key = 'version';`);
+    expect((await converge(FOURTH)).result?.changed).toEqual([]);
+  });
+
+  test("that meets a full disk leaves the space as it was", async () => {
+    await ops(
+      `mkdir -p /var/lib/framaspace/kept && mount -t tmpfs -o size=4k tmpfs /var/lib/framaspace/kept`,
+    );
+    try {
+      const { status, said } = await upgrade(FOURTH);
+      expect(status).toBe(1);
+      expect(said).toContain("could not be dumped to /var/lib/framaspace/kept/");
+      expect(said).toContain("is the disk full");
+      expect(await page(FOURTH)).toBe(200);
+      expect(await releaseOf(FOURTH)).toBe(OLD);
+    } finally {
+      await ops("umount /var/lib/framaspace/kept");
+    }
+  });
+
+  test("cut off anywhere is finished by the next run: nothing is lost, nothing is done twice", async () => {
+    await leaveMark(FIFTH);
+    await tell(FIFTH, "slow-upgrade", "2");
+    for (let run = 0; run < 5; run++) {
+      // In front of the dump, in the upgrade, behind it.
+      const seconds = (((seed * (run + 3)) % 500) / 100).toFixed(2);
+      await ops(
+        `jq -c 'del(.version, .redis) | .release = "${NEW}"' /srv/spaces/${FIFTH}/config/space.json >/tmp/cut.json; setsid converge-space </tmp/cut.json >/dev/null 2>&1 & pid=$!; sleep ${seconds}; kill -9 -- -$pid 2>/dev/null; true`,
+      );
+      console.log(`run ${run} was cut off after ${seconds} s`);
+    }
+    await untell(FIFTH);
+    expect(await upgrade(FIFTH)).toMatchObject({ status: 0, result: { release: NEW } });
+    expect(await marks(FIFTH)).toBe("1");
+    expect(await page(FIFTH)).toBe(200);
+    expect(await ops(`ls /srv/spaces/${FIFTH}`)).not.toContain("maintenance");
+    expect(await ops(`ls /var/lib/framaspace/scratch`)).not.toContain(FIFTH);
+    expect((await upgrade(FIFTH)).result?.changed).toEqual([]);
+  });
+
+  test("without the database changes nothing, and is finished when it is back", async () => {
+    const rule = "ip daddr 10.0.30.0/24 reject";
+    await ops(`nft add rule inet framaspace output ${rule}`);
+    try {
+      const { status, said } = await upgrade(FOURTH);
+      expect(status).toBe(1);
+      expect(said).toContain(`space ${FOURTH}, database: its role cannot use its database`);
+    } finally {
+      await ops("nft -f /etc/nftables.conf");
+    }
+    expect(await releaseOf(FOURTH)).toBe(OLD);
+    expect(await upgrade(FOURTH)).toMatchObject({ status: 0, result: { release: NEW } });
+  });
+
+  test("of a wave: one fails, is put back and says why; the others are done", async () => {
+    const failing = WAVE.at(-1) ?? "";
+    await leaveMark(failing);
+    await tell(failing, "fail-upgrade", "yes");
+    const outcomes = new Map<string, Outcome>();
+    const waiting = [...WAVE];
+    const worker = async () => {
+      for (let id = waiting.shift(); id !== undefined; id = waiting.shift())
+        outcomes.set(id, await upgrade(id));
+    };
+    await Promise.all([worker(), worker(), worker()]);
+    const failed = [...outcomes].filter(([, { status }]) => status !== 0);
+    expect(failed.map(([id]) => id)).toEqual([failing]);
+    expect(failed[0]?.[1].said).toContain(
+      `space ${failing}, upgrade: from ${OLD} to ${NEW} failed, and was undone: it serves ${OLD} again, nothing is lost. Why: occ upgrade ended with status 5: Update failed, as it was told to.`,
+    );
+    for (const id of WAVE) {
+      expect(await page(id), id).toBe(200);
+      expect(await releaseOf(id), id).toBe(id === failing ? OLD : NEW);
+    }
+    expect(await marks(failing)).toBe("1");
+    expect(await sql(failing, "SELECT to_regclass('oc_of_35') IS NULL;")).toBe("t");
+    await untell(failing);
+    expect(await upgrade(failing)).toMatchObject({ status: 0, result: { release: NEW } });
+    expect(await ops(`ls /var/lib/framaspace/waves/main/${NEW}`)).toBe("");
+  });
+});
+
+test("a web server that was away gets what changed when it is back", async () => {
+  await lab.on("web-2", "nft insert rule inet framaspace input ip saddr 10.0.1.0/24 drop");
+  await ops("rm -f /run/framaspace/ssh-web-2");
+  const { status, said, result } = await converge(FIRST, `.release = "${NEW}" | .name = "Another name"`);
+  expect({ status, pending: result?.pending }).toEqual({ status: 0, pending: ["web-2"] });
+  expect(said).toContain("not served by web-2");
+  await lab.on("web-2", "nft -f /etc/nftables.conf");
+  await expect
+    .poll(
+      () =>
+        lab.on(
+          "web-2",
+          `jq -r .name /srv/spaces/${FIRST}/config/space.json 2>/dev/null || grep -o 'Another name' /srv/spaces/${FIRST}/config/space.json`,
+        ),
+      {
+        timeout: 90_000,
+        interval: 2000,
+      },
+    )
+    .toBe("Another name");
+});
