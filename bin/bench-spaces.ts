@@ -59,7 +59,7 @@ const up = () => lab("up", ...positionals);
 async function outage(id: string, release: string): Promise<{ outage: number; own: number }> {
   const text = await ops(`
     host=$(jq -r .host /srv/spaces/${id}/config/space.json)
-    jq -c 'del(.version, .redis) | .release = "${release}"' /srv/spaces/${id}/config/space.json >/tmp/bench.json
+    jq -c 'del(.version) | .release = "${release}"' /srv/spaces/${id}/config/space.json >/tmp/bench.json
     { while [ ! -e /tmp/bench.done ]; do
         echo "$(date +%s.%N) $(curl -s -o /dev/null -w '%{http_code}' --max-time 5 -H "Host: $host" http://web-1/status.php)"; sleep 0.05
       done; } >/tmp/bench.seen &
@@ -92,7 +92,7 @@ try {
   // What the platform and the spaces that were there take is not the new ones'.
   report(`creating ${count} spaces, each`, ((await seconds(up)) - idle) / count, 2.5);
 
-  const wanted = `for id in ${ids.join(" ")}; do jq -c 'del(.version, .redis)' /srv/spaces/$id/config/space.json >/tmp/$id.json; done`;
+  const wanted = `for id in ${ids.join(" ")}; do jq -c 'del(.version)' /srv/spaces/$id/config/space.json >/tmp/$id.json; done`;
   await ops(wanted);
   const unchanged = await ops(
     `start=$(date +%s.%N); for id in ${ids.join(" ")}; do converge-space </tmp/$id.json; done | jq -s 'map(.changed | length) | add' >/tmp/changed; echo "$(cat /tmp/changed) $(awk -v a="$start" -v b="$(date +%s.%N)" 'BEGIN { print b - a }')"`,

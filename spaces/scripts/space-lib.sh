@@ -30,7 +30,8 @@ fail() {
   echo "space ${ID:-?}, $STEP: $*" >&2
   exit 1
 }
-trap 'echo "space ${ID:-?}, $STEP: line $LINENO failed; run it again" >&2' ERR
+# Once, by the program itself, whatever process of it failed.
+trap '[ "$BASHPID" != "$$" ] || echo "space ${ID:-?}, $STEP: line $LINENO failed; run it again" >&2' ERR
 
 note() { CHANGED+=("$1"); }
 

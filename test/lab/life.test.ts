@@ -3,6 +3,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import * as z from "zod";
 import { renderEntry } from "../../spaces/edit.ts";
 import { DOMAIN, sharedLab as lab } from "./lab.ts";
 
@@ -34,26 +35,33 @@ beforeAll(async () => {
 
 afterAll(() => lab.remove());
 
+/** What converge-space prints. */
+const resultSchema = z.object({
+  release: z.string(),
+  changed: z.array(z.string()),
+  pending: z.array(z.string()),
+  invited: z.boolean(),
+  accounts: z.object({ enabled: z.number(), allowed: z.number() }),
+});
+
 interface Outcome {
   status: number;
   said: string;
-  result?: {
-    release: string;
-    changed: string[];
-    pending: string[];
-    invited: boolean;
-    accounts: { enabled: number; allowed: number };
-  };
+  result?: z.infer<typeof resultSchema>;
 }
 
 const ops = (command: string) => lab.on("ops-1", command);
 
 /** Converges a space as its entry has it, but for what `filter` (jq's) changes. */
 async function converge(id: string, filter = "."): Promise<Outcome> {
-  const wanted = `jq -c 'del(.version, .redis) | ${filter}' /srv/spaces/${id}/config/space.json`;
+  const wanted = `jq -c 'del(.version) | ${filter}' /srv/spaces/${id}/config/space.json`;
   const said = await ops(`${wanted} | converge-space 2>/tmp/said-${id}; echo " $?"; cat /tmp/said-${id}`);
   const [, json = "", status = "", error = ""] = /^(\{.*\}\n)? ?(\d+)\n?([^]*)$/.exec(said) ?? [];
-  return { status: Number(status), said: error, ...(json !== "" && { result: JSON.parse(json) }) };
+  return {
+    status: Number(status),
+    said: error,
+    ...(json !== "" && { result: resultSchema.parse(JSON.parse(json)) }),
+  };
 }
 
 const upgrade = (id: string) => converge(id, `.release = "${NEW}"`);
@@ -210,7 +218,7 @@ describe("an upgrade", () => {
       // In front of the dump, in the upgrade, behind it.
       const seconds = (((seed * (run + 3)) % 500) / 100).toFixed(2);
       await ops(
-        `jq -c 'del(.version, .redis) | .release = "${NEW}"' /srv/spaces/${FIFTH}/config/space.json >/tmp/cut.json; setsid converge-space </tmp/cut.json >/dev/null 2>&1 & pid=$!; sleep ${seconds}; kill -9 -- -$pid 2>/dev/null; true`,
+        `jq -c 'del(.version) | .release = "${NEW}"' /srv/spaces/${FIFTH}/config/space.json >/tmp/cut.json; setsid converge-space </tmp/cut.json >/dev/null 2>&1 & pid=$!; sleep ${seconds}; kill -9 -- -$pid 2>/dev/null; true`,
       );
       console.log(`run ${run} was cut off after ${seconds} s`);
     }
