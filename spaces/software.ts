@@ -59,6 +59,14 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
       program("run-cron"),
       program("distribute-spaces"),
       program("redis-users"),
+      { path: "/usr/local/lib/framaspace/archive-lib.sh", content: fileOf("scripts/archive-lib.sh") },
+      program("export-space"),
+      program("archive-space"),
+      program("restore-space"),
+      program("remove-space"),
+      program("list-spaces"),
+      { path: "/etc/systemd/system/archive-spaces.service", content: ARCHIVE_SERVICE },
+      { path: "/etc/systemd/system/archive-spaces.timer", content: ARCHIVE_TIMER },
       { path: "/etc/framaspace/web-servers", content: lines(webServers.map(({ name }) => name)) },
       {
         path: "/etc/framaspace/distribute/key",
@@ -198,4 +206,21 @@ RestartSec=10
 Nice=10
 [Install]
 WantedBy=multi-user.target
+`;
+
+const ARCHIVE_SERVICE = `[Unit]
+Description=Drop what archived spaces no longer need, finish exports that were cut off
+After=network-online.target
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/archive-space --all
+Nice=10
+IOSchedulingClass=idle
+`;
+
+const ARCHIVE_TIMER = `[Timer]
+OnBootSec=5min
+OnUnitInactiveSec=1h
+[Install]
+WantedBy=timers.target
 `;

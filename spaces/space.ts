@@ -92,6 +92,8 @@ export class Space extends pulumi.ComponentResource {
       {
         connection: ground.connection,
         create: "/usr/local/sbin/converge-space",
+        // Before database and bucket go, because it depends on them: it refuses where no export of the space is verified.
+        delete: `/usr/local/sbin/remove-space ${id}`,
         stdin: pulumi.secret(
           pulumi.all(passwords).apply((plain) => JSON.stringify(wantedSpace(tenant, ground, plain))),
         ),
@@ -140,6 +142,7 @@ export function wantedSpace(
     contact: tenant.contact,
     state: tenant.state,
     ...(tenant.state !== "active" && { reason: tenant.reason, since: tenant.since }),
+    ...(tenant.state === "archived" && { archive: catalog.archive }),
     wave: tenant.wave,
     release: releaseOf(tenant, catalog),
     // The same for all, and here so that a change of them makes every space converge.

@@ -36,6 +36,6 @@ while read -r version _; do
 done </etc/framaspace/releases
 
 on_change '/usr/local/*' systemctl try-restart run-cron.service
-enable distribute-spaces.timer run-cron.service
+enable distribute-spaces.timer archive-spaces.timer run-cron.service
 
 finish

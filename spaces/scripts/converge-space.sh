@@ -290,6 +290,17 @@ repair() {
   note repaired
 }
 
+# What archive-space and restore-space have in hand: a space whose data is gone must not be served as an empty one.
+check_archive() {
+  [ ! -e "/var/lib/framaspace/restoring/$ID" ] ||
+    fail "$(<"/var/lib/framaspace/restoring/$ID") is half restored onto it; run \`restore-space $ID\` on ops-1, then up again"
+  [ "$STATE" != archived ] && [ -e "/var/lib/framaspace/archived/$ID" ] || return 0
+  if grep -q '"dropping"' "/var/lib/framaspace/archived/$ID"; then
+    fail "its live data was dropped; restore its export first: npm run space -- restore $ID"
+  fi
+  rm "/var/lib/framaspace/archived/$ID"
+}
+
 # Whether visitors get in: nginx looks for these files at each request.
 set_state() {
   case $STATE in
@@ -323,6 +334,7 @@ PENDING=
 INVITED=
 read_space
 lock_space
+STEP=archive && check_archive
 # An archived space has its files, and maybe no database any more.
 if [ "$STATE" != archived ]; then
   STEP=release && check_release
@@ -351,11 +363,14 @@ fi
 STEP=state && set_state
 if [ "$STATE" = active ]; then STEP=administrator && invite; fi
 STEP='web servers' && serve
+ARCHIVE=null
+if [ "$STATE" = archived ]; then STEP=archive && ARCHIVE=$(archive-space "$ID" --locked); fi
 if [ "$STATE" = active ]; then STEP=repair && repair; fi
 
 jq -cn --arg id "$ID" --arg state "$STATE" --arg release "${FOUND[version]-$VERSION}" --arg url "https://$HOST/" --arg pending "$PENDING" \
   --argjson accounts "${FOUND[accounts]-0}" --argjson allowed "$ACCOUNTS" --argjson used "${FOUND[used]-0}" --argjson storage "$STORAGE_BYTES" \
-  --arg invited "$INVITED" \
+  --arg invited "$INVITED" --argjson archive "$ARCHIVE" --argjson export "$(cat "/var/lib/framaspace/exports/$ID" 2>/dev/null || echo null)" \
   '{$id, $state, release: ($release | sub("\\.\\d+$"; "")), $url, accounts: {enabled: $accounts, $allowed}, storageBytes: {$used, allowed: $storage},
-    invited: ($invited == "true"), pending: ($pending | split("\n") | map(select(. != ""))), changed: $ARGS.positional}' \
+    invited: ($invited == "true"), pending: ($pending | split("\n") | map(select(. != ""))), changed: $ARGS.positional}
+    + if $archive then {$archive} else {} end + if $export then {lastExport: $export.export} else {} end' \
   --args -- "${CHANGED[@]}"

@@ -1,0 +1,128 @@
+# shellcheck shell=bash source-path=SCRIPTDIR source=space-lib.sh
+# What export-space, restore-space and archive-space share: where exports are, and what a database and a bucket hold.
+# An export is a folder <id>/<time> of the archive. Its manifest.json is written last: without it, it is none.
+. /usr/local/lib/framaspace/space-lib.sh
+# Administrators' credentials for psql and mc are root's.
+export HOME=/root MC_CONFIG_DIR=/root/.mc
+
+# Of the archive, where the environment has object storage; else a folder of this machine.
+ARCHIVE_BUCKET=primary/archive
+ARCHIVE_FOLDER=/srv/archive
+# What each program has in hand, one folder for a space, emptied when it is done.
+WORK=/var/lib/framaspace/work
+# id → its last export, as export-space printed it.
+# shellcheck disable=SC2034 # The programs use it.
+EXPORTS=/var/lib/framaspace/exports
+# id → how far its archiving is, as archive-space keeps it.
+# shellcheck disable=SC2034 # The programs use it.
+ARCHIVED=/var/lib/framaspace/archived
+# id → the export that is being restored onto it.
+# shellcheck disable=SC2034 # The programs use it.
+RESTORING=/var/lib/framaspace/restoring
+
+if [ "$(jq 'has("s3")' /etc/framaspace/platform.json)" = true ]; then STORAGE=1; else STORAGE=; fi
+
+# storage WORD…: mc, in few words. Says what to do where the cluster is away.
+storage() {
+  local said
+  said=$(mc --json "$@" 2>&1) ||
+    fail "object storage: $(jq -rR 'fromjson? | .error | select(.) | .cause.message? // .message' <<<"$said" | head -n 1 | grep . || echo "$said" | tail -n 1); is it up (mc ready primary, mc admin info primary)? Nothing is lost; run it again once it is"
+}
+
+archive_put() { # FILE NAME
+  if [ -n "$STORAGE" ]; then storage cp --quiet "$1" "$ARCHIVE_BUCKET/$2"; return; fi
+  mkdir -p "$(dirname "$ARCHIVE_FOLDER/$2")"
+  cp "$1" "$ARCHIVE_FOLDER/$2.new" && sync "$ARCHIVE_FOLDER/$2.new" && mv "$ARCHIVE_FOLDER/$2.new" "$ARCHIVE_FOLDER/$2"
+}
+
+archive_put_stream() { # NAME <CONTENT
+  if [ -n "$STORAGE" ]; then
+    mc pipe --quiet "$ARCHIVE_BUCKET/$1" >/dev/null || fail "object storage: could not write archive/$1 (mc admin info primary); run it again once it takes writes"
+  else
+    mkdir -p "$(dirname "$ARCHIVE_FOLDER/$1")"
+    cat >"$ARCHIVE_FOLDER/$1.new" && sync "$ARCHIVE_FOLDER/$1.new" && mv "$ARCHIVE_FOLDER/$1.new" "$ARCHIVE_FOLDER/$1"
+  fi
+}
+
+archive_get() { # NAME: to standard output
+  if [ -n "$STORAGE" ]; then mc cat --quiet "$ARCHIVE_BUCKET/$1"; else cat "$ARCHIVE_FOLDER/$1"; fi
+}
+
+archive_list() { # PREFIX/: "size name" of what is under it, the prefix left out
+  if [ -n "$STORAGE" ]; then
+    local found
+    found=$(mc ls --json --recursive "$ARCHIVE_BUCKET/$1" 2>&1) || fail "object storage: cannot list archive/$1: $(tail -n 1 <<<"$found")"
+    jq -r 'select(.type == "file") | "\(.size) \(.key)"' <<<"$found"
+  elif [ -d "$ARCHIVE_FOLDER/$1" ]; then
+    (cd "$ARCHIVE_FOLDER/$1" && find . -type f ! -name '*.new' -printf '%s %P\n')
+  fi
+}
+
+archive_remove() { # PREFIX/
+  if [ -n "$STORAGE" ]; then
+    mc rm --quiet --recursive --force --versions "$ARCHIVE_BUCKET/$1" >/dev/null
+  else
+    rm -rf "${ARCHIVE_FOLDER:?}/${1:?}"
+  fi
+}
+
+# finished_exports ID: names of the exports of a space that are whole, oldest first.
+finished_exports() { archive_list "$1/" | sed -n 's,^[0-9]* \(.*\)/manifest\.json$,\1,p' | sort; }
+
+# need_room BYTES: before the disk of this machine is full.
+need_room() {
+  local free
+  mkdir -p "$WORK"
+  free=$(df --output=avail -B1 "$WORK" | tail -n 1)
+  # What else this machine does goes on.
+  [ "$free" -ge $(($1 + 268435456)) ] ||
+    fail "ops-1 has $((free >> 20)) MB free under $WORK, and $((($1 + 268435456) >> 20)) MB are needed; make room (du -xh /var --threshold=500M) or give ops-1 a larger type, then run it again. Nothing was changed"
+}
+
+# bucket_objects: "key size etag" of what the space's bucket holds. Keys that are none of Nextcloud's come to nobody's use.
+bucket_objects() {
+  local found
+  [ -n "$BUCKET" ] && [ -n "$STORAGE" ] || return 0
+  found=$(mc ls --json --recursive "primary/$BUCKET" 2>&1) ||
+    fail "object storage: cannot list $BUCKET: $(tail -n 1 <<<"$found"); is it up (mc admin info primary)? Nothing is lost; run it again once it is"
+  jq -r 'select(.type == "file" and (.key | test("^urn:oid:[0-9]+$"))) | [.key, (.size | tostring), .etag] | join(" ")' <<<"$found" | sort
+}
+
+# count_rows [PSQL…]: "table rows" of every table. Without words, of the space's database.
+count_rows() {
+  [ $# -gt 0 ] || set -- sql
+  "$@" -F ' ' <<'SQL'
+SELECT format('SELECT %L, count(*) FROM public.%I', relname, relname) FROM pg_class
+ WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') ORDER BY relname COLLATE "C" \gexec
+SQL
+}
+
+# has_nextcloud: whether the database is one of Nextcloud's.
+has_nextcloud() { [ "$(sql -c "SELECT to_regclass('public.oc_filecache') IS NOT NULL")" = t ]; }
+
+# list_files: what Nextcloud believes to have, directories aside: fileid, size, storage, path, time. Escaped as by COPY.
+list_files() {
+  if has_nextcloud; then sql -c "COPY (
+    SELECT f.fileid, f.size, s.id, f.path, f.mtime FROM oc_filecache f
+      JOIN oc_storages s ON s.numeric_id = f.storage JOIN oc_mimetypes m ON m.id = f.mimetype
+     WHERE m.mimetype <> 'httpd/unix-directory' ORDER BY f.fileid) TO STDOUT"; fi
+}
+
+# empty_bucket: with all old versions.
+empty_bucket() {
+  [ -n "$BUCKET" ] && [ -n "$STORAGE" ] || return 0
+  [ -z "$(mc ls --json --recursive --versions "primary/$BUCKET" | head -n 1)" ] || storage rm --recursive --force --versions "primary/$BUCKET/"
+}
+
+# wait_for_cron: a background job that began before visitors were shut out.
+wait_for_cron() {
+  exec 7>"/run/framaspace/cron-$ID.lock"
+  flock --timeout 900 7 || fail "its background job has run for 15 minutes (fuser -v /run/framaspace/cron-$ID.lock)"
+}
+
+# admin_psql DATABASE WORD…: as the administrators' role.
+admin_psql() {
+  local database=$1
+  shift
+  "$PGBIN/psql" -XAtq -v ON_ERROR_STOP=1 -d "service=framaspace dbname=$database" "$@"
+}

@@ -1,0 +1,30 @@
+#!/bin/bash
+# remove-space ID: forgets a space whose entry is gone: its directory here and on the web servers, its user in Redis. The
+# engine calls it before it destroys database and bucket, so it is the last to say no: without a verified export it
+# fails, and nothing is destroyed. Exports stay in the archive.
+# shellcheck source-path=SCRIPTDIR source=archive-lib.sh
+. /usr/local/lib/framaspace/archive-lib.sh
+
+ID=${1:-}
+[[ $ID =~ ^[a-z][a-z0-9-]{2,31}$ ]] || { echo "remove-space ID" >&2; exit 1; }
+DIRECTORY=$SPACES/$ID
+STEP=removal
+lock_space
+# It never converged, or an earlier run has been here.
+[ -d "$DIRECTORY" ] || exit 0
+[ -e "$DIRECTORY/archived" ] ||
+  fail "it is not archived, so it stays. Put its entry back; to give the space up: npm run space -- suspend $ID --reason …, then archive, then remove"
+[ -n "$(finished_exports "$ID")" ] ||
+  fail "it has no verified export, so its data stays. Put its entry back with state: archived and run up, which exports it; then remove the entry"
+[ ! -e "$RESTORING/$ID" ] || fail "an export is being restored onto it: run restore-space $ID again first"
+
+redis-users --remove "$ID"
+nothing=$(mktemp -d)
+trap 'rm -rf "$nothing"' EXIT
+while read -r web; do
+  # R: what distribute-spaces never lets go, a whole space.
+  rsync --recursive --delete --timeout=60 --rsh='ssh -F /etc/framaspace/distribute/ssh_config' \
+    --filter="R /$ID" --filter='P /*' --filter="+ /$ID/***" --filter='- *' "$nothing/" "root@$web:" 9>&- ||
+    echo "space $ID: $web keeps its copy, which answers 410 (ssh $web rm -r /srv/spaces/$ID)" >&2
+done </etc/framaspace/web-servers
+rm -rf "$DIRECTORY" "${UNDISTRIBUTED:?}/$ID" "${ARCHIVED:?}/$ID" "${EXPORTS:?}/$ID" "${KEPT:?}/$ID"
