@@ -1,14 +1,15 @@
 // `npm run plan`: prints what the work tree would change, as Markdown on standard output. Exit status: 0 fine, 1 not
-// valid, 2 would destroy what holds data.
+// valid, 2 would destroy what holds data or concerns too many spaces.
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { Pool } from "../local/plan/pool.ts";
 import { PlanError } from "../local/plan/trees.ts";
 
-const USAGE = `npm run plan [-- --base REF] [--environment NAME …]
+const USAGE = `npm run plan [-- --base REF] [--environment NAME …] [--allow-many]
 
   --base REF           compare with this branch, tag or commit; without it, with where this branch left main
   --environment NAME   plan only this environment, and also the lab, which is left out otherwise
+  --allow-many         that more than 30 % of an environment's spaces change, or go out of service, is meant
   --root DIR           plan the repository there, instead of the one in this folder`;
 
 async function main(): Promise<void> {
@@ -16,6 +17,7 @@ async function main(): Promise<void> {
     options: {
       base: { type: "string" },
       environment: { type: "string", multiple: true },
+      "allow-many": { type: "boolean", default: false },
       root: { type: "string", default: "." },
       help: { type: "boolean", default: false },
     },
@@ -31,6 +33,7 @@ async function main(): Promise<void> {
   const options = {
     root,
     ...(values.base !== undefined && { base: values.base }),
+    allowMany: values["allow-many"],
     ...(values.environment && { environments: values.environment }),
   };
   const { status, markdown } = await plan(options, pool);

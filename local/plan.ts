@@ -18,7 +18,7 @@ import {
 import { merge, type Comparison } from "./plan/comparison.ts";
 import { describeDifferences, type Difference } from "./plan/differences.ts";
 import { figuresOf, type Figures } from "./plan/figures.ts";
-import { changedStacks, environmentNames, readLeniently, type Stack } from "./plan/inputs.ts";
+import { changedStacks, codeIn, environmentNames, readLeniently, type Stack } from "./plan/inputs.ts";
 import { block } from "./plan/markdown.ts";
 import { Pool } from "./plan/pool.ts";
 import { isDangerous, renderPlan, type EnvironmentPlan } from "./plan/report.ts";
@@ -34,6 +34,8 @@ export interface PlanOptions {
   base?: string;
   /** @default all but the laboratory */
   environments?: readonly string[];
+  /** That a change of many spaces is meant. @default false */
+  allowMany?: boolean;
 }
 
 export interface Plan {
@@ -51,7 +53,10 @@ export async function plan(options: PlanOptions, pool = new Pool(options.root)):
   }
 }
 
-async function planWith(pool: Pool, { root, base: given, environments }: PlanOptions): Promise<Plan> {
+async function planWith(
+  pool: Pool,
+  { root, base: given, environments, allowMany = false }: PlanOptions,
+): Promise<Plan> {
   const found = findBase(root, given);
   const base = { ...found, root: found.extract() };
   const { changed: stacks, total, programChanged } = changedStacks(base.changed, base.root, root);
@@ -96,6 +101,8 @@ async function planWith(pool: Pool, { root, base: given, environments }: PlanOpt
         ),
       }),
     ),
+    code: codeIn(base.changed),
+    allowMany,
     evaluated: wanted.length,
     total,
     leftOut: [...new Set(stacks.map(({ environment }) => environment))].filter(

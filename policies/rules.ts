@@ -90,6 +90,16 @@ const bucketsHaveQuotas = rule(
   },
 );
 
+const livingBucketsAreNotEmptied = rule(
+  "living-buckets-are-not-emptied",
+  "Only an archived space's bucket may go with what is in it.",
+  [BUCKET],
+  ({ forceDestroy }, report, { opts }) => {
+    if (forceDestroy === true && !(opts.parent !== undefined && archivedSpaces.has(opts.parent)))
+      report("forceDestroy is true; leave it out, or archive its space first.");
+  },
+);
+
 const bucketsArePrivate = rule(
   "buckets-are-private",
   "No bucket is open to those without a key.",
@@ -257,6 +267,7 @@ const spacesHaveKnownPlans = rule(
 export const RULES: readonly ResourceValidationPolicy[] = [
   statefulResourcesAreProtected,
   bucketsHaveQuotas,
+  livingBucketsAreNotEmptied,
   bucketsArePrivate,
   sshIsNotOpenToEverybody,
   onlyOpsTakesSsh,

@@ -17,7 +17,13 @@ const plan = z.strictObject({
 });
 
 const release = z.strictObject({
-  url: z.url({ protocol: /^https?$/ }).describe("where machines download the release's archive"),
+  url: z
+    .url({ protocol: /^https?$/ })
+    .refine((url) => !/\/\/[^/]*@/.test(url), {
+      error: "an address without a login: what stands here is read by everybody, on every machine too",
+      params: { found: "an address that holds a login" },
+    })
+    .describe("where machines download the release's archive"),
   sha256: z.string().regex(/^[0-9a-f]{64}$/, "write the 64 hexadecimal digits that `sha256sum FILE` prints"),
   state: z
     .enum(["current", "leaving"])

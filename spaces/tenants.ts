@@ -12,6 +12,15 @@ import { CHECKS } from "./checks.ts";
 import { readEntries } from "./entries.ts";
 import { idSchema, TENANT_LIMITS } from "./ids.ts";
 
+/** A word of 20 characters and more that nobody would write in a name, or what follows "password:". */
+function looksSecret(text: string): boolean {
+  const random =
+    /(?=\S*[a-z])(?=\S*[A-Z])(?=\S*[0-9])[A-Za-z0-9+/=_.-]{20,}|[0-9a-f]{32,}|\bAKIA[0-9A-Z]{16}\b/;
+  const named =
+    /(?:pass(?:word|wd|phrase)?|mot de passe|secret|token|api[-_ ]?key)\s*[:=]\s*\S{4,}|-----BEGIN/i;
+  return random.test(text) || named.test(text);
+}
+
 /** One line that people read: no control, invisible or direction-changing character, no space at an end. */
 const line = z
   .string()
@@ -20,7 +29,12 @@ const line = z
   .regex(
     /^[^\p{C}\p{Zl}\p{Zp}\s](?:[^\p{C}\p{Zl}\p{Zp}]*[^\p{C}\p{Zl}\p{Zp}\s])?$/u,
     "write one line of visible characters, without spaces around it",
-  );
+  )
+  .refine((text) => !looksSecret(text), {
+    error:
+      "it looks like a secret, and everybody who reads the repository reads it: remove it, and have it changed where it opens something",
+    params: { found: "a text with something in it that is not repeated here" },
+  });
 
 /** What sort of group a space belongs to. */
 export const KINDS = [

@@ -11,10 +11,4 @@ while read -r change; do [ -z "$change" ] || note "$change"; done <<<"$settled"
 
 enable settle-storage.timer
 
-# Exports of spaces (spaces/scripts/archive-lib.sh). The spaces' policy names their own buckets, so none of them gets in.
-if ! mc --json stat primary/archive >/dev/null 2>&1; then
-  reply mb --ignore-existing primary/archive >/dev/null
-  note "bucket archive"
-fi
-
 finish

@@ -17,6 +17,8 @@ export interface Stack {
 /** What no stack reads. Whatever is not listed here counts as part of the program. */
 const NO_INPUT =
   /^(docs|test|local|bin|policies)\/|^\.|^[^/]*\.md$|^(LICENSE|CODEOWNERS|tsconfig\.json|vitest\.config\.ts|renovate\.json|spaces\/tenants\.schema\.json)$/;
+/** What neither runs nor says what runs: data that its own rules check, and texts. */
+const NO_CODE = /^spaces\/tenants\/|^docs\/|^[^/]*\.md$|^LICENSE$/;
 const CONFIGURATION = /^Pulumi\.([a-z][a-z0-9]*)\.yaml$/;
 
 /** The stacks, of both versions, that may differ; and how many there are. */
@@ -41,6 +43,11 @@ export function changedStacks(
     total: stacks.length,
     programChanged,
   };
+}
+
+/** The files of a change that are not for a moderator of requests alone to judge. */
+export function codeIn(changed: readonly string[]): string[] {
+  return changed.filter((file) => !NO_CODE.test(file)).sort();
 }
 
 /** YAML that says the same, such as a comment mended, is no change. */

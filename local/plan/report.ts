@@ -2,11 +2,11 @@
 // when it is empty, so that a missing one is never mistaken for "nothing".
 import { markdownTable } from "markdown-table";
 import { terabytes } from "../../spaces/checks.ts";
-import type { Group, Kind, Loss } from "./comparison.ts";
+import { NAMES_KEPT, type Group, type Kind, type Loss } from "./comparison.ts";
 import type { Difference } from "./differences.ts";
 import type { Figures } from "./figures.ts";
 import { block, code, count, grouped } from "./markdown.ts";
-import { dangerOf, stateOf, type SpaceChange } from "./space-changes.ts";
+import { dangerOf, stateOf, tooMany, type SpaceChange } from "./space-changes.ts";
 import { describeSpace, type Promises } from "./space-sentences.ts";
 
 /** What a plan found in one environment. */
@@ -33,6 +33,10 @@ export interface PlanReport {
   total: number;
   /** Environments that were left out. */
   leftOut: string[];
+  /** Files of the change that run, or say what runs, with credentials once it is merged. */
+  code: string[];
+  /** Whether a change of many spaces is meant. */
+  allowMany: boolean;
 }
 
 /** The whole text. */
@@ -42,7 +46,9 @@ export function renderPlan(plan: PlanReport): string {
     "",
     renderSummary(plan.environments),
     "",
+    ...renderCode(plan.code),
     ...renderDangers(plan.environments),
+    ...renderTooMany(plan),
     ...plan.environments.flatMap(renderEnvironment),
     ...renderClosing(plan),
   ];
@@ -73,9 +79,32 @@ function totals(environments: readonly EnvironmentPlan[]) {
   };
 }
 
-/** Whether merging would destroy something that cannot be made again. */
+/** Whether merging would destroy something that cannot be made again, or concerns more spaces than anybody decides on. */
 export function isDangerous(plan: PlanReport): boolean {
-  return plan.environments.some((environment) => dangers(environment).length > 0);
+  return plan.environments.some((environment) => dangers(environment).length > 0) || crowds(plan).length > 0;
+}
+
+/** A pull request that adds a space touches one tenants file; whatever else it brings is for an administrator to read. */
+function renderCode(files: readonly string[]): string[] {
+  if (files.length === 0) return [];
+  const rest = files.length - NAMES_KEPT;
+  return [
+    `⚠️ **More than tenants files changes.** What follows runs with credentials once it is merged, so an administrator must have read it: ${files.slice(0, NAMES_KEPT).map(code).join(", ")}${rest > 0 ? ` and ${grouped(rest)} more` : ""}.`,
+    "",
+  ];
+}
+
+function crowds({ environments, allowMany }: PlanReport): string[] {
+  if (allowMany) return [];
+  return environments.flatMap(({ name, spaces, existingSpaces }) =>
+    tooMany(spaces, existingSpaces).map((text) => `${name}: ${text}`),
+  );
+}
+
+function renderTooMany(plan: PlanReport): string[] {
+  const found = crowds(plan);
+  if (found.length === 0) return [];
+  return ["## ⛔ Too many spaces at once: do not merge it", "", ...found.map((text) => `- ${text}`), ""];
 }
 
 function renderDangers(environments: readonly EnvironmentPlan[]): string[] {

@@ -114,3 +114,25 @@ export function dangerOf({ id, before, after, moved }: SpaceChange): string | un
     return `space \`${id}\` goes from active to archived at once. Suspend it first (\`state: suspended\`), so that nobody writes while it is exported; archive it in a later change.`;
   return undefined;
 }
+
+/** As octodns has it (provider/plan.py): beyond this, a change is a lost file or a wrong script, not a decision. */
+const MANY = { percent: 30, fewest: 10 };
+
+/** Why the change concerns too many of an environment's spaces at once. */
+export function tooMany(changes: readonly SpaceChange[], existing: number): string[] {
+  const rank = (entry: Entry | undefined) =>
+    ["active", "suspended", "archived"].indexOf(stateOf(entry) ?? "archived");
+  const known = changes.filter(({ before }) => before);
+  const kinds: [string, SpaceChange[]][] = [
+    [
+      "suspended, archived or removed",
+      known.filter(({ before, after }) => !after || rank(after) > rank(before)),
+    ],
+    ["changed", known.filter(({ fields }) => fields.length > 0)],
+  ];
+  return kinds.flatMap(([what, { length }]) => {
+    const percent = (100 * length) / existing;
+    if (existing < MANY.fewest || percent <= MANY.percent) return [];
+    return `too many spaces ${what}: ${percent.toFixed(2)} % is over ${MANY.percent}.00 % (${length}/${existing}). Look whether a file was lost or overwritten. Where it is meant, make several changes of it, or let an administrator plan it with \`npm run plan -- --allow-many\`.`;
+  });
+}

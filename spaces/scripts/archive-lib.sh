@@ -6,7 +6,7 @@
 export HOME=/root MC_CONFIG_DIR=/root/.mc
 
 # Of the archive, where the environment has object storage; else a folder of this machine.
-ARCHIVE_BUCKET=primary/archive
+ARCHIVE_BUCKET=serving/archive
 ARCHIVE_FOLDER=/srv/archive
 # What each program has in hand, one folder for a space, emptied when it is done.
 WORK=/var/lib/framaspace/work
@@ -22,11 +22,24 @@ RESTORING=/var/lib/framaspace/restoring
 
 if [ "$(jq 'has("s3")' /etc/framaspace/platform.json)" = true ]; then STORAGE=1; else STORAGE=; fi
 
-# storage WORD…: mc, in few words. Says what to do where the cluster is away.
+# storage_fails SAID: in mc's own words, and what to do about it.
+storage_fails() {
+  local cause
+  cause=$(jq -rR 'fromjson? | .error | select(.) | .cause.message? // .message' <<<"$1" | head -n 1)
+  fail "object storage: ${cause:-$(tail -n 1 <<<"$1")}; is it up (mc ready serving, mc admin info serving)? Nothing is lost; run it again once it is"
+}
+
+# storage WORD…: mc, for what it does.
 storage() {
   local said
-  said=$(mc --json "$@" 2>&1) ||
-    fail "object storage: $(jq -rR 'fromjson? | .error | select(.) | .cause.message? // .message' <<<"$said" | head -n 1 | grep . || echo "$said" | tail -n 1); is it up (mc ready primary, mc admin info primary)? Nothing is lost; run it again once it is"
+  said=$(mc --json "$@" 2>&1) || storage_fails "$said"
+}
+
+# list_storage WORD… PATH: "key size etag" of what is there.
+list_storage() {
+  local found
+  found=$(mc ls --json --recursive "$@" 2>&1) || storage_fails "$found"
+  jq -r 'select(.type == "file") | [.key, (.size | tostring), .etag] | join(" ")' <<<"$found"
 }
 
 archive_put() { # FILE NAME
@@ -37,7 +50,8 @@ archive_put() { # FILE NAME
 
 archive_put_stream() { # NAME <CONTENT
   if [ -n "$STORAGE" ]; then
-    mc pipe --quiet "$ARCHIVE_BUCKET/$1" >/dev/null || fail "object storage: could not write archive/$1 (mc admin info primary); run it again once it takes writes"
+    local said
+    said=$(mc pipe --json "$ARCHIVE_BUCKET/$1" 2>&1) || storage_fails "$said"
   else
     mkdir -p "$(dirname "$ARCHIVE_FOLDER/$1")"
     cat >"$ARCHIVE_FOLDER/$1.new" && sync "$ARCHIVE_FOLDER/$1.new" && mv "$ARCHIVE_FOLDER/$1.new" "$ARCHIVE_FOLDER/$1"
@@ -50,9 +64,7 @@ archive_get() { # NAME: to standard output
 
 archive_list() { # PREFIX/: "size name" of what is under it, the prefix left out
   if [ -n "$STORAGE" ]; then
-    local found
-    found=$(mc ls --json --recursive "$ARCHIVE_BUCKET/$1" 2>&1) || fail "object storage: cannot list archive/$1: $(tail -n 1 <<<"$found")"
-    jq -r 'select(.type == "file") | "\(.size) \(.key)"' <<<"$found"
+    list_storage "$ARCHIVE_BUCKET/$1" | awk '{ print $2, $1 }'
   elif [ -d "$ARCHIVE_FOLDER/$1" ]; then
     (cd "$ARCHIVE_FOLDER/$1" && find . -type f ! -name '*.new' -printf '%s %P\n')
   fi
@@ -81,11 +93,8 @@ need_room() {
 
 # bucket_objects: "key size etag" of what the space's bucket holds. Keys that are none of Nextcloud's come to nobody's use.
 bucket_objects() {
-  local found
   [ -n "$BUCKET" ] && [ -n "$STORAGE" ] || return 0
-  found=$(mc ls --json --recursive "primary/$BUCKET" 2>&1) ||
-    fail "object storage: cannot list $BUCKET: $(tail -n 1 <<<"$found"); is it up (mc admin info primary)? Nothing is lost; run it again once it is"
-  jq -r 'select(.type == "file" and (.key | test("^urn:oid:[0-9]+$"))) | [.key, (.size | tostring), .etag] | join(" ")' <<<"$found" | sort
+  list_storage "serving/$BUCKET" | { grep -E '^urn:oid:[0-9]+ ' || true; } | sort
 }
 
 # count_rows [PSQL…]: "table rows" of every table. Without words, of the space's database.
@@ -111,7 +120,7 @@ list_files() {
 # empty_bucket: with all old versions.
 empty_bucket() {
   [ -n "$BUCKET" ] && [ -n "$STORAGE" ] || return 0
-  [ -z "$(mc ls --json --recursive --versions "primary/$BUCKET" | head -n 1)" ] || storage rm --recursive --force --versions "primary/$BUCKET/"
+  [ -z "$(list_storage --versions "serving/$BUCKET")" ] || storage rm --recursive --force --versions "serving/$BUCKET/"
 }
 
 # wait_for_cron: a background job that began before visitors were shut out.

@@ -66,9 +66,9 @@ copy_part() {
   rm -rf "$part"
   mkdir -p "$part/objects"
   # One that has gone meanwhile is missing here, and in the next look at the bucket.
-  mc cp --quiet "${@/#/primary/$BUCKET/}" "$part/objects/" >/dev/null 2>"$part/said" || true
+  mc cp --quiet "${@/#/serving/$BUCKET/}" "$part/objects/" >/dev/null 2>"$part/said" || true
   (cd "$part/objects" && find . -type f -printf '%P\n' | sort) >"$part/names"
-  [ -s "$part/names" ] || [ -z "$(bucket_objects)" ] || fail "could not read $BUCKET: $(tail -n 1 "$part/said"); is object storage up (mc admin info primary)? Run it again"
+  [ -s "$part/names" ] || [ -z "$(bucket_objects)" ] || fail "could not read $BUCKET: $(tail -n 1 "$part/said"); is object storage up (mc admin info serving)? Run it again"
   [ -s "$part/names" ] || return 0
   { tar --create --file=- --directory="$part" --owner=0 --group=0 --numeric-owner --mode=u+rw,go=r objects | tee /dev/fd/3 | sha256sum | cut -d' ' -f1 >"$part/sum"; } 3>&1 |
     archive_put_stream "$ID/$NAME/objects-$number.tar"
@@ -123,7 +123,7 @@ verify_files() {
     # Caches and previews that Nextcloud makes again.
     $3 ~ /^(home|local)::/ && $4 !~ /^appdata_/ { print $4 " is on a web server (" $3 "), and not in object storage" }
   ' "$HERE/files.tsv")
-  [ -z "$wrong" ] || fail "the export does not verify: of $(wc -l <"$HERE/files.tsv") files, $(wc -l <<<"$wrong") are not there as the database has them, first: $(head -n 1 <<<"$wrong"). Nothing was dropped, and the export does not count. Bring the object back (mc ls --versions primary/$BUCKET/KEY), or have its file deleted in the space, then run it again"
+  [ -z "$wrong" ] || fail "the export does not verify: of $(wc -l <"$HERE/files.tsv") files, $(wc -l <<<"$wrong") are not there as the database has them, first: $(head -n 1 <<<"$wrong"). Nothing was dropped, and the export does not count. Bring the object back (mc ls --versions serving/$BUCKET/KEY), or have its file deleted in the space, then run it again"
 }
 
 # Without what opens this platform: passwords of database, storage and cache. `secret` and `passwordSalt` go along:

@@ -55,7 +55,7 @@ SQL
 get() {
   local expected
   expected=$(jq -r --arg name "$1" '.sha256[$name] // ""' "$HERE/manifest.json")
-  archive_get "$EXPORT/$1" >"$2" || fail "cannot read archive/$EXPORT/$1; is object storage up (mc admin info primary)? Run it again once it is"
+  archive_get "$EXPORT/$1" >"$2" || fail "cannot read archive/$EXPORT/$1; is object storage up (mc admin info serving)? Run it again once it is"
   [ "$(sha256sum <"$2" | cut -d' ' -f1)" = "$expected" ] || fail "archive/$EXPORT/$1 is not what was exported (its checksum is another). Take an earlier export: restore-space $ID $FROM/<time>"
 }
 
@@ -77,7 +77,7 @@ restore_files() {
     tar --extract --file="$HERE/part.tar" --directory="$HERE/part" --no-same-owner --no-same-permissions --files-from="$HERE/names"
     awk -v part="$part" '$5 == part { print $4 "  objects/" $1 }' "$HERE/objects.tsv" | (cd "$HERE/part" && sha256sum --check --quiet --strict) ||
       fail "$part of $EXPORT holds other files than its manifest says; take an earlier export: restore-space $ID $FROM/<time>"
-    storage cp --quiet --recursive "$HERE/part/objects/" "primary/$BUCKET/"
+    storage cp --quiet --recursive "$HERE/part/objects/" "serving/$BUCKET/"
     rm -rf "$HERE/part" "$HERE/part.tar"
     touch "$WORK/$ID/done-$part"
   done

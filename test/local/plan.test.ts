@@ -175,6 +175,21 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     );
   });
 
+  test("too many spaces at once are refused, with the share and the way out", async () => {
+    for (let n = 0; n < 4; n++)
+      edit(
+        TENANTS,
+        /state: active\n(?!.*\n.*state)/,
+        "state: suspended\n  reason: spring cleaning\n  since: 2026-11-20\n",
+      );
+    const { status, text } = await plan();
+    expect(status).toBe(2);
+    expect(under(text, "## ⛔ Too many spaces at once: do not merge it")).toBe(
+      "- prod: too many spaces suspended, archived or removed: 33.33 % is over 30.00 % (4/12). Look whether a file was lost or overwritten. Where it is meant, make several changes of it, or let an administrator plan it with `npm run plan -- --allow-many`.",
+    );
+    expect((await plan("--allow-many")).status).toBe(0);
+  });
+
   test("an archived space may go", async () => {
     edit(TENANTS, /(?<=id: cine-plein-air\n[^]*?)state: suspended/, "state: archived");
     git("commit", "--quiet", "--all", "--message", "archive");

@@ -70,6 +70,13 @@ const CASES: Record<string, { passes: Fake[]; refuses: [Fake, string][] }> = {
       [{ type: BUCKET, props: { quota: 0 } }, "quota is 0"],
     ],
   },
+  "living-buckets-are-not-emptied": {
+    passes: [{ type: BUCKET }, { type: BUCKET, props: { forceDestroy: false } }],
+    refuses: [
+      [{ type: BUCKET, props: { forceDestroy: true } }, "forceDestroy is true; leave it out, or archive"],
+      [{ type: BUCKET, props: { forceDestroy: true }, parent: "a-living-space" }, "forceDestroy is true"],
+    ],
+  },
   "buckets-are-private": {
     passes: [{ type: BUCKET }, { type: BUCKET, props: { acl: "private" } }],
     refuses: [[{ type: BUCKET, props: { acl: "public-read" } }, 'acl is "public-read"; leave it out']],
@@ -182,6 +189,8 @@ it("lets an archived space's data go", () => {
   violations(rule, { type: SPACE, urn: "urn:active", props: { state: "active" } });
   expect(violations(rule, { type: BUCKET, parent: "urn:archived" })).toEqual([]);
   expect(violations(rule, { type: BUCKET, parent: "urn:active" })).toHaveLength(1);
+  const emptied = { type: BUCKET, props: { forceDestroy: true }, parent: "urn:archived" };
+  expect(violations("living-buckets-are-not-emptied", emptied)).toEqual([]);
 });
 
 it("waits for values that only `up` knows", () => {

@@ -1,0 +1,385 @@
+// Spaces taken out, put back, copied and given up: by the programs of ops-1, killed on the way, and on bad days. The
+// spaces hold the tables of Nextcloud that the programs read, and where MinIO is to be had, files.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { DOMAIN, sharedLab as lab, storageWords } from "./lab.ts";
+
+const hasStorage = storageWords().length > 0;
+const WITHOUT = hasStorage ? "" : " (no FRAMASPACE_MINIO and FRAMASPACE_MC: without files, archive on ops-1)";
+const [ID, CLONE] = ["muguet", "narcisse"];
+const on = lab.on.bind(lab);
+
+/** Runs bash on ops-1 with what the programs share, for one space. */
+const inside = (id: string, script: string) =>
+  on(
+    "ops-1",
+    `bash -c '. /usr/local/lib/framaspace/archive-lib.sh; read_space <${"$"}SPACES/${id}/config/space.json; ${script}'`,
+  );
+
+interface Failure {
+  exitCode?: number;
+  stderr?: string;
+  stdout?: string;
+}
+
+/** What a command that must fail says. */
+async function refusal(run: Promise<string>): Promise<string> {
+  const outcome = await run.then(
+    (said) => ({ said }),
+    ({ stderr = "", stdout = "" }: Failure) => ({ refused: `${stdout}\n${stderr}` }),
+  );
+  if ("said" in outcome) throw new Error(`it did not fail, but said: ${outcome.said}`);
+  return outcome.refused;
+}
+
+const TABLES = `
+DROP TABLE IF EXISTS oc_storages, oc_mimetypes, oc_filecache, oc_users, oc_preferences, oc_authtoken CASCADE;
+CREATE TABLE oc_storages (numeric_id int PRIMARY KEY, id text);
+CREATE TABLE oc_mimetypes (id int PRIMARY KEY, mimetype text);
+CREATE TABLE oc_filecache (fileid int PRIMARY KEY, storage int, path text, path_hash text, name text, mimetype int, size bigint, mtime int);
+CREATE TABLE oc_users (uid text PRIMARY KEY);
+CREATE TABLE oc_preferences (userid text, appid text, configkey text, configvalue text);
+CREATE TABLE oc_authtoken (id int PRIMARY KEY, uid text, last_activity int);
+INSERT INTO oc_mimetypes VALUES (2, 'httpd/unix-directory'), (3, 'text/plain');`;
+
+const FILES = 40;
+
+/** Tables, rows and files of a space that is in use. */
+async function fill(id: string): Promise<void> {
+  const instance = await on("ops-1", `jq -r .nextcloud.instanceId /srv/spaces/${id}/config/space.json`);
+  const rows = hasStorage
+    ? `INSERT INTO oc_storages VALUES (1, 'object::store:amazon::space-${id}'), (2, 'object::user:alice');
+INSERT INTO oc_filecache VALUES (1, 2, '', md5(''), '', 2, -1, 0), (2, 1, 'appdata_${instance}', md5('appdata_${instance}'), 'appdata_${instance}', 2, 6, 0),
+  (3, 1, 'appdata_${instance}/logo', md5('appdata_${instance}/logo'), 'logo', 3, 6, 0);
+INSERT INTO oc_filecache SELECT n, 2, 'files/note ' || n || '.txt', md5('files/note ' || n || '.txt'), 'note ' || n || '.txt', 3, 8, 1700000000 FROM generate_series(101, ${100 + FILES}) n;`
+    : "";
+  const sql = `${TABLES}
+INSERT INTO oc_users VALUES ('alice'), ('bob');
+INSERT INTO oc_preferences VALUES ('alice', 'login', 'lastLogin', '1700000000');
+INSERT INTO oc_authtoken VALUES (1, 'alice', 1700000600);
+${rows}`;
+  await on("ops-1", `cat >/root/fill.sql <<'END'\n${sql}\nEND`);
+  await inside(id, "sql -q -f /root/fill.sql");
+  if (!hasStorage) return;
+  await inside(
+    id,
+    `empty_bucket; rm -rf /root/objects; mkdir /root/objects; printf %s " logo " >/root/objects/urn:oid:3;
+     for n in $(seq 101 ${100 + FILES}); do echo "file$n" >/root/objects/urn:oid:$n; done;
+     storage cp --quiet --recursive /root/objects/ serving/$BUCKET/`,
+  );
+}
+
+/** All of a space's rows and files, as one checksum. */
+const fingerprint = (id: string) =>
+  inside(
+    id,
+    "{ as_role pg_dump --data-only --inserts | grep -E ^INSERT | sort; bucket_objects; } | sha256sum | cut -c1-64",
+  );
+
+const exported = async (id: string) =>
+  JSON.parse((await on("ops-1", `export-space ${id}`)).trim().split("\n").at(-1) ?? "") as {
+    export: string;
+    files: number;
+    objects: number;
+    tables: number;
+  };
+
+beforeAll(async () => {
+  await lab.prepare();
+  for (const id of [ID, CLONE]) await lab.space("add", "--id", id, "--name", id);
+  await lab.up();
+  // What an earlier run left, where the lab is somebody's own.
+  await on(
+    "ops-1",
+    `rm -rf /var/lib/framaspace/{archived,restoring,work}/${ID} /var/lib/framaspace/work/${CLONE}`,
+  );
+  await fill(ID);
+});
+afterAll(() => lab.remove());
+
+describe(`a space in service${WITHOUT}`, () => {
+  test("is exported while it is used, and out of service for seconds at most", async () => {
+    const statuses: (number | undefined)[] = [];
+    const running = exported(ID);
+    let done = false;
+    void running.finally(() => (done = true));
+    while (!done) {
+      statuses.push((await lab.visit(`${ID}.${DOMAIN}`)).status);
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+    const { objects, files, tables } = await running;
+    expect({ objects, files, tables }).toEqual(
+      hasStorage ? { objects: FILES + 1, files: FILES + 1, tables: 6 } : { objects: 0, files: 0, tables: 6 },
+    );
+    expect(new Set(statuses)).toEqual(new Set(statuses.includes(503) ? [200, 503] : [200]));
+    expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);
+  });
+
+  test("takes no key to this platform along, and what Nextcloud itself needs", async () => {
+    const name = (await exported(ID)).export;
+    const settings = JSON.parse(await inside(ID, `archive_get ${name}/space.json`)) as Record<string, object>;
+    expect(settings.database).toEqual({ name: ID, user: ID });
+    expect(settings).not.toHaveProperty("redis");
+    expect(JSON.stringify(settings.s3 ?? {})).not.toContain("secret");
+    expect(Object.keys(settings.nextcloud ?? {}).sort()).toEqual(["instanceId", "passwordSalt", "secret"]);
+    const everything = await inside(
+      ID,
+      `archive_list ${name}/ | cut -d" " -f2- | while read -r n; do archive_get ${name}/$n; done | tr -d "\\000"`,
+    );
+    for (const secret of ["database.password", "redis.password", ...(hasStorage ? ["s3.secret"] : [])]) {
+      const value = await on("ops-1", `jq -r .${secret} /srv/spaces/${ID}/config/space.json`);
+      expect(value.length).toBeGreaterThan(30);
+      expect(everything).not.toContain(value);
+    }
+  });
+
+  test("is exported by the next run where one was killed, wherever", { timeout: 1_200_000 }, async () => {
+    const seed = Number(process.env.SEED ?? Date.now() % 100_000);
+    console.log(`SEED=${seed}`);
+    for (let round = 0; round < 6; round++) {
+      const seconds = (((seed * (round + 1) * 7919) % 5000) / 1000 + 0.1).toFixed(2);
+      await on(
+        "ops-1",
+        `timeout -s KILL ${seconds} setsid -w export-space ${ID} >/dev/null 2>&1 || true; pkill -KILL -x export-space || true`,
+      );
+      const { objects, tables } = await exported(ID);
+      expect({ objects, tables }, `killed after ${seconds} s`).toEqual({
+        objects: hasStorage ? FILES + 1 : 0,
+        tables: 6,
+      });
+      expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);
+    }
+    // Nothing half made stays.
+    const folders = await inside(
+      ID,
+      `archive_list ${ID}/ | cut -d" " -f2- | cut -d/ -f1 | sort -u | wc -l; finished_exports ${ID} | wc -l; ls ${"$"}WORK`,
+    );
+    const [all, finished, work] = folders.split("\n");
+    expect(all).toBe(finished);
+    expect(work ?? "").not.toContain(ID);
+  });
+
+  test("cannot be overwritten by an export", async () => {
+    const before = await fingerprint(ID);
+    expect(await refusal(on("ops-1", `restore-space ${ID}`))).toContain("it is a living space: it is active");
+    await lab.space("suspend", ID, "--reason", "to try a restore");
+    await lab.up();
+    const said = await refusal(on("ops-1", `restore-space ${ID}`));
+    expect(said).toMatch(/it is a living space: 1 accounts have logged in to it, and it holds \d+ files/);
+    expect(said).toContain("Restore into a new id");
+    await lab.space("resume", ID);
+    await lab.up();
+    expect(await fingerprint(ID)).toBe(before);
+  });
+
+  test.runIf(hasStorage)("keeps the archive from the spaces' users", async () => {
+    const said = await on(
+      "ops-1",
+      `secret=$(jq -r .s3.secret /srv/spaces/${ID}/config/space.json); for path in archive archive/${ID}; do
+       MC_HOST_space="https://${ID}:$secret@storage-a1:9000" mc --config-dir /tmp/mc-space ls space/$path 2>&1; done; true`,
+    );
+    expect(said.match(/Access Denied/g)).toHaveLength(2);
+  });
+});
+
+describe("a bad day", () => {
+  test.runIf(hasStorage)(
+    "an export that does not verify is none, and says which file and what to do",
+    async () => {
+      const finished = await inside(ID, `finished_exports ${ID}`);
+      await inside(
+        ID,
+        `storage cp --quiet serving/$BUCKET/urn:oid:117 serving/$BUCKET/urn:oid:9999; storage rm serving/$BUCKET/urn:oid:117`,
+      );
+      await inside(ID, `echo longer than the database says | mc pipe --quiet serving/$BUCKET/urn:oid:120`);
+      const said = await refusal(on("ops-1", `export-space ${ID}`));
+      expect(said).toMatch(
+        /space muguet, verification: the export does not verify: of 41 files, 2 are not there as the database has them, first: urn:oid:117 \(files\/note 117.txt\) is not in the bucket\. Nothing was dropped/,
+      );
+      expect(await inside(ID, `finished_exports ${ID}`)).toBe(finished);
+      expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);
+      await fill(ID);
+      await exported(ID);
+    },
+  );
+
+  test.runIf(hasStorage)("object storage down", async () => {
+    await on("storage-a1", "systemctl stop minio");
+    try {
+      expect(await refusal(on("ops-1", `export-space ${ID}`))).toMatch(
+        /object storage: .*is it up \(mc .*\)\? Nothing is lost; run it again once it is/,
+      );
+    } finally {
+      await on("storage-a1", "systemctl start minio");
+    }
+    await expect
+      .poll(() => on("ops-1", "mc ready serving >/dev/null 2>&1 && echo ready || true"), { timeout: 60_000 })
+      .toBe("ready");
+  });
+
+  test("database down", async () => {
+    await on("postgres-1", "systemctl stop postgresql@17-main");
+    try {
+      expect(await refusal(on("ops-1", `export-space ${ID}`))).toMatch(
+        /space muguet, database: .*look at the primary/,
+      );
+    } finally {
+      await on("postgres-1", "systemctl start postgresql@17-main");
+    }
+    await exported(ID);
+    expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);
+  });
+
+  test("no room on ops-1", async () => {
+    await on("ops-1", "mount -t tmpfs -o size=16m tmpfs /var/lib/framaspace/work");
+    try {
+      expect(await refusal(on("ops-1", `export-space ${ID}`))).toMatch(
+        /ops-1 has \d+ MB free under \/var\/lib\/framaspace\/work, and \d+ MB are needed; make room .*Nothing was changed/,
+      );
+    } finally {
+      await on("ops-1", "umount /var/lib/framaspace/work");
+    }
+    expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);
+  });
+});
+
+describe("an archived space", () => {
+  let before: string;
+  const state = () => on("ops-1", `cat /var/lib/framaspace/archived/${ID} 2>/dev/null || true`);
+
+  test("is closed and exported, and comes back by one line until its grace is over", async () => {
+    before = await fingerprint(ID);
+    await lab.space("suspend", ID, "--reason", "dissolved");
+    await lab.up();
+    await lab.space("archive", ID);
+    await lab.up();
+    expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(410);
+    const { due, export: name, exported: at } = JSON.parse(await state()) as Record<string, string>;
+    expect(name).toMatch(new RegExp(`^${ID}/`));
+    expect(Date.parse(`${due}`) - Date.parse(`${at}`)).toBe(30 * 24 * 3600 * 1000);
+    await on("ops-1", "archive-space --all");
+    expect(await fingerprint(ID)).toBe(before);
+
+    await lab.space("resume", ID);
+    await lab.up();
+    expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);
+    expect(await state()).toBe("");
+  });
+
+  test.runIf(hasStorage)("loses nothing where its export does not verify", async () => {
+    await lab.space("suspend", ID, "--reason", "dissolved");
+    await lab.up();
+    await lab.space("archive", ID);
+    await lab.edit("spaces/catalog.yaml", "graceDays: 30", "graceDays: 0");
+    await inside(ID, `storage rm serving/$BUCKET/urn:oid:117`);
+    const broken = await fingerprint(ID);
+    expect(await refusal(lab.up())).toContain("the export does not verify");
+    expect(await fingerprint(ID)).toBe(broken);
+    expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(410);
+    await lab.edit("spaces/catalog.yaml", "graceDays: 0", "graceDays: 30");
+    await fill(ID);
+    await lab.space("resume", ID);
+    await lab.up();
+  });
+
+  test("loses its live data when the grace is over, killed on the way or not", async () => {
+    await lab.space("suspend", ID, "--reason", "dissolved");
+    await lab.up();
+    await lab.space("archive", ID);
+    await lab.up();
+    before = await fingerprint(ID);
+    await lab.edit("spaces/catalog.yaml", "graceDays: 30", "graceDays: 0");
+    await on(
+      "ops-1",
+      `jq -c '.archive.graceDays = 0' /srv/spaces/${ID}/config/space.json >/root/s && cp /root/s /srv/spaces/${ID}/config/space.json`,
+    );
+    for (const seconds of [0.3, 0.6, 0.9])
+      await on("ops-1", `timeout -s KILL ${seconds} archive-space ${ID} >/dev/null 2>&1 || true`);
+    await lab.up();
+    expect(await state()).toContain('"dropped"');
+    expect(await inside(ID, "count_rows; bucket_objects")).toBe("");
+  });
+
+  test("is not served as an empty one", async () => {
+    await lab.space("resume", ID);
+    const said = await refusal(lab.up());
+    expect(said).toContain(
+      `its live data was dropped; restore its export first: npm run space -- restore ${ID}`,
+    );
+    expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(410);
+  });
+
+  test("is restored as it was, killed on the way or not", async () => {
+    for (const seconds of [0.4, 0.9, 1.5, 2.2])
+      await on("ops-1", `timeout -s KILL ${seconds} restore-space ${ID} >/dev/null 2>&1 || true`);
+    const { restored } = JSON.parse(await on("ops-1", `restore-space ${ID}`)) as { restored: string };
+    expect(restored).toMatch(new RegExp(`^${ID}/`));
+    await lab.up();
+    expect(await fingerprint(ID)).toBe(before);
+    expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);
+    await lab.edit("spaces/catalog.yaml", "graceDays: 0", "graceDays: 30");
+  });
+});
+
+describe("a copy", () => {
+  test("of an export in another space has that one's own storage and folder", async () => {
+    await lab.space("suspend", CLONE, "--reason", "to become a copy");
+    await lab.up();
+    await on("ops-1", `restore-space ${CLONE} ${ID}`);
+    await lab.space("resume", CLONE);
+    await lab.up();
+    expect((await lab.visit(`${CLONE}.${DOMAIN}`)).status).toBe(200);
+    const rows = await inside(CLONE, `sql -c "SELECT count(*) FROM oc_users"`);
+    expect(rows).toBe("2");
+    if (!hasStorage) return;
+    const instance = await on("ops-1", `jq -r .nextcloud.instanceId /srv/spaces/${CLONE}/config/space.json`);
+    expect(await inside(CLONE, `sql -c "SELECT id FROM oc_storages ORDER BY 1"`)).toBe(
+      `object::store:amazon::space-${CLONE}\nobject::user:alice`,
+    );
+    expect(
+      await inside(
+        CLONE,
+        `sql -c "SELECT path, path_hash = md5(path) FROM oc_filecache WHERE storage = 1 ORDER BY 1"`,
+      ),
+    ).toBe(`appdata_${instance}|t\nappdata_${instance}/logo|t`);
+    expect(await inside(CLONE, "bucket_objects | wc -l")).toBe(String(FILES + 1));
+  });
+});
+
+describe("an entry that goes", () => {
+  test("of a space that is not archived is refused by the last that is asked", async () => {
+    const said = await refusal(on("ops-1", `remove-space ${CLONE}`));
+    expect(said).toContain("it is not archived, so it stays. Put its entry back");
+    expect((await lab.visit(`${CLONE}.${DOMAIN}`)).status).toBe(200);
+  });
+
+  test("takes the space's directory, user and copies along, and leaves its export", async () => {
+    await lab.space("suspend", CLONE, "--reason", "a copy");
+    await lab.up();
+    await lab.space("archive", CLONE);
+    await lab.up();
+    await on("ops-1", `remove-space ${CLONE}`);
+    await on("ops-1", `remove-space ${CLONE}`);
+    for (const web of ["web-1", "web-2"]) {
+      expect(await on(web, `ls /srv/spaces`)).not.toContain(CLONE);
+      expect(await on(web, `ls /srv/spaces`)).toContain(ID);
+    }
+    expect((await lab.visit(`${CLONE}.${DOMAIN}`)).status).toBe(404);
+    expect(
+      await on("ops-1", `. /usr/local/lib/framaspace/archive-lib.sh; finished_exports ${CLONE} | wc -l`),
+    ).toBe("1");
+  });
+});
+
+test("list-spaces says what each space holds", async () => {
+  const spaces = (await on("ops-1", "list-spaces"))
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  expect(spaces.find(({ id }) => id === ID)).toMatchObject({
+    state: "active",
+    accounts: 2,
+    bytes: hasStorage ? FILES * 8 + 6 : 0,
+    lastActivity: "2023-11-14T22:23:20Z",
+    lastExport: { export: expect.stringMatching(new RegExp(`^${ID}/`)) as string },
+  });
+  expect(JSON.stringify(spaces)).not.toMatch(/password|secret/i);
+});
