@@ -160,7 +160,6 @@ export function refuseTransition(tenant: Tenant, to: StateChange["state"] | "rem
     return from === "active" ? "it is active already" : `it is ${from} already, since ${tenant.since}`;
   if (to === "suspended" && from === "archived")
     return "it is archived: its live data is gone or about to go";
-  if (to === "active" && from === "archived") return "it is archived: restore it from its export";
   if (to === "archived" && from === "active")
     return `it is active; run \`npm run space -- suspend ${tenant.id} --reason …\` first`;
   if (to === "removed" && from !== "archived")

@@ -60,7 +60,7 @@ function describeState(id: string, before: Entry | undefined, after: Entry | und
   if (to === "suspended")
     return `⏸️ ${code(id)} is suspended since ${value(after, "since")}: its visitors are told so, its data stays. Reason: ${code(value(after, "reason"))}.`;
   if (from === "archived")
-    return `⚠️ ${code(id)} comes back from the archive: it starts empty unless its export is restored.`;
+    return `⚠️ ${code(id)} comes back from the archive: with the data that it had, as long as that has not been dropped. Then \`up\` refuses until its export is restored (\`npm run space -- restore ${id}\`).`;
   return `▶️ ${code(id)} is back in service, with the data that it had.`;
 }
 

@@ -171,7 +171,7 @@ test.each([
   ],
   ["suspended", "suspended", "it is suspended already, since 2026-10-12"],
   ["archived", "removed", undefined],
-  ["archived", "active", "it is archived: restore it from its export"],
+  ["archived", "active", undefined],
   ["archived", "suspended", "it is archived: its live data is gone or about to go"],
 ] as const)("from %s to %s: %s", (from, to, refusal) => {
   const tenant = { ...draft("lotus"), state: from, reason: "why", since: "2026-10-12" } as Tenant;
