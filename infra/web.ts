@@ -76,7 +76,8 @@ function fileOf(name: string): string {
 /** /etc/nginx/nginx.conf of a web server. */
 export function renderWebNginx(domain: string, address: string): string {
   return `# Rendered by infra/web.ts; changes made here are overwritten.
-user www-data;
+# Not PHP's user, which may not reach PHP's socket by itself; its group, because the spaces' directories are that one's.
+user framaspace-nginx www-data;
 worker_processes auto;
 worker_rlimit_nofile 65536;
 pid /run/nginx.pid;

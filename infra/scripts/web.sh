@@ -4,6 +4,10 @@
 
 install_packages
 mkdir -p /srv/spaces /srv/releases
+getent passwd framaspace-nginx >/dev/null || {
+  useradd --system --gid www-data --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin framaspace-nginx
+  note "user framaspace-nginx"
+}
 install_files
 on_change '/etc/systemd/system/*' systemctl daemon-reload
 

@@ -1,0 +1,417 @@
+// Attacks from inside one space, "iris", on another, "lotus", and from outside on both: what each finds is counted, and
+// nothing may be found but what the threat model says. PHP code of the attacker is put where only root of a web server
+// can put it, and removed; a stolen Nextcloud would run such code in just this place.
+import { execa } from "execa";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { DOMAIN, sharedLab as lab, storageWords } from "./lab.ts";
+
+const on = lab.on.bind(lab);
+const [A, B] = ["iris", "lotus"];
+const hasStorage = storageWords().length > 0;
+/** nginx runs what begins with `index`. */
+const PROBE = "index-isolation-test.php";
+const settings = (id: string, key: string) =>
+  on("ops-1", `jq -r .${key} /srv/spaces/${id}/config/space.json`);
+
+/** Runs PHP as code of a space on web-1: what it prints. */
+async function php(id: string, code: string): Promise<string> {
+  const encoded = Buffer.from(code).toString("base64");
+  return on(
+    "ops-1",
+    `echo ${encoded} | base64 -d | curl -sS -m 60 -H 'Host: ${id}.${DOMAIN}' --data-binary @- http://web-1/${PROBE} | head -c 100000`,
+  );
+}
+
+let secret: string;
+beforeAll(async () => {
+  await lab.prepare();
+  secret = await settings(B, "database.password");
+  expect(secret).toMatch(/^[\w-]{40}$/);
+  await on(
+    "web-1",
+    `echo '<?php eval(file_get_contents("php://input"));' >"$(readlink /srv/spaces/${A}/release)/${PROBE}"
+     install -o www-data -g www-data -m 0600 /dev/null /srv/spaces/${B}/tmp/canary && echo canary-in-tmp >/srv/spaces/${B}/tmp/canary`,
+  );
+});
+afterAll(async () => {
+  await on("web-1", `rm -f /srv/releases/*/${PROBE} /srv/spaces/${B}/tmp/canary`).catch(() => "");
+  await lab.remove();
+});
+
+describe("PHP code in a space", () => {
+  test("runs as that space (or no test below would mean anything)", async () => {
+    expect(await php(A, 'echo getenv("NEXTCLOUD_CONFIG_DIR") ?: $_SERVER["NEXTCLOUD_CONFIG_DIR"];')).toBe(
+      `/srv/spaces/${A}/config`,
+    );
+    expect(await php(A, `echo file_get_contents("/srv/spaces/${A}/config/space.json");`)).toContain(
+      await settings(A, "database.password"),
+    );
+  });
+
+  const CONFIG = `/srv/spaces/${B}/config/space.json`;
+  const WAYS: Record<string, string> = {
+    file_get_contents: `echo file_get_contents("${CONFIG}");`,
+    "a path with dots": `echo file_get_contents("/srv/spaces/${A}/../${B}/config/space.json");`,
+    "a stream filter": `echo file_get_contents("php://filter/read=string.toupper|string.tolower/resource=${CONFIG}"), file_get_contents("php://filter/resource=${CONFIG}");`,
+    include: `include "${CONFIG}";`,
+    SplFileObject: `echo (new SplFileObject("${CONFIG}"))->fread(9999);`,
+    copy: `copy("${CONFIG}", "/srv/spaces/${A}/tmp/x"); echo file_get_contents("/srv/spaces/${A}/tmp/x");`,
+    "glob and scandir": `print_r(glob("/srv/spaces/*/config/*")); print_r(scandir("/srv/spaces/${B}/config")); echo is_dir("/srv/spaces/${B}") ? "${B} is seen" : "";`,
+    "curl of a file": `$c = curl_init("file://${CONFIG}"); curl_setopt($c, CURLOPT_RETURNTRANSFER, 1); echo curl_exec($c);`,
+    "a cookie file of curl": `$c = curl_init("http://127.0.0.1:1"); curl_setopt($c, CURLOPT_COOKIEFILE, "${CONFIG}"); curl_exec($c); print_r(curl_getinfo($c, CURLINFO_COOKIELIST));`,
+    "an entity of XML": `$d = new DOMDocument(); $d->loadXML('<!DOCTYPE x [<!ENTITY e SYSTEM "file://${CONFIG}">]><x>&e;</x>', LIBXML_NOENT | LIBXML_DTDLOAD); echo $d->textContent;`,
+    "Imagick's text and caption": `foreach (["text:${CONFIG}", "caption:@${CONFIG}", "label:@${CONFIG}", "msl:${CONFIG}", "inline:${CONFIG}"] as $name) try { $i = new Imagick($name); $i->setImageFormat("txt"); echo $i->getImageProperty("caption"), $i->getImageProperty("label"), "read $name"; } catch (Throwable $e) { }`,
+    "a zip of it": `$z = new ZipArchive(); $z->open("/srv/spaces/${A}/tmp/z.zip", ZipArchive::CREATE); $z->addFile("${CONFIG}", "x"); $z->close(); $z->open("/srv/spaces/${A}/tmp/z.zip"); echo $z->getFromName("x");`,
+    "a link": `@symlink("${CONFIG}", "/srv/spaces/${A}/tmp/l"); @link("${CONFIG}", "/srv/spaces/${A}/tmp/h"); echo @file_get_contents("/srv/spaces/${A}/tmp/l"), @file_get_contents("/srv/spaces/${A}/tmp/h");`,
+    "a shell": `foreach (["exec", "shell_exec", "system", "passthru", "popen", "proc_open", "pcntl_exec"] as $f) if (function_exists($f)) echo "$f is there: ${B} is seen";`,
+    "a wider open_basedir": `ini_set("open_basedir", "/"); ini_set("open_basedir", ""); echo file_get_contents("${CONFIG}");`,
+    FFI: `if (class_exists("FFI")) { $f = FFI::cdef("int system(const char *command);"); $f->system("cat ${CONFIG} >/srv/spaces/${A}/tmp/ffi"); echo file_get_contents("/srv/spaces/${A}/tmp/ffi"); }`,
+    "/proc": `foreach (array_merge(["self"], range(1, 400)) as $p) foreach (["environ", "cmdline", "root/srv/spaces/${B}/config/space.json", "cwd/../srv/spaces/${B}/config/space.json"] as $f) echo @file_get_contents("/proc/$p/$f");`,
+    "the other's temporary files": `print_r(@scandir("/srv/spaces/${B}/tmp")); echo @file_get_contents("/srv/spaces/${B}/tmp/canary"); print_r(@scandir("/tmp")); print_r(@scandir("/var/tmp"));`,
+    "what compiled code is shared": `foreach (["opcache_get_status", "opcache_reset", "opcache_invalidate", "opcache_compile_file", "fpm_get_status"] as $f) if (function_exists($f)) echo "$f is there: ${B} is seen";`,
+    "PostgreSQL's files": `try { $d = new PDO("pgsql:host=/var/run/postgresql"); } catch (Throwable $e) { } $s = json_decode(file_get_contents("/srv/spaces/${A}/config/space.json"), true); $p = json_decode(file_get_contents("/etc/framaspace/platform.json"), true); try { $d = new PDO("pgsql:host={$p["database"]["hosts"]};dbname=${A};sslmode=require", "${A}", $s["database"]["password"]); echo $d->query("SELECT pg_read_file('/etc/passwd')")->fetchColumn(); } catch (Throwable $e) { }`,
+  };
+
+  test.each(Object.entries(WAYS))("does not read the other's settings by %s", async (_, code) => {
+    const said = await php(A, code);
+    expect(said).not.toContain(secret);
+    expect(said).not.toMatch(
+      new RegExp(`canary-in-tmp|${B} is seen|/srv/spaces/${B}/config/space|root:x:0|NEXTCLOUD_CONFIG_DIR=`),
+    );
+  });
+
+  test("cannot speak to PHP-FPM itself, which would give it any open_basedir", async () => {
+    const said = await php(
+      A,
+      'foreach (["unix:///run/php/spaces.sock", "unix:///var/run/php/spaces.sock"] as $s) { $f = @stream_socket_client($s, $n, $m, 2); echo $f ? "open" : "shut: $m", "\\n"; }',
+    );
+    expect(said).not.toContain("open");
+    expect(said).toMatch(/shut: Permission denied/);
+    expect(await on("web-1", "stat -c '%a %U' /run/php/spaces.sock")).toBe("600 framaspace-nginx");
+  });
+
+  test("leaves no setting behind for the next request of another space", async () => {
+    const spoil =
+      'ini_set("memory_limit", "1G"); ini_set("session.save_path", "tcp://10.9.9.9:1"); ini_set("default_charset", "x"); ini_set("auto_prepend_file", "/tmp/x"); echo getmypid();';
+    const look =
+      'echo json_encode([ini_get("open_basedir"), ini_get("memory_limit"), ini_get("session.save_path"), ini_get("auto_prepend_file"), ini_get("syslog.ident"), getmypid()]);';
+    const seen = new Set<string>();
+    for (let n = 0; n < 6; n++) {
+      const spoiled = await php(A, spoil);
+      const [basedir, memory, sessions, prepended, ident, pid] = JSON.parse(await php(B, look)) as string[];
+      expect(basedir).toContain(`/srv/spaces/${B}/:`);
+      expect(basedir).not.toContain(A);
+      expect([memory, sessions, prepended, ident]).toEqual(["512M", "", "", B]);
+      if (String(pid) === spoiled) seen.add(spoiled);
+    }
+    // Void where no worker ever served one after the other.
+    expect(seen.size).toBeGreaterThan(0);
+  });
+
+  test("shares PHP's cache in memory: the one door that stays open, as the threat model says", async () => {
+    await php(B, 'apcu_store("canary-of-b", "value-of-b");');
+    const said = await php(A, 'echo apcu_fetch("canary-of-b");');
+    console.log(
+      `17: APCu of another space: ${said === "value-of-b" ? "read" : "not read"} (docs/threat-model.md)`,
+    );
+    expect(
+      await php(A, 'foreach (["apcu_clear_cache", "apcu_key_info"] as $f) if (function_exists($f)) echo $f;'),
+    ).toBe("");
+  });
+});
+
+describe("a space's role in PostgreSQL", () => {
+  const asA = async (database: string, sql: string) =>
+    on(
+      "ops-1",
+      `PGPASSWORD=$(jq -r .database.password /srv/spaces/${A}/config/space.json) timeout 20 psql -XAt "host=postgres-1,postgres-2 target_session_attrs=read-write dbname=${database} user=${A} sslmode=require channel_binding=disable" -c "${sql}" 2>&1 || true`,
+    );
+
+  test.each([
+    ["another's database", B, "SELECT 1", /no pg_hba\.conf entry/],
+    ["the database postgres", "postgres", "SELECT 1", /no pg_hba\.conf entry/],
+    ["template1", "template1", "SELECT 1", /no pg_hba\.conf entry/],
+    ["dblink", A, "CREATE EXTENSION dblink", /permission denied|not available/],
+    ["a foreign server", A, "CREATE EXTENSION postgres_fdw", /permission denied|not available/],
+    ["COPY from a program", A, "COPY (SELECT 1) TO PROGRAM 'id'", /permission denied/],
+    ["a file of the server", A, "SELECT pg_read_file('/etc/passwd')", /permission denied/],
+    ["COPY from a file", A, "CREATE TEMP TABLE t(x text); COPY t FROM '/etc/passwd'", /permission denied/],
+    ["another role", A, `SET ROLE ${B}`, /permission denied/],
+    ["passwords", A, "SELECT rolpassword FROM pg_authid", /permission denied/],
+    ["a superuser", A, "ALTER ROLE iris SUPERUSER", /permission denied|must be/],
+    ["a setting of the server", A, "ALTER SYSTEM SET work_mem = '1GB'", /permission denied/],
+    [
+      "another's connections",
+      A,
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'postgres' LIMIT 1`,
+      /permission denied|^$/,
+    ],
+    ["a tablespace", A, "CREATE TABLESPACE t LOCATION '/tmp'", /permission denied/],
+    ["a library", A, "LOAD '/tmp/x.so'", /access to library|permission denied/],
+  ])("does not get %s", async (_, database, sql, says) => {
+    expect(await asA(database, sql)).toMatch(says);
+  });
+
+  test("does not see what others ask", async () => {
+    const queries = await asA(
+      A,
+      `SELECT count(*) FROM pg_stat_activity WHERE usename <> '${A}' AND query NOT IN ('', '<insufficient privilege>')`,
+    );
+    expect(queries).toBe("0");
+  });
+
+  test("cannot take the connections of others, whose answers stay quick", async () => {
+    const ask = `for n in $(seq 15); do curl -s -o /dev/null -m 20 -w '%{http_code} %{time_total}\\n' -H 'Host: ${B}.${DOMAIN}' http://web-1/; done`;
+    const quiet = await on("ops-1", ask);
+    const busy = await on(
+      "ops-1",
+      `export PGPASSWORD=$(jq -r .database.password /srv/spaces/${A}/config/space.json)
+       for n in $(seq 60); do psql -XAtq "host=postgres-1,postgres-2 target_session_attrs=read-write dbname=${A} user=${A} sslmode=require channel_binding=disable" -c 'SELECT pg_sleep(40)' >/tmp/flood-$n 2>&1 & done
+       for n in $(seq 40); do sleep 0.5; [ "$(cat /tmp/flood-* | grep -c 'too many connections for role')" -lt 25 ] || break; done
+       ${ask}; echo refused $(cat /tmp/flood-* | grep -c 'too many connections for role'); kill $(jobs -p); rm -f /tmp/flood-*`,
+    );
+    const times = (text: string) =>
+      [...text.matchAll(/^200 ([\d.]+)$/gm)].map(([, time]) => Number(time)).sort((a, b) => a - b);
+    const [before, during] = [times(quiet), times(busy)];
+    console.log(
+      `18: slowest of 15 answers of the other space: ${before.at(-1)} s quiet, ${during.at(-1)} s while 60 connections were asked for`,
+    );
+    expect(during).toHaveLength(15);
+    expect(Number(/refused (\d+)/.exec(busy)?.[1])).toBeGreaterThanOrEqual(25);
+    expect(during.at(-1)).toBeLessThan(Math.max(2, 5 * (before.at(-1) ?? 1)));
+  });
+});
+
+describe("a space's user in Redis", () => {
+  const asA = (words: string, prefix = "") =>
+    on(
+      "ops-1",
+      `export REDISCLI_AUTH=$(jq -r .redis.password /srv/spaces/${A}/config/space.json); ${prefix} redis-cli -h redis-1 --no-auth-warning --user ${A} -n $(jq -r .redis.database /srv/spaces/${A}/config/space.json) ${words} 2>&1`,
+    );
+  const number = () => settings(B, "redis.database");
+
+  beforeAll(async () => {
+    await on(
+      "ops-1",
+      `REDISCLI_AUTH=$(cat /etc/framaspace/redis/admin) redis-cli --no-auth-warning -h redis-1 --user admin -n $(jq -r .redis.database /srv/spaces/${B}/config/space.json) SET ${B}:session:canary value-of-b EX 600`,
+    );
+  });
+
+  test.each([
+    ["SCAN", "SCAN 0"],
+    ["another's session", `GET ${B}:session:canary`],
+    ["writing another's session", `SET ${B}:session:canary mine`],
+    ["deleting it", `DEL ${B}:session:canary`],
+    ["a script that reads it", `EVAL 'return redis.call("GET", KEYS[1])' 1 ${B}:session:canary`],
+    ["a script that hides the key", `EVAL 'return redis.call("GET", "${B}:session:canary")' 0`],
+    ["FLUSHALL", "FLUSHALL"],
+    ["FLUSHDB", "FLUSHDB"],
+    ["settings", "CONFIG GET requirepass"],
+    ["who else is there", "ACL LIST"],
+    ["what others do", "MONITOR"],
+    ["the list of clients", "CLIENT LIST"],
+    ["moving a key", `MOVE ${A}:x 2`],
+    ["copying a key to another database", `COPY ${A}:x ${A}:y DB 2`],
+    ["a replica", "REPLICAOF 10.0.0.1 6379"],
+    ["a module", "MODULE LIST"],
+    ["publishing", "PUBLISH x y"],
+    ["debugging", "DEBUG SLEEP 0"],
+  ])("gets NOPERM for %s", async (_, words) => {
+    expect(await asA(words)).toMatch(/NOPERM|ACL failure|No permissions/);
+  });
+
+  test("cannot select the other's database, nor list its keys from any", async () => {
+    expect(await asA(`SELECT ${await number()}`)).toContain("NOPERM");
+    expect(await asA(`EVAL 'return redis.call("SELECT", ${await number()})' 0`)).toMatch(
+      /NOPERM|ACL failure/,
+    );
+    expect(await asA("KEYS '*'")).not.toContain(`${B}:`);
+    const atFirst = await on(
+      "ops-1",
+      `REDISCLI_AUTH=$(jq -r .redis.password /srv/spaces/${A}/config/space.json) redis-cli --no-auth-warning -h redis-1 --user ${A} KEYS '*'`,
+    );
+    expect(atFirst).not.toContain(B);
+  });
+
+  test("has its own keys, locks and sessions", async () => {
+    expect(await asA(`SET ${A}:lock 1 NX EX 5`)).toBe("OK");
+    expect(
+      await asA(
+        `EVAL 'if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("del", KEYS[1]) end' 1 ${A}:lock 1`,
+      ),
+    ).toBe("1");
+    const counted = await on(
+      "ops-1",
+      `for n in 1 2 3; do curl -s -b /tmp/jar -c /tmp/jar -H 'Host: ${A}.${DOMAIN}' -H 'X-Forwarded-Proto: https' http://web-1/index.php | grep -o 'in this session</th><td>[0-9]*' || true; sed -i 's/TRUE\\(\\t[0-9]*\\t\\)/FALSE\\1/' /tmp/jar; done; rm -f /tmp/jar`,
+    );
+    expect(counted.split("\n").at(-1)).toBe("in this session</th><td>3");
+  });
+
+  test("is nobody without its password, and nobody is in without a name", async () => {
+    expect(await on("ops-1", "redis-cli -h redis-1 PING 2>&1")).toContain("NOAUTH");
+    expect(
+      await on("ops-1", `redis-cli --no-auth-warning -h redis-1 --user ${B} --pass wrong PING 2>&1`),
+    ).toContain("WRONGPASS");
+  });
+});
+
+describe("a request", () => {
+  const curl = (words: string) =>
+    execa("bash", [
+      "-c",
+      `curl -sk --path-as-is -m 20 -o - -w '\\n%{http_code} %{redirect_url}' --resolve '*:${lab.port}:127.0.0.1' ${words}`,
+    ]).then(({ stdout }) => stdout);
+  const site = (id: string) => `https://${id}.${DOMAIN}:${lab.port}`;
+  const isOf = (id: string) => `<th>database</th><td>${id}</td>`;
+
+  test.each([
+    [
+      "another Host than the certificate was asked for",
+      `-H 'Host: ${B}.${DOMAIN}' ${site(A)}/`,
+      isOf(B),
+      isOf(A),
+    ],
+    ["X-Forwarded-Host", `-H 'X-Forwarded-Host: ${B}.${DOMAIN}' ${site(A)}/`, isOf(A), isOf(B)],
+    [
+      "X-Forwarded-Host of a stranger",
+      `-H 'X-Forwarded-Host: evil.example' ${site(A)}/`,
+      isOf(A),
+      "evil.example",
+    ],
+    ["Forwarded", `-H 'Forwarded: host=${B}.${DOMAIN}' ${site(A)}/`, isOf(A), isOf(B)],
+    [
+      "X-Original-URL",
+      `-H 'X-Original-URL: /status.php' -H 'X-Rewrite-URL: /status.php' ${site(A)}/`,
+      isOf(A),
+      "productname",
+    ],
+    [
+      "upper case and a dot at the end",
+      `-H 'Host: ${A.toUpperCase()}.${DOMAIN}.' ${site(A)}/`,
+      isOf(A),
+      isOf(B),
+    ],
+    ["a port in Host", `-H 'Host: ${A}.${DOMAIN}:1' ${site(A)}/`, isOf(A), isOf(B)],
+    ["a host that is none", `-H 'Host: evil.example' ${site(A)}/`, "No space lives at this address", isOf(A)],
+    ["a path instead of an id", `-H 'Host: ..%2f${B}.${DOMAIN}' ${site(A)}/`, "", isOf(B)],
+    ["an absolute URI", `--request-target 'http://${B}.${DOMAIN}/' ${site(A)}/`, "", "never"],
+  ])("with %s gets one space and no other", async (_, words, has, hasNot) => {
+    const said = await curl(words);
+    expect(said).toContain(has);
+    expect(said).not.toContain(hasNot);
+    // Never both.
+    expect(said.includes(isOf(A)) && said.includes(isOf(B))).toBe(false);
+  });
+
+  test("makes no link to a host that a client wrote", async () => {
+    const said = await curl(
+      `-H 'X-Forwarded-Host: evil.example' -H 'Forwarded: host=evil.example;proto=http' ${site(A)}/.well-known/carddav`,
+    );
+    expect(said).not.toContain("evil.example");
+    expect(await on("web-1", `jq -r .host /srv/spaces/${A}/config/space.json`)).toBe(`${A}.${DOMAIN}`);
+  });
+
+  test("with a session of one space is a stranger in the other", async () => {
+    const cookies = await execa("bash", [
+      "-c",
+      `curl -sk -m 20 -o /dev/null -D - --resolve '*:${lab.port}:127.0.0.1' ${site(A)}/`,
+    ]);
+    const cookie = /^set-cookie: ([^=]+)=([^;]+)/im.exec(cookies.stdout);
+    expect(cookie).not.toBeNull();
+    const [, name = "", value = ""] = cookie ?? [];
+    const other = `oc${(await settings(B, "nextcloud.instanceId")).slice(2)}`;
+    const again = await curl(`-b '${name}=${value}; ${other}=${value}' ${site(B)}/`);
+    expect(again).toContain("visits in this session</th><td>1<");
+  });
+
+  test.each([
+    ["alias and slash", "/core../config/space.json"],
+    ["dots", "/../config/space.json"],
+    ["encoded dots", "/%2e%2e/config/space.json"],
+    ["encoded slashes", "/..%2fconfig%2fspace.json"],
+    ["a NUL", "/index.php%00/../config/space.json"],
+    ["static files' place", "/core/../../config/space.json.css"],
+    ["the data directory", "/data/.ncdata"],
+    ["settings", "/config/config.php"],
+    ["a dot file", "/.sha256"],
+    ["the console", "/occ"],
+    ["a PHP file that nobody links", "/space.php"],
+    ["a double slash", "//config//config.php"],
+    ["a backslash", "/..\\config\\space.json"],
+  ])("by %s reads no file", async (_, path) => {
+    const said = await curl(`'${site(A)}${path}'`);
+    expect(said).not.toMatch(
+      /password|passwordSalt|"database"|Nextcloud data directory|\$CONFIG|^[0-9a-f]{64}$/m,
+    );
+  });
+
+  test("cannot make nginx read a file by a header of its answer", async () => {
+    for (const target of ["/config/space.json", `/srv/spaces/${B}/config/space.json`, "/etc/passwd"]) {
+      const said = await php(
+        A,
+        `header("X-Accel-Redirect: ${target}"); header("X-Sendfile: ${target}"); echo "mine";`,
+      );
+      expect(said).toBe("mine");
+    }
+  });
+});
+
+describe("logs", () => {
+  const line = async (id: string, marker: string) =>
+    expect
+      .poll(() => on("logs-1", `grep -a '${marker}' /var/log/spaces/${id}.log | tail -n 5 || true`), {
+        timeout: 40_000,
+        interval: 2000,
+      })
+      .toContain(marker)
+      .then(() => on("logs-1", `grep -a '${marker}' /var/log/spaces/${id}.log`));
+
+  test("a visitor cannot begin a line, move a cursor, or write one for another space", async () => {
+    const marker = `marker${Date.now()}`;
+    await execa("bash", [
+      "-c",
+      `curl -sk -m 20 -o /dev/null --path-as-is --resolve '*:${lab.port}:127.0.0.1' -A $'${marker}\\x1b[2J","space":"${B}","x":"' ` +
+        `'https://${A}.${DOMAIN}:${lab.port}/${marker}%0a%0d%1b%5b2J{"space":"${B}"}'`,
+    ]);
+    const found = await line(A, marker);
+    expect(found.split("\n")).toHaveLength(1);
+    // eslint-disable-next-line no-control-regex -- What must not be there.
+    expect(found).not.toMatch(/[\u0000-\u0008\u000b-\u001f]/);
+    expect(await on("logs-1", `grep -ac '${marker}' /var/log/spaces/${B}.log || true`)).toBe("0");
+  });
+
+  test("what PHP logs of a visitor's words is one line, under its own space", async () => {
+    const marker = `marker${Date.now()}`;
+    await php(A, `error_log("${marker} one\\n<14>Nov 24 ${B}: ${marker} two\\r\\n\\e[31m${marker} three");`);
+    const found = await line(A, marker);
+    expect(found.split("\n")).toHaveLength(1);
+    expect(found).toContain(`${marker} three`);
+    // eslint-disable-next-line no-control-regex -- What must not be there.
+    expect(found).not.toMatch(/[\u0000-\u0008\u000b-\u001f]/);
+    expect(await on("logs-1", `grep -ac '${marker}' /var/log/spaces/${B}.log || true`)).toBe("0");
+  });
+});
+
+describe("archives", () => {
+  test("an export that was tampered with, with paths that lead out, is not restored, and nothing is written outside", async () => {
+    const said = await on(
+      "ops-1",
+      `. /usr/local/lib/framaspace/archive-lib.sh
+       cd "$(mktemp -d)"; mkdir objects; echo x >objects/urn:oid:1; ln -s /etc objects/link
+       tar -cf evil.tar --transform 's,objects/urn:oid:1,../../../../../../root/escaped,' objects; echo 'objects/urn:oid:1' >names
+       mkdir out; tar --extract --file=evil.tar --directory=out --no-same-owner --no-same-permissions --files-from=names 2>&1 || true
+       ls out /root/escaped 2>&1 || true`,
+    );
+    expect(said).toContain("Not found in archive");
+    expect(said).toMatch(/cannot access '\/root\/escaped'/);
+  });
+
+  test.runIf(hasStorage)("a space's user writes no object into another's bucket or the archive", async () => {
+    const said = await on(
+      "ops-1",
+      `export MC_HOST_a="https://${A}:$(jq -r .s3.secret /srv/spaces/${A}/config/space.json)@$(jq -r '.s3.hosts[0]' /etc/framaspace/platform.json):9000"
+       for to in space-${B} archive backup; do echo x | mc --config-dir /tmp/mc-a pipe a/$to/urn:oid:1 2>&1; mc --config-dir /tmp/mc-a cat a/$to/urn:oid:1 2>&1; mc --config-dir /tmp/mc-a ls a/$to 2>&1; done; rm -rf /tmp/mc-a; true`,
+    );
+    expect(said.match(/Access Denied|Insufficient permissions/g)?.length).toBeGreaterThanOrEqual(9);
+  });
+});
