@@ -141,13 +141,14 @@ write_manifest() {
     (cd "$HERE" && sha256sum database.dump files.tsv space.json); } >"$HERE/SHA256SUMS"
   mv "$HERE/objects" "$objects"
   for file in database.dump files.tsv space.json objects.tsv SHA256SUMS; do archive_put "$HERE/$file" "$ID/$NAME/$file"; done
-  jq -nS --arg id "$ID" --arg name "$ID/$NAME" --arg at "$(date -u +%FT%TZ)" --arg release "${VERSION:-$RELEASE}" --arg bucket "$BUCKET" \
+  jq -nS --arg id "$ID" --arg name "$ID/$NAME" --arg at "$(date -u +%FT%TZ)" --arg version "${VERSION:-$RELEASE.0}" --arg bucket "$BUCKET" \
     --argjson instance "$(jq '.nextcloud.instanceId // ""' <<<"$SPACE")" \
     --argjson objects "$(wc -l <"$objects")" --argjson bytes "$(awk '{ sum += $2 } END { print sum + 0 }' "$objects")" \
     --argjson files "$(wc -l <"$HERE/files.tsv")" \
     --rawfile rows "$HERE/rows" --rawfile sums "$HERE/SHA256SUMS" --arg sums_sum "$(sha256sum <"$HERE/SHA256SUMS" | cut -d' ' -f1)" \
     --arg list_sum "$(sha256sum <"$objects" | cut -d' ' -f1)" --rawfile list "$objects" '
-    { format: 1, id: $id, export: $name, at: $at, release: $release, instanceId: $instance, bucket: $bucket,
+    { format: 1, id: $id, export: $name, at: $at, version: $version,
+      release: ($version | split(".")[:3] | join(".")), instanceId: $instance, bucket: $bucket,
       files: $files, objects: $objects, bytes: $bytes,
       rows: ($rows | split("\n") | map(select(. != "") | split(" ") | { (.[0]): (.[1] | tonumber) }) | add // {}),
       sha256: (($sums | split("\n") | map(select(test("  (database.dump|files.tsv|space.json)$")) | split("  ") | { (.[1]): .[0] }) | add)

@@ -67,7 +67,7 @@ for id in "${ids[@]}"; do
 done >"$TEMPORARY/flags"
 mkdir -p "$EXPORTS" "$ARCHIVED"
 # jq reads all files in one go; what a space is opened with is not among what it prints.
-printf '%s\0' "${ids[@]/%//config/space.json}" | (cd "$SPACES" && xargs -0 jq -c '{id, name, host, state, release: (.version // .release), reason, since, limits}') |
+printf '%s\0' "${ids[@]/%//config/space.json}" | (cd "$SPACES" && xargs -0 jq -c '{id, name, host, state, release: (.version // .release | split(".")[:3] | join(".")), reason, since, limits}') |
   jq -cn --slurpfile flags "$TEMPORARY/flags" --slurpfile facts "$TEMPORARY/facts" \
     --slurpfile exports <(find "$EXPORTS" -type f ! -name '.*' -exec cat {} +) \
     --slurpfile archived <(find "$ARCHIVED" -type f ! -name '.*' -printf '%f ' -exec cat {} \; | jq -Rc 'split(" ") | {id: .[0]} + (.[1:] | join(" ") | fromjson)') '

@@ -28,8 +28,8 @@ read_manifest() {
   mkdir -p "$HERE"
   archive_get "$EXPORT/manifest.json" >"$HERE/manifest.json" 2>/dev/null || fail "the archive has no export \"$EXPORT\" (its manifest cannot be read)"
   jq -e '.format == 1' "$HERE/manifest.json" >/dev/null || fail "the manifest of $EXPORT is of a format that this program does not know"
-  { read -r FROM; read -r FROM_BUCKET; read -r FROM_INSTANCE; read -r FROM_RELEASE; read -r BYTES; read -r OBJECTS; } < <(
-    jq -r '.id, .bucket, .instanceId, .release, .bytes, .objects' "$HERE/manifest.json")
+  { read -r FROM; read -r FROM_BUCKET; read -r FROM_INSTANCE; read -r FROM_RELEASE; read -r FROM_VERSION; read -r BYTES; read -r OBJECTS; } < <(
+    jq -r '.id, .bucket, .instanceId, .release, .version, .bytes, .objects' "$HERE/manifest.json")
   [ -f "$RELEASES/$FROM_RELEASE/index.php" ] ||
     fail "$EXPORT is of release $FROM_RELEASE, which is not on this machine; add it to spaces/catalog.yaml (state: leaving), run up for the platform, then run it again"
   [ "$OBJECTS" -eq 0 ] || { [ -n "$BUCKET" ] && [ -n "$STORAGE" ]; } || fail "$EXPORT holds $OBJECTS files, and this environment has no object storage to put them in"
@@ -123,7 +123,7 @@ verify() {
 
 # As long as its code is that of the export: converging upgrades it from there.
 set_release() {
-  put config/space.json 0640 root:www-data "$(jq -cS --arg release "$FROM_RELEASE" '.release = $release | .version = $release' <<<"$SPACE")"
+  put config/space.json 0640 root:www-data "$(jq -cS --arg release "$FROM_RELEASE" --arg version "$FROM_VERSION" '.release = $release | .version = $version' <<<"$SPACE")"
   if [ "$(readlink "$DIRECTORY/release" || true)" != "$RELEASES/$FROM_RELEASE" ]; then
     touches
     ln -s "$RELEASES/$FROM_RELEASE" "$DIRECTORY/.new.release"

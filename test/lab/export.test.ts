@@ -31,14 +31,9 @@ async function refusal(run: Promise<string>): Promise<string> {
   return outcome.refused;
 }
 
-const TABLES = `
-DROP TABLE IF EXISTS oc_storages, oc_mimetypes, oc_filecache, oc_users, oc_preferences, oc_authtoken CASCADE;
-CREATE TABLE oc_storages (numeric_id int PRIMARY KEY, id text);
-CREATE TABLE oc_mimetypes (id int PRIMARY KEY, mimetype text);
-CREATE TABLE oc_filecache (fileid int PRIMARY KEY, storage int, path text, path_hash text, name text, mimetype int, size bigint, mtime int);
-CREATE TABLE oc_users (uid text PRIMARY KEY);
-CREATE TABLE oc_preferences (userid text, appid text, configkey text, configvalue text);
-CREATE TABLE oc_authtoken (id int PRIMARY KEY, uid text, last_activity int);
+const EMPTY = `
+DELETE FROM oc_filecache; DELETE FROM oc_storages; DELETE FROM oc_mimetypes; DELETE FROM oc_authtoken;
+DELETE FROM oc_preferences WHERE appid = 'login'; DELETE FROM oc_users WHERE uid <> 'admin';
 INSERT INTO oc_mimetypes VALUES (2, 'httpd/unix-directory'), (3, 'text/plain');`;
 
 const FILES = 40;
@@ -48,12 +43,14 @@ async function fill(id: string): Promise<void> {
   const instance = await on("ops-1", `jq -r .nextcloud.instanceId /srv/spaces/${id}/config/space.json`);
   const rows = hasStorage
     ? `INSERT INTO oc_storages VALUES (1, 'object::store:amazon::space-${id}'), (2, 'object::user:alice');
-INSERT INTO oc_filecache VALUES (1, 2, '', md5(''), '', 2, -1, 0), (2, 1, 'appdata_${instance}', md5('appdata_${instance}'), 'appdata_${instance}', 2, 6, 0),
-  (3, 1, 'appdata_${instance}/logo', md5('appdata_${instance}/logo'), 'logo', 3, 6, 0);
-INSERT INTO oc_filecache SELECT n, 2, 'files/note ' || n || '.txt', md5('files/note ' || n || '.txt'), 'note ' || n || '.txt', 3, 8, 1700000000 FROM generate_series(101, ${100 + FILES}) n;`
+INSERT INTO oc_filecache (fileid, storage, path, path_hash, name, mimetype, size) VALUES (1, 2, '', md5(''), '', 2, -1),
+  (2, 1, 'appdata_${instance}', md5('appdata_${instance}'), 'appdata_${instance}', 2, 6),
+  (3, 1, 'appdata_${instance}/logo', md5('appdata_${instance}/logo'), 'logo', 3, 6);
+INSERT INTO oc_filecache (fileid, storage, path, path_hash, name, mimetype, size, mtime)
+  SELECT n, 2, 'files/note ' || n || '.txt', md5('files/note ' || n || '.txt'), 'note ' || n || '.txt', 3, 8, 1700000000 FROM generate_series(101, ${100 + FILES}) n;`
     : "";
-  const sql = `${TABLES}
-INSERT INTO oc_users VALUES ('alice'), ('bob');
+  const sql = `${EMPTY}
+INSERT INTO oc_users (uid) VALUES ('alice'), ('bob');
 INSERT INTO oc_preferences VALUES ('alice', 'login', 'lastLogin', '1700000000');
 INSERT INTO oc_authtoken VALUES (1, 'alice', 1700000600);
 ${rows}`;
@@ -117,9 +114,8 @@ describe(`a space in service${WITHOUT}`, () => {
       await new Promise((resolve) => setTimeout(resolve, 250));
     }
     const { objects, files, tables } = await running;
-    expect({ objects, files, tables }).toEqual(
-      hasStorage ? { objects: FILES + 1, files: FILES + 1, tables: 6 } : { objects: 0, files: 0, tables: 6 },
-    );
+    expect(tables).toBeGreaterThan(8);
+    expect({ objects, files }).toEqual(hasStorage ? { objects: FILES + 1, files: FILES + 1 } : { objects: 0, files: 0 });
     expect(new Set(statuses)).toEqual(new Set(statuses.includes(503) ? [200, 503] : [200]));
     expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);
   });
@@ -151,11 +147,8 @@ describe(`a space in service${WITHOUT}`, () => {
         "ops-1",
         `timeout -s KILL ${seconds} setsid -w export-space ${ID} >/dev/null 2>&1 || true; pkill -KILL -x export-space || true`,
       );
-      const { objects, tables } = await exported(ID);
-      expect({ objects, tables }, `killed after ${seconds} s`).toEqual({
-        objects: hasStorage ? FILES + 1 : 0,
-        tables: 6,
-      });
+      const { objects } = await exported(ID);
+      expect(objects, `killed after ${seconds} s`).toBe(hasStorage ? FILES + 1 : 0);
       expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);
     }
     // Nothing half made stays.
@@ -322,7 +315,7 @@ describe("a copy", () => {
     await converge(CLONE, "active");
     expect((await lab.visit(`${CLONE}.${DOMAIN}`)).status).toBe(200);
     const rows = await inside(CLONE, `sql -c "SELECT count(*) FROM oc_users"`);
-    expect(rows).toBe("2");
+    expect(rows).toBe("3");
     if (!hasStorage) return;
     const instance = await on("ops-1", `jq -r .nextcloud.instanceId /srv/spaces/${CLONE}/config/space.json`);
     expect(await inside(CLONE, `sql -c "SELECT id FROM oc_storages ORDER BY 1"`)).toBe(
@@ -367,7 +360,7 @@ test("list-spaces says what each space holds", async () => {
     .map((line) => JSON.parse(line) as Record<string, unknown>);
   expect(spaces.find(({ id }) => id === ID)).toMatchObject({
     state: "active",
-    accounts: 2,
+    accounts: 3,
     bytes: hasStorage ? FILES * 8 + 6 : 0,
     lastActivity: "2023-11-14T22:23:20Z",
     lastExport: { export: expect.stringMatching(new RegExp(`^${ID}/`)) as string },
