@@ -115,7 +115,9 @@ describe(`a space in service${WITHOUT}`, () => {
     }
     const { objects, files, tables } = await running;
     expect(tables).toBeGreaterThan(8);
-    expect({ objects, files }).toEqual(hasStorage ? { objects: FILES + 1, files: FILES + 1 } : { objects: 0, files: 0 });
+    expect({ objects, files }).toEqual(
+      hasStorage ? { objects: FILES + 1, files: FILES + 1 } : { objects: 0, files: 0 },
+    );
     expect(new Set(statuses)).toEqual(new Set(statuses.includes(503) ? [200, 503] : [200]));
     expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);
   });
