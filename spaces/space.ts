@@ -92,8 +92,8 @@ export class Space extends pulumi.ComponentResource {
       {
         connection: ground.connection,
         create: "/usr/local/sbin/converge-space",
-        // Before database and bucket go, because it depends on them: it refuses where no export of the space is verified.
-        delete: `/usr/local/sbin/remove-space ${id}`,
+        // Before database and bucket go, because it depends on them: it refuses where no export is verified.
+        ...(archived && { delete: `/usr/local/sbin/remove-space ${id}` }),
         stdin: pulumi.secret(
           pulumi.all(passwords).apply((plain) => JSON.stringify(wantedSpace(tenant, ground, plain))),
         ),
