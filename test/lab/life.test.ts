@@ -197,7 +197,7 @@ describe("an upgrade", () => {
 
   test("that meets a full disk leaves the space as it was", async () => {
     await ops(
-      `mkdir -p /var/lib/framaspace/kept && mount -t tmpfs -o size=4k tmpfs /var/lib/framaspace/kept`,
+      `mkdir -p /var/lib/framaspace/kept && mount -t tmpfs -o size=4k tmpfs /var/lib/framaspace/kept && head -c 4096 /dev/zero >/var/lib/framaspace/kept/fill`,
     );
     try {
       const { status, said } = await upgrade(FOURTH);
