@@ -70,9 +70,7 @@ export class Authority {
       (_, index) => used + (index + 1) * Math.sign(other - used),
     );
     const roots = [this.#root, ...others.map((generation) => this.#createRoot(generation))];
-    return (await Promise.all(roots))
-      .map(({ certificate }) => `${certificate.toString("pem")}\n`)
-      .join("");
+    return (await Promise.all(roots)).map(({ certificate }) => `${certificate.toString("pem")}\n`).join("");
   }
 
   /** A certificate for one machine, valid for its names and addresses, as server and as client. */

@@ -217,6 +217,7 @@ describe("what hurts soon is seen", () => {
     await type("postgres-failover", "Make the old primary a standby again");
     await inStep();
     await over(/^postgres (standby|slot)/m);
+    expect((await cluster()).record).toMatchObject({ primary: node, mode: "synchronous" });
   });
 
   test("a full Redis, which throws nothing away; sessions outlive a kill", async () => {

@@ -69,7 +69,8 @@ async function inService(): Promise<void> {
       )
       .toBe("200");
   expect(await sqlOf(lab, SPACE, "SELECT count(*), max(n) FROM kept")).toBe("500|500");
-  if (hasStorage) expect(await lab.on("ops-1", `mc cat serving/space-${SPACE}/kept`)).toBe("kept");
+  const file = hasStorage ? await lab.on("ops-1", `mc cat serving/space-${SPACE}/kept`) : "kept";
+  expect(file).toBe("kept");
   await expect
     .poll(() => lab.on("ops-1", "platform-health | grep -v ^backups || true"), {
       timeout: 120_000,
@@ -79,8 +80,10 @@ async function inService(): Promise<void> {
 }
 
 test.each(["web-1", "gateway-1", "redis-1"])("%s is made again", async (machine) => {
+  const before = await lab.on(machine, "cat /etc/machine-id");
   await destroy(machine);
   await lab.up();
+  expect(await lab.on(machine, "cat /etc/machine-id")).not.toBe(before);
   await inService();
 });
 
