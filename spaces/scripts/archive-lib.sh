@@ -3,6 +3,7 @@
 # An export is a folder <id>/<time> of the archive. Its manifest.json is written last: without it, it is none.
 . /usr/local/lib/framaspace/space-lib.sh
 # Administrators' credentials for psql and mc are root's.
+# shellcheck disable=SC2031 # occ has a HOME of its own, in a subshell.
 export HOME=/root MC_CONFIG_DIR=/root/.mc
 
 # Of the archive, where the environment has object storage; else a folder of this machine.

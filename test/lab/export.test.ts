@@ -1,5 +1,6 @@
 // Spaces taken out, put back, copied and given up: by the programs of ops-1, killed on the way, and on bad days. The
 // spaces hold the tables of Nextcloud that the programs read, and where MinIO is to be had, files.
+import { ExecaError } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DOMAIN, sharedLab as lab, storageWords } from "./lab.ts";
 
@@ -15,17 +16,11 @@ const inside = (id: string, script: string) =>
     `bash -c '. /usr/local/lib/framaspace/archive-lib.sh; read_space <${"$"}SPACES/${id}/config/space.json; ${script}'`,
   );
 
-interface Failure {
-  exitCode?: number;
-  stderr?: string;
-  stdout?: string;
-}
-
 /** What a command that must fail says. */
 async function refusal(run: Promise<string>): Promise<string> {
   const outcome = await run.then(
     (said) => ({ said }),
-    ({ stderr = "", stdout = "" }: Failure) => ({ refused: `${stdout}\n${stderr}` }),
+    (error: unknown) => ({ refused: error instanceof ExecaError ? `${error.stdout}\n${error.stderr}` : "" }),
   );
   if ("said" in outcome) throw new Error(`it did not fail, but said: ${outcome.said}`);
   return outcome.refused;
@@ -107,9 +102,8 @@ describe(`a space in service${WITHOUT}`, () => {
   test("is exported while it is used, and out of service for seconds at most", async () => {
     const statuses: (number | undefined)[] = [];
     const running = exported(ID);
-    let done = false;
-    void running.finally(() => (done = true));
-    while (!done) {
+    const still = Symbol("still running");
+    while ((await Promise.race([running, Promise.resolve(still)])) === still) {
       statuses.push((await lab.visit(`${ID}.${DOMAIN}`)).status);
       await new Promise((resolve) => setTimeout(resolve, 250));
     }

@@ -26,7 +26,7 @@ let secret: string;
 beforeAll(async () => {
   await lab.prepare();
   secret = await settings(B, "database.password");
-  expect(secret).toMatch(/^[\w-]{40}$/);
+  if (!/^[\w-]{40}$/.test(secret)) throw new Error("there is no password to look for");
   await on(
     "web-1",
     `echo '<?php eval(file_get_contents("php://input"));' >"$(readlink /srv/spaces/${A}/release)/${PROBE}"
