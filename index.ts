@@ -5,7 +5,7 @@ import { parseStackName, readConfiguration } from "./config.ts";
 import { Platform } from "./infra/platform.ts";
 import { catalogOf } from "./spaces/catalog.ts";
 import { spaceSoftware } from "./spaces/software.ts";
-import { Spaces } from "./spaces/spaces.ts";
+import { passGate, Spaces } from "./spaces/spaces.ts";
 import { assertValid, InvalidFleet, loadFleet, tenantsFolder, type Fleet } from "./spaces/tenants.ts";
 
 /**
@@ -29,7 +29,7 @@ export default async function program(fleet?: Fleet): Promise<Record<string, unk
     );
   const spaces = new Spaces(`spaces-${shard.name}`, {
     ...configuration,
-    environmentName: name,
+    ca: await passGate(configuration.environment, configuration.secrets),
     catalog,
     tenants: shard.tenants,
   });

@@ -3,11 +3,7 @@
 import * as minio from "@pulumi/minio";
 import * as postgresql from "@pulumi/postgresql";
 import * as pulumi from "@pulumi/pulumi";
-import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
-import { mkdir, rename, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { cloudMachines, siteName } from "../infra/addresses.ts";
+import { cloudMachines, siteName, type MachineSpec } from "../infra/addresses.ts";
 import { Authority } from "../infra/certificates.ts";
 import type { Environment } from "../infra/environment.ts";
 import { PORTS } from "../infra/firewall.ts";
@@ -15,11 +11,13 @@ import { STORAGE_ROOT } from "../infra/names.ts";
 import { Access } from "../infra/remote.ts";
 import type { Secrets } from "../infra/secrets.ts";
 import type { Catalog } from "./catalog.ts";
+import { assertAnswering, GATE_IS_OPEN, gateFile, openGate, Unreachable, type Service } from "./gate.ts";
 import { Space } from "./space.ts";
 import type { Tenant } from "./tenants.ts";
 
 interface SpacesArgs {
-  environmentName: string;
+  /** Path of the authority's file, from passGate. */
+  ca: string;
   environment: Environment;
   secrets: Secrets;
   catalog: Catalog;
@@ -33,8 +31,7 @@ export class Spaces extends pulumi.ComponentResource {
 
   constructor(name: string, args: SpacesArgs, opts?: pulumi.ComponentResourceOptions) {
     super("framaspace:spaces:Spaces", name, {}, opts);
-    const { environment, secrets, catalog } = args;
-    const ca = writeAuthority(args);
+    const { environment, secrets, catalog, ca } = args;
     const ground = {
       domain: environment.domain,
       secrets,
@@ -50,24 +47,37 @@ export class Spaces extends pulumi.ComponentResource {
   }
 }
 
+/** The PostgreSQL node that takes the writes. */
+function primaryOf(environment: Environment): MachineSpec {
+  const nodes = cloudMachines(environment, "postgres");
+  const primary = nodes.find(({ name }) => name === (environment.postgresPrimary ?? nodes[0]?.name));
+  if (!primary) throw new Error("environment without postgres-1 passed its checks");
+  return primary;
+}
+
+/** What must answer before a stack of spaces is changed or read anew. */
+export function servicesOf(environment: Environment): Service[] {
+  const { storage } = environment;
+  return [
+    { kind: "PostgreSQL", host: primaryOf(environment).privateAddress, port: PORTS.postgres },
+    ...(storage ? [{ kind: "MinIO" as const, host: siteName(storage.serving), port: PORTS.minio }] : []),
+  ];
+}
+
 /**
- * Both providers take their certificate authority as a file only. Its path ends up in the state, so it is relative to
- * the repository, and changes when the authority does. What stands in the file is public.
+ * The path of the authority's file, which both providers need: given, in an update, once the services answer. A preview
+ * calls neither, so that one of a new stack works from anywhere; evaluated without the engine, no provider is loaded.
  */
-function writeAuthority({ environmentName, environment, secrets }: SpacesArgs): pulumi.Output<string> {
-  const write = async () => {
-    const certificate = await new Authority(secrets, environment.certificates).root();
-    const digest = createHash("sha256").update(certificate).digest("hex").slice(0, 16);
-    const path = `node_modules/.cache/framaspace/${environmentName}-ca-${digest}.crt`;
-    const file = join(import.meta.dirname, "..", path);
-    if (existsSync(file)) return path;
-    await mkdir(dirname(file), { recursive: true });
-    // Renamed into place: another run may be reading it.
-    await writeFile(`${file}.${process.pid}`, certificate);
-    await rename(`${file}.${process.pid}`, file);
-    return path;
-  };
-  return pulumi.output(write());
+export async function passGate(environment: Environment, secrets: Secrets): Promise<string> {
+  const stack = pulumi.getStack();
+  if (!pulumi.runtime.hasEngine() || process.env[GATE_IS_OPEN] === stack) return gateFile(stack);
+  const certificate = await new Authority(secrets, environment.certificates).root();
+  if (!pulumi.runtime.isDryRun())
+    await assertAnswering(servicesOf(environment), certificate).catch((error: unknown) => {
+      throw error instanceof Unreachable ? new pulumi.RunError(error.message) : error;
+    });
+  process.on("exit", openGate(stack, certificate));
+  return gateFile(stack);
 }
 
 function createPostgresql(
@@ -76,14 +86,11 @@ function createPostgresql(
   secrets: Secrets,
   ca: pulumi.Input<string>,
 ): postgresql.Provider {
-  const nodes = cloudMachines(environment, "postgres");
-  const primary = nodes.find(({ name }) => name === (environment.postgresPrimary ?? nodes[0]?.name));
-  if (!primary) throw new Error("environment without postgres-1 passed its checks");
   return new postgresql.Provider(
     "postgresql",
     {
       // The address, because only the machines themselves know the names.
-      host: primary.privateAddress,
+      host: primaryOf(environment).privateAddress,
       port: PORTS.postgres,
       username: "framaspace",
       password: secrets.password("postgres", "superuser"),

@@ -64,7 +64,8 @@ function environmentOf(lab: Lab, cli: string): Record<string, string> {
 /** Words that run the CLI in the lab. */
 async function words(lab: Lab, cli: string, rest: readonly string[]): Promise<string[]> {
   const common = ["--non-interactive", "--config-file", configurationFile(lab)];
-  return [...(await withinGroup(lab, "engine")), ...inside(lab, ADMIN), cli, ...rest, ...common];
+  const engine = needsGate(rest) ? [process.execPath, join(ROOT, "bin/pulumi.ts")] : [cli];
+  return [...(await withinGroup(lab, "engine")), ...inside(lab, ADMIN), ...engine, ...rest, ...common];
 }
 
 /** The genuine engine. */
@@ -153,9 +154,20 @@ async function createStack(lab: Lab, cli: string, stack: string): Promise<void> 
 
 /** Gives the terminal to the CLI in the lab: its state, its passphrase, its network. Resolves to its exit status. */
 export async function handToPulumi(lab: Lab, cli: string, rest: readonly string[]): Promise<number> {
-  const [program, ...others] = [...(await withinGroup(lab, "engine")), ...inside(lab, ADMIN), cli, ...rest];
+  const engine = needsGate(rest) ? [process.execPath, join(ROOT, "bin/pulumi.ts")] : [cli];
+  const [program, ...others] = [
+    ...(await withinGroup(lab, "engine")),
+    ...inside(lab, ADMIN),
+    ...engine,
+    ...rest,
+  ];
   const options = { cwd: ROOT, env: environmentOf(lab, cli), stdio: "inherit", reject: false } as const;
   return (await execa(`${program}`, others, options)).exitCode ?? 1;
+}
+
+/** Commands that load a stack's providers without running its program go through the gate (spaces/gate.ts). */
+function needsGate([command = "", ...words]: readonly string[]): boolean {
+  return ["refresh", "destroy"].includes(command) && words.some((word) => /-spaces-\d{3}$/.test(word));
 }
 
 /** The lab's configuration file. */
