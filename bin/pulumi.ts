@@ -169,15 +169,15 @@ async function openTunnel(host: string, hostKey: string): Promise<() => Promise<
   ]);
   const words = ["-N", "-D", `127.0.0.1:${port}`, ...trust, `root@${host}`];
   const ssh = execa("ssh", words, { stdin: "inherit", stdout: "ignore", stderr: "inherit", reject: false });
-  let ended = false;
-  void ssh.finally(() => (ended = true));
+  const end = new AbortController();
+  void ssh.finally(() => end.abort());
   const close = async () => {
     ssh.kill();
     await ssh;
     await rm(folder, { recursive: true });
   };
   while (!(await isOpen(port))) {
-    if (ended) {
+    if (end.signal.aborted) {
       await close();
       throw new Refusal(
         `ssh root@${host} does not open the way to databases and buckets; nothing was changed.`,

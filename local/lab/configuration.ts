@@ -129,7 +129,10 @@ async function releases(lab: Lab, { nextcloud }: Given, serve: Serve, leftOut: L
       what: "Nextcloud",
       why: "no release: give --nextcloud PATH. A stand-in page answers in its place",
     });
-    const artifact = await serve(await packStandIn(lab, [...catalog.apps, ...catalog.appsOff]), "nextcloud.tar");
+    const artifact = await serve(
+      await packStandIn(lab, [...catalog.apps, ...catalog.appsOff]),
+      "nextcloud.tar",
+    );
     return Object.fromEntries(Object.keys(catalog.releases).map((version) => [version, artifact]));
   }
   for (const path of nextcloud) {
