@@ -17,7 +17,7 @@ const PHP = [
   "apcu",
 ].map((extension) => `php8.4-${extension}`);
 
-export const PACKAGES: Readonly<Record<Role | "base" | "restore" | "bench", readonly string[]>> = {
+export const PACKAGES: Readonly<Record<Role | "base" | "restore", readonly string[]>> = {
   base: [
     "ca-certificates",
     "curl",
@@ -36,8 +36,6 @@ export const PACKAGES: Readonly<Record<Role | "base" | "restore" | "bench", read
   postgres: ["postgresql-17", "pgbackrest", "jq"],
   /** On ops-1, which restores backups to a cluster of its own: to check them, and to fetch one space from them. */
   restore: ["postgresql-17", "pgbackrest"],
-  /** What `npm run bench:postgres` compares with, in a lab. */
-  bench: ["pgbouncer"],
   redis: ["redis-server"],
   imaginary: ["libvips42t64"],
   office: ["gnupg"],

@@ -63,10 +63,12 @@ function environmentOf(lab: Lab, cli: string): Record<string, string> {
 
 /** Words that run the CLI in the lab. */
 async function words(lab: Lab, cli: string, rest: readonly string[]): Promise<string[]> {
-  const common = ["--non-interactive", "--config-file", configurationFile(lab)];
   const engine = needsGate(rest) ? [process.execPath, join(ROOT, "bin/pulumi.ts")] : [cli];
-  return [...(await withinGroup(lab, "engine")), ...inside(lab, ADMIN), ...engine, ...rest, ...common];
+  return [...(await withinGroup(lab, "engine")), ...inside(lab, ADMIN), ...engine, ...rest];
 }
+
+/** What the lab's own calls add, for nobody sits before them. */
+const unattended = (lab: Lab) => ["--non-interactive", "--config-file", configurationFile(lab)];
 
 /** The genuine engine. */
 export function pulumi(cli: string): Engine {
@@ -94,7 +96,7 @@ export function pulumi(cli: string): Engine {
       ];
       // Machines that are gone are found by asking. Not so for spaces: with MinIO away, its provider would forget buckets.
       if (stack.endsWith("-platform")) flags.push("--refresh");
-      const [program, ...rest] = await words(lab, cli, ["up", ...flags]);
+      const [program, ...rest] = await words(lab, cli, ["up", ...flags, ...unattended(lab)]);
       const up = execa(`${program}`, rest, {
         cwd: ROOT,
         env: environmentOf(lab, cli),
@@ -120,7 +122,7 @@ async function recover({ lab, progress }: Task, cli: string, stack: string): Pro
   if (flags.length > 0) {
     progress.say(`${stack}: an earlier up was killed; taking over what it was creating`);
     const refresh = ["refresh", "--yes", "--skip-preview", "--stack", stack, ...flags];
-    const [program, ...rest] = await words(lab, cli, refresh);
+    const [program, ...rest] = await words(lab, cli, [...refresh, ...unattended(lab)]);
     const options = { cwd: ROOT, env: environmentOf(lab, cli), reject: false } as const;
     const { failed, stdout, stderr } = await execa(`${program}`, rest, options);
     if (failed) throw new LabError(`pulumi refresh of ${stack} failed:\n${end(`${stdout}\n${stderr}`)}`);
@@ -154,13 +156,7 @@ async function createStack(lab: Lab, cli: string, stack: string): Promise<void> 
 
 /** Gives the terminal to the CLI in the lab: its state, its passphrase, its network. Resolves to its exit status. */
 export async function handToPulumi(lab: Lab, cli: string, rest: readonly string[]): Promise<number> {
-  const engine = needsGate(rest) ? [process.execPath, join(ROOT, "bin/pulumi.ts")] : [cli];
-  const [program, ...others] = [
-    ...(await withinGroup(lab, "engine")),
-    ...inside(lab, ADMIN),
-    ...engine,
-    ...rest,
-  ];
+  const [program, ...others] = await words(lab, cli, rest);
   const options = { cwd: ROOT, env: environmentOf(lab, cli), stdio: "inherit", reject: false } as const;
   return (await execa(`${program}`, others, options)).exitCode ?? 1;
 }

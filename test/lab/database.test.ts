@@ -61,23 +61,15 @@ async function inStep(): Promise<void> {
 
 /** Asks the cloud to power a machine on or off, and waits until it did. */
 async function power(action: "poweron" | "poweroff", machine: string): Promise<void> {
-  const ask = async (...words: string[]) =>
-    JSON.parse(
-      (
-        await execa("curl", [
-          "-sS",
-          "--unix-socket",
-          `/var/lib/framaspace-lab/${lab.name}/endpoint.sock`,
-          ...words,
-        ])
-      ).stdout,
-    ) as { servers: { id: number; status: string }[] };
   const server = async () => {
-    const [found] = (await ask(`http://lab/v1/servers?name=${machine}`)).servers;
+    const { servers } = (await lab.cloud("GET", `servers?name=${machine}`)) as {
+      servers: { id: number; status: string }[];
+    };
+    const [found] = servers;
     if (!found) throw new Error(`the lab has no ${machine}`);
     return found;
   };
-  await ask("-X", "POST", `http://lab/v1/servers/${(await server()).id}/actions/${action}`);
+  await lab.cloud("POST", `servers/${(await server()).id}/actions/${action}`);
   await expect
     .poll(async () => (await server()).status, { timeout: 60_000 })
     .toBe(action === "poweron" ? "running" : "off");

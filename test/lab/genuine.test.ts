@@ -49,13 +49,6 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
   const pulumi = (command: string, stack: string, ...words: string[]) =>
     genuine.lab("pulumi", command, "--stack", stack, "--non-interactive", ...words);
 
-  /** A request to the lab's cloud, as somebody would make in the cloud's console. */
-  async function cloud(method: string, path: string): Promise<unknown> {
-    const socket = `/var/lib/framaspace-lab/${genuine.name}/endpoint.sock`;
-    const words = ["-sf", "-X", method, "--unix-socket", socket, `http://lab/v1/${path}`];
-    return JSON.parse((await execa("curl", words)).stdout);
-  }
-
   test("brings the lab up", async () => {
     const output = await genuine.up();
     expect(output).toContain("engine: pulumi");
@@ -73,9 +66,9 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
   });
 
   test("a machine that was deleted behind its back is found and built again", async () => {
-    const { servers } = serverList.parse(await cloud("GET", "servers"));
+    const { servers } = serverList.parse(await genuine.cloud("GET", "servers"));
     const lost = servers.find(({ name }) => name === "web-2");
-    await cloud("DELETE", `servers/${lost?.id}`);
+    await genuine.cloud("DELETE", `servers/${lost?.id}`);
     const output = await genuine.up();
     expect(output).toMatch(/web-2: boot … done/);
     const ask = `curl -s -o /dev/null -w '%{http_code}' -H 'Host: iris.${DOMAIN}' http://web-2/status.php`;
@@ -106,6 +99,6 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
       await pulumi("destroy", stack, "--yes", "--skip-preview");
     }
     for (const collection of ["servers", "networks", "firewalls", "ssh_keys", "zones", "load_balancers"])
-      expect(await cloud("GET", collection)).toMatchObject({ [collection]: [] });
+      expect(await genuine.cloud("GET", collection)).toMatchObject({ [collection]: [] });
   });
 });

@@ -6,6 +6,8 @@ import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises"
 import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ask } from "../../local/lab/client.ts";
+import { openLab } from "../../local/lab/lab.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
@@ -99,6 +101,11 @@ export class TestLab {
   /** Runs a command line on a machine, over SSH as the engine does. */
   on(machine: string, command: string): Promise<string> {
     return this.lab("ssh", machine, command);
+  }
+
+  /** A request to the lab's cloud, as somebody would make in the cloud's console. Rejects where it is refused. */
+  cloud(method: string, path: string): Promise<unknown> {
+    return ask(openLab(this.name), method, path);
   }
 
   /** `npm run space -- …` for the lab's spaces. */

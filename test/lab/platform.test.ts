@@ -95,16 +95,9 @@ test("a role opens its own database and no other's", async () => {
 });
 
 test("from outside, SSH on ops-1 is all that is open", async () => {
-  const { servers } = JSON.parse(
-    (
-      await execa("curl", [
-        "-s",
-        "--unix-socket",
-        `/var/lib/framaspace-lab/${platform.name}/endpoint.sock`,
-        "http://lab/v1/servers",
-      ])
-    ).stdout,
-  ) as { servers: { name: string; public_net: { ipv4: { ip: string } } }[] };
+  const { servers } = (await platform.cloud("GET", "servers")) as {
+    servers: { name: string; public_net: { ipv4: { ip: string } } }[];
+  };
   expect(servers.length).toBeGreaterThanOrEqual(9);
   const attempts = servers.flatMap(({ name, public_net }) =>
     [22, 80, 443, 5432, 6379, 6514, 8080, 9000, 9980].map(async (port) => {

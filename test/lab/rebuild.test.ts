@@ -1,6 +1,5 @@
 // Machines that are gone for good, as docs/runbooks/rebuild-a-machine.md and full-rebuild.md have it: deleted at the cloud,
 // made again by `up`, in service afterwards, with what spaces had.
-import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DOMAIN, sharedLab as lab, storageWords } from "./lab.ts";
 import { sqlOf } from "./ledger.ts";
@@ -31,19 +30,13 @@ beforeAll(async () => {
 });
 afterAll(() => lab.remove());
 
-async function atCloud(...words: string[]): Promise<string> {
-  const socket = `/var/lib/framaspace-lab/${lab.name}/endpoint.sock`;
-  return (await execa("curl", ["-sS", "--fail-with-body", "--unix-socket", socket, ...words])).stdout;
-}
-
 /** As `hcloud server delete`. */
 async function destroy(machine: string): Promise<void> {
   const servers = async () =>
-    (JSON.parse(await atCloud(`http://lab/v1/servers?name=${machine}`)) as { servers: { id: number }[] })
-      .servers;
+    ((await lab.cloud("GET", `servers?name=${machine}`)) as { servers: { id: number }[] }).servers;
   const [found] = await servers();
   if (!found) throw new Error(`the lab has no ${machine}`);
-  await atCloud("-X", "DELETE", `http://lab/v1/servers/${found.id}`);
+  await lab.cloud("DELETE", `servers/${found.id}`);
   await expect.poll(async () => (await servers()).length, { timeout: 60_000 }).toBe(0);
 }
 
