@@ -6,6 +6,7 @@ import { mkdir, mkdtemp, readdir, readFile, rename, rm, chmod } from "node:fs/pr
 import { join } from "node:path";
 import { PACKAGES } from "../../infra/packages.ts";
 import { CACHE, LabError, waitForLock } from "./lab.ts";
+import { unmountBelow } from "./machine.ts";
 
 const SCRIPT = join(import.meta.dirname, "image.sh");
 
@@ -52,7 +53,7 @@ async function build(path: string, report: (step: string) => void): Promise<stri
     if (line.startsWith("step ")) report(line.slice("step ".length));
   const result = await script;
   if (result.failed) {
-    await rm(draft, { recursive: true, force: true, maxRetries: 3 });
+    await discard(draft);
     const end = result.all.split("\n").slice(-20).join("\n");
     throw new LabError(
       `the base image could not be built from ${mirror}:\n${end}\nRun it again: npm run lab`,
@@ -70,8 +71,14 @@ export async function removeUnused(): Promise<string[]> {
     .filter((name) => /^(image|draft)-/.test(name))
     .map((name) => join(CACHE, name))
     .filter((path) => !mounts.includes(`lowerdir=${path},`));
-  for (const path of unused) await rm(path, { recursive: true, force: true });
+  for (const path of unused) await discard(path);
   return unused;
+}
+
+/** debootstrap mounts /proc in what it builds, and a build that was killed leaves it mounted. */
+async function discard(path: string): Promise<void> {
+  await unmountBelow(path);
+  await rm(path, { recursive: true, force: true, maxRetries: 3 });
 }
 
 /** Debian's mirrors as this machine is told to use them; Debian's own elsewhere than on Debian. */
