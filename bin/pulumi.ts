@@ -199,7 +199,10 @@ async function freePort(): Promise<number> {
 }
 
 async function isOpen(port: number): Promise<boolean> {
-  const { failed } = await execa("bash", ["-c", `exec 3<>/dev/tcp/127.0.0.1/${port}`], { reject: false });
+  const { failed } = await execa("bash", ["-c", `exec 3<>/dev/tcp/127.0.0.1/${port}`], {
+    reject: false,
+    stdin: "ignore",
+  });
   return !failed;
 }
 

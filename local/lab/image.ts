@@ -47,6 +47,7 @@ async function build(path: string, report: (step: string) => void): Promise<stri
   const script = execa(SCRIPT, [draft, mirror, security ?? "-", ...packageSets()], {
     all: true,
     reject: false,
+    stdin: "ignore",
     env: proxy === "" ? {} : { http_proxy: proxy },
   });
   for await (const line of script.iterable({ from: "all" }))

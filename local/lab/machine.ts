@@ -113,7 +113,8 @@ export async function boot(lab: Lab, spec: MachineSpec): Promise<void> {
 async function awaitSsh(lab: Lab, name: string): Promise<void> {
   const script = `until { exec 3<>/dev/tcp/127.0.0.1/22 && read -r -t 1 line <&3; } 2>/dev/null; do sleep 0.1; done`;
   const [command, ...words] = [...inside(lab, name), "timeout", "60", "bash", "-c", script];
-  const { failed } = await execa(`${command}`, words, { reject: false });
+  // A bash whose standard input is a socket, as a pipe of Node's is, takes itself for a remote shell's and reads ~/.bashrc.
+  const { failed } = await execa(`${command}`, words, { reject: false, stdin: "ignore" });
   if (!failed) return;
   const end = (await readFile(consoleLog(lab, name), "utf8")).split("\n").slice(-15).join("\n");
   throw new LabError(`${name}: no SSH after a minute. The end of its console:\n${end}`);

@@ -27,7 +27,7 @@ export async function openTunnel(lab: Lab): Promise<void> {
   await startDetached(lab, "tunnel", ssh.slice(ssh.indexOf("nsenter")), logOf(lab, "tunnel"));
   const script = `until (exec 3<>/dev/tcp/127.0.0.1/${PROXY_PORT}) 2>/dev/null; do sleep 0.1; done`;
   const [command, ...words] = [...inside(lab, ADMIN), "timeout", "15", "bash", "-c", script];
-  const { failed } = await execa(`${command}`, words, { reject: false });
+  const { failed } = await execa(`${command}`, words, { reject: false, stdin: "ignore" });
   if (failed) throw new LabError("the tunnel through ops-1 did not open; see `npm run lab -- logs ops-1`.");
 }
 
