@@ -1,8 +1,9 @@
 // `npm run plan`: prints what the work tree would change, as Markdown on standard output. Exit status: 0 fine, 1 not
 // valid, 2 would destroy what holds data or concerns too many spaces.
+import { enableCompileCache } from "node:module";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { Pool } from "../local/plan/pool.ts";
+import { COMPILED, Pool } from "../local/plan/pool.ts";
 import { PlanError } from "../local/plan/trees.ts";
 
 const USAGE = `npm run plan [-- --base REF] [--environment NAME …] [--allow-many]
@@ -29,6 +30,7 @@ async function main(): Promise<void> {
   const root = resolve(values.root);
   // Its first thread takes longest to be ready, so it starts before this one loads anything else.
   const pool = new Pool(root);
+  enableCompileCache(COMPILED);
   const { plan } = await import("../local/plan.ts");
   const options = {
     root,

@@ -18,7 +18,15 @@ import {
 import { merge, type Comparison } from "./plan/comparison.ts";
 import { describeDifferences, type Difference } from "./plan/differences.ts";
 import { figuresOf, type Figures } from "./plan/figures.ts";
-import { changedStacks, codeIn, environmentNames, readLeniently, type Stack } from "./plan/inputs.ts";
+import {
+  changedStacks,
+  codeIn,
+  DATA,
+  environmentNames,
+  mayChangeProgram,
+  readLeniently,
+  type Stack,
+} from "./plan/inputs.ts";
 import { block } from "./plan/markdown.ts";
 import { Pool } from "./plan/pool.ts";
 import { isDangerous, renderPlan, type EnvironmentPlan } from "./plan/report.ts";
@@ -58,7 +66,7 @@ async function planWith(
   { root, base: given, environments, allowMany = false }: PlanOptions,
 ): Promise<Plan> {
   const found = findBase(root, given);
-  const base = { ...found, root: found.extract() };
+  const base = { ...found, root: found.extract(mayChangeProgram(found.changed) ? [] : DATA) };
   const { changed: stacks, total, programChanged } = changedStacks(base.changed, base.root, root);
   const all = [...new Set([...environmentNames(base.root), ...environmentNames(root)])].sort();
   const kept = all.filter((name) => name !== LABORATORY);

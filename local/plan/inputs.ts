@@ -21,6 +21,18 @@ const NO_INPUT =
 const NO_CODE = /^spaces\/tenants\/|^docs\/|^[^/]*\.md$|^LICENSE$/;
 const CONFIGURATION = /^Pulumi\.([a-z][a-z0-9]*)\.yaml$/;
 
+/** What a plan reads of a base whose program is the work tree's own: most of the time to put it into a folder is saved. */
+export const DATA = ["*.yaml"];
+
+function isData(file: string): boolean {
+  return file === CATALOG_FILE || CONFIGURATION.test(file) || file.startsWith(`${TENANTS_FOLDER}/`);
+}
+
+/** Whether a change may concern more than data; a file whose comments alone changed counts. */
+export function mayChangeProgram(changed: readonly string[]): boolean {
+  return changed.some((file) => !NO_INPUT.test(file) && !isData(file));
+}
+
 /** The stacks, of both versions, that may differ; and how many there are. */
 export function changedStacks(
   changed: readonly string[],
@@ -28,8 +40,6 @@ export function changedStacks(
   head: string,
 ): { changed: Stack[]; total: number; programChanged: boolean } {
   const differing = new Set(changed.filter((file) => !NO_INPUT.test(file) && differs(file, base, head)));
-  const isData = (file: string) =>
-    file === CATALOG_FILE || CONFIGURATION.test(file) || file.startsWith(`${TENANTS_FOLDER}/`);
   const programChanged = [...differing].some((file) => !isData(file));
   const everything = programChanged || differing.has(CATALOG_FILE);
   const stacks = allStacks(base, head);

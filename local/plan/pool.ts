@@ -11,8 +11,8 @@ const WAITING = 4;
 /** Beyond this, memory grows (about 200 MB a thread) and time hardly shrinks. */
 const MOST_THREADS = 4;
 
-/** In this repository, where only its owner writes. */
-const COMPILED = join(import.meta.dirname, "../../node_modules/.cache/compiled");
+/** Where compiled code is kept: in this repository, where only its owner writes. */
+export const COMPILED = join(import.meta.dirname, "../../node_modules/.cache/compiled");
 
 /** Threads that evaluate two versions of a repository. Must be closed, or the process does not end. */
 export class Pool {
@@ -28,7 +28,7 @@ export class Pool {
   #start(): void {
     const worker = new Worker(new URL("worker.ts", import.meta.url), {
       workerData: { root: this.#root },
-      // Nothing of ours but where compiled code is kept: loading the SDK and the program is most of a small plan's time.
+      // Nothing of ours but this: loading the SDK and the program is most of a small plan's time.
       env: { NODE_COMPILE_CACHE: COMPILED },
       // What the evaluated code prints must not mix with the plan.
       stdout: true,

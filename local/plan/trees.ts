@@ -14,8 +14,8 @@ export interface Base {
   commit: string;
   /** Paths that differ between the base and the work tree, files that git does not know yet included. */
   changed: string[];
-  /** Puts the base into a folder of its own and returns the folder. */
-  extract(): string;
+  /** Puts the base, or only the paths of it that match, into a folder of its own and returns the folder. */
+  extract(paths?: readonly string[]): string;
 }
 
 /** Finds the base: a given one, or where this branch left main. */
@@ -33,7 +33,7 @@ export function findBase(root: string, given?: string): Base {
       ...lines(git(root, "diff", "--name-only", "--no-renames", "--relative", "-z", commit, "--")),
       ...lines(git(root, "ls-files", "--others", "--exclude-standard", "-z")),
     ],
-    extract: () => extract(root, commit),
+    extract: (paths = []) => extract(root, commit, paths),
   };
 }
 
@@ -85,7 +85,7 @@ function lines(zeroSeparated: string): string[] {
 
 const PREFIX = "framaspace-plan-";
 
-function extract(root: string, commit: string): string {
+function extract(root: string, commit: string, paths: readonly string[]): string {
   removeLeftovers();
   const folder = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
   const remove = () => rmSync(folder, { recursive: true, force: true });
@@ -96,7 +96,7 @@ function extract(root: string, commit: string): string {
   const tree = join(folder, "tree");
   mkdirSync(tree);
   const archive = join(folder, "base.tar");
-  git(root, "archive", "--format=tar", "--output", archive, commit);
+  git(root, "archive", "--format=tar", "--output", archive, commit, "--", ...paths);
   execFileSync("tar", ["-xf", archive, "-C", tree]);
   rmSync(archive);
   // The base runs with today's packages: a plan installs nothing.

@@ -1,12 +1,8 @@
 // Everything that machines run as root, as it arrives there.
 import { execaSync } from "execa";
-import { globSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { renderScript } from "../../infra/remote.ts";
 import { record } from "../../local/record.ts";
-
-const ROOT = join(import.meta.dirname, "../..");
 
 interface Rendered {
   name: string;
@@ -53,16 +49,4 @@ it("cut short, runs nothing", () => {
     expect(stdout).toBe("");
     expect(exitCode).not.toBe(0);
   }
-});
-
-const shellcheck = execaSync("shellcheck", ["--version"], { reject: false }).exitCode === 0;
-const sources = globSync("{infra,spaces}/{scripts,files}/*.sh", { cwd: ROOT }).sort();
-
-it.skipIf(!shellcheck)("shellcheck (on PATH) finds nothing in them", () => {
-  expect(sources.length).toBeGreaterThan(8);
-  const { stdout } = execaSync("shellcheck", ["-x", "--severity=warning", ...sources], {
-    cwd: ROOT,
-    reject: false,
-  });
-  expect(stdout).toBe("");
 });
