@@ -1,7 +1,6 @@
 // Object storage: one MinIO cluster per site on dedicated servers, the two sites replicating each other. Buckets and
 // users of spaces belong to spaces/space.ts; drives and machines come from the inventory in the configuration.
 import * as pulumi from "@pulumi/pulumi";
-import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { siteName, storageMachines, type SiteRole, type StorageSpec } from "./addresses.ts";
@@ -334,19 +333,6 @@ function renderServiceUsers(secrets: Secrets): pulumi.Output<string> {
     secrets.password(user, "s3").apply((secret) => `${user} ${secret}\n`),
   );
   return pulumi.secret(pulumi.all(users).apply((lines) => lines.join("")));
-}
-
-/**
- * What Prometheus shows MinIO to read its metrics: the token that `mc admin prometheus generate` makes, signed with the
- * secret of the user `metrics`. Ends with the platform's certificates.
- */
-export function metricsToken(secret: string, { notBefore, years }: Environment["certificates"]): string {
-  const end = new Date(`${notBefore}T00:00:00Z`);
-  end.setUTCFullYear(end.getUTCFullYear() + years);
-  const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString("base64url");
-  const claims = { exp: Math.floor(end.getTime() / 1000), iss: "prometheus", sub: "metrics" };
-  const text = `${encode({ alg: "HS512", typ: "JWT" })}.${encode(claims)}`;
-  return `${text}.${createHmac("sha512", secret).update(text).digest("base64url")}`;
 }
 
 const allow = (resources: string[], actions: string[]) => ({

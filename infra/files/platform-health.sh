@@ -74,6 +74,11 @@ redis() {
     }' <<<"$info"
 }
 
+# As the timer of settle-storage noted it last; that it fails is a failed unit of this machine.
+storage() {
+  ! [ -e /var/lib/framaspace/storage/problems ] || cat /var/lib/framaspace/storage/problems
+}
+
 certificates() {
   local file
   for file in "${CERTIFICATES[@]}"; do
@@ -125,7 +130,7 @@ $now
   mv "$KNOWN/problems.new" "$KNOWN/problems"
 }
 
-problems=$({ postgres; backups; redis; certificates; this_machine; } | sort -u)
+problems=$({ postgres; backups; redis; storage; certificates; this_machine; } | sort -u)
 if [ "${1:-}" = --report ]; then
   report "$problems"
 elif [ -n "$problems" ]; then

@@ -1,7 +1,7 @@
 #!/bin/bash
 # settle-storage [watch | compare]: keeps the storage sites as /etc/framaspace/storage declares them: laid out as
 # computed, paired, with their users, policies, buckets and lifecycle rules. Does only what is missing, never deletes an
-# object, and prints what it changed. `watch` is the timer's: it also says what will need a person soon. `compare` lists
+# object, and prints what it changed. `watch` is the timer's: it also notes what will need a person soon, for platform-health. `compare` lists
 # the objects that one site has and the other has not, older than a minute.
 set -euo pipefail
 shopt -s inherit_errexit
@@ -15,9 +15,6 @@ fail() {
   echo "ops-1: storage: $*" >&2
   exit 1
 }
-
-# warn: told with a priority that journald knows, so that it stands out on logs-1.
-warn() { echo "<3>ops-1: storage: $*" >&2; }
 
 # reply COMMAND…: an mc command's JSON; on failure what MinIO says.
 reply() {
@@ -204,17 +201,18 @@ check_move() {
   [ "$last" = "$SERVING" ] || echo "spaces move from $last to $SERVING"
 }
 
-# What is still well, but will not stay so by itself.
+# What is still well, but will not stay so by itself: a line each, for platform-health to tell.
 watch() {
   local site
   for site in "${SITES[@]}"; do
-    reply admin info "$site" | jq -r --arg site "$site" '.info.servers[] | .endpoint as $node |
-      (if .state != "online" then "\($site): node \($node) is \(.state)" else empty end),
-      (.drives[]? | select(.state != "ok") | "\($site): drive \(.endpoint) is \(.state)"),
-      (.drives[]? | select((.totalspace // 0) > 0 and .usedspace / .totalspace > 0.8) | "\($site): drive \(.endpoint) is over 80 % full")' |
-      while read -r line; do warn "$line"; done
+    # Without port: platform-health takes what stands before the colon as the problem's name.
+    reply admin info "$site" | jq -r --arg site "$site" 'def bare: sub("^https?://"; "") | sub(":[0-9]+"; "");
+      .info.servers[] | (.endpoint | bare) as $node |
+      (if .state != "online" then "storage \($site) node \($node): \(.state)" else empty end),
+      (.drives[]? | select(.state != "ok") | "storage \($site) drive \(.endpoint | bare): \(.state)"),
+      (.drives[]? | select((.totalspace // 0) > 0 and .usedspace / .totalspace > 0.8) | "storage \($site) drive \(.endpoint | bare): over 80 % full")'
   done
-  if $PAIRED && [ "${#SITES[@]}" -lt 2 ]; then warn "one site is declared away: there is no second copy of what is written now"; fi
+  if $PAIRED && [ "${#SITES[@]}" -lt 2 ]; then echo "storage site: one is declared away, so what is written now has no second copy"; fi
 }
 
 exec 9>/run/lock/settle-storage
@@ -227,4 +225,4 @@ check_move
 settle_users
 make_buckets
 settle_buckets
-[ "$WORK" != watch ] || watch
+[ "$WORK" != watch ] || watch >"$STATE/problems"

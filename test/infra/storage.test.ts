@@ -9,7 +9,6 @@ import {
   type Storage,
 } from "../../infra/environment.ts";
 import {
-  metricsToken,
   POLICIES,
   renderLifecycles,
   renderMcAliases,
@@ -209,17 +208,6 @@ describe("settling", () => {
     expect(others).not.toContain('"Days"');
     expect(archive).toContain('"Days": 365');
   });
-});
-
-it("a token for metrics is signed, and ends with the certificates", () => {
-  const [header = "", claims = "", signature] = metricsToken("secret", {
-    notBefore: "2026-11-01",
-    years: 10,
-  }).split(".");
-  const decode = (part: string): unknown => JSON.parse(Buffer.from(part, "base64url").toString());
-  expect(decode(header)).toEqual({ alg: "HS512", typ: "JWT" });
-  expect(decode(claims)).toEqual({ exp: Date.parse("2036-11-01") / 1000, iss: "prometheus", sub: "metrics" });
-  expect(signature).toHaveLength(86);
 });
 
 describe("refused", () => {

@@ -84,6 +84,12 @@ describe.skipIf(binaries.length === 0)(
         await load.more(50);
         gaps.push(longestGap(load.lines, from, Date.now(), WRITES));
       }
+      // Seen, before a third one makes it hurt.
+      const look = () => lab.on("ops-1", "settle-storage watch && platform-health || true");
+      for (const victim of victims.slice(0, 2))
+        await expect
+          .poll(look, { timeout: 120_000, interval: 5000 })
+          .toContain(`storage primary node ${victim}: offline`);
       // With three away, four drives of ten are left: nothing is taken that could not be kept.
       await kill(lab, victims.slice(2));
       await sleep(8000);
