@@ -1,6 +1,6 @@
 // A client of object storage, in the network namespace of a web server: writes, overwrites, deletes and reads with
 // checksums through whichever node answers, and notes each acknowledgement in the ledger; or rereads what the ledger has.
-// `node client.ts load|verify OPTIONS-AS-JSON`; `load` ends at SIGTERM, `verify` prints a Verdict.
+// `node client.ts load|verify <OPTIONS-AS-JSON`, which hold a key; `load` ends at SIGTERM, `verify` prints a Verdict.
 import {
   DeleteObjectCommand,
   GetObjectCommand,
@@ -36,8 +36,8 @@ const LARGEST = 256 * 1024;
 /** A request without an answer. Web servers wait as long (the SDK of Nextcloud has no shorter bound). */
 const PATIENCE = 5000;
 
-const [work, text = "{}"] = process.argv.slice(2);
-const options = JSON.parse(text) as ClientOptions;
+const [work] = process.argv.slice(2);
+const options = JSON.parse(readFileSync(0, "utf8")) as ClientOptions;
 
 const lookup: LookupFunction = (name, { all }, done) => {
   const address = options.nodes[name] ?? "";

@@ -31,7 +31,8 @@ const addressesOf = (site: Site): string[] => NUMBERS.map((number) => `10.0.128.
 
 const spaceSecret = z.object({ s3: z.object({ user: z.string(), secret: z.string() }) });
 
-const run = (words: readonly string[]) => execa("nsenter", words, { reject: false });
+const run = (words: readonly string[], options: ClientOptions) =>
+  execa("nsenter", words, { reject: false, input: JSON.stringify(options) });
 
 /** One client at work on the bucket of a space, as its web server would be. */
 export class Load {
@@ -76,18 +77,12 @@ export class Load {
       nodes: nodeTable(site),
       prefix: `${this.#options.prefix}/${Date.now()}`,
     };
-    this.#process = run(this.#words("load", options));
+    this.#process = run(this.#words("load"), options);
   }
 
-  #words(work: string, options: ClientOptions): string[] {
+  #words(work: string): string[] {
     const client = join(import.meta.dirname, "client.ts");
-    return [
-      `--net=/run/netns/fs-${this.#lab.name}-web-1`,
-      process.execPath,
-      client,
-      work,
-      JSON.stringify(options),
-    ];
+    return [`--net=/run/netns/fs-${this.#lab.name}-web-1`, process.execPath, client, work];
   }
 
   get lines(): Line[] {
@@ -118,11 +113,9 @@ export class Load {
     const table = Object.fromEntries(
       Object.entries(nodeTable(site)).filter(([name]) => nodes.includes(name)),
     );
-    const [program = "", ...words] = [
-      "nsenter",
-      ...this.#words("verify", { ...this.#options, nodes: table }),
-    ];
-    const { stdout } = await execa(program, words);
+    const { stdout } = await execa("nsenter", this.#words("verify"), {
+      input: JSON.stringify({ ...this.#options, nodes: table }),
+    });
     // Only the client prints it.
     return JSON.parse(stdout) as Verdict;
   }
