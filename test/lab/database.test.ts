@@ -78,7 +78,8 @@ async function power(action: "poweron" | "poweroff", machine: string): Promise<v
 /** Runs a command in a machine without its network: for one that is cut off. */
 async function insideOf(machine: string, command: string): Promise<number | undefined> {
   const [program = "", ...words] = await insideMachine(openLab(lab.name), machine);
-  return (await execa(program, [...words, "bash", "-c", command], { reject: false })).exitCode;
+  return (await execa(program, [...words, "bash", "-c", command], { reject: false, stdin: "ignore" }))
+    .exitCode;
 }
 
 function tell(what: string, { acknowledged, lost, secondsWithout }: Verdict): void {

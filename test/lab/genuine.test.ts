@@ -91,6 +91,36 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
     expect((await genuine.visit(`group-099.${DOMAIN}`)).status).toBe(200);
   });
 
+  test.each([
+    ["PostgreSQL", "postgres-1", "postgresql@17-main"],
+    ...(storageWords().length > 0 ? [["MinIO", "storage-a1", "minio"]] : []),
+  ])("with %s away every command stops, and the state keeps all", async (service, machine, unit) => {
+    const stack = "lab-spaces-002";
+    const state = async () => {
+      const exported: unknown = JSON.parse(await genuine.lab("pulumi", "stack", "export", "--stack", stack));
+      return z.object({ deployment: z.object({ resources: z.unknown().array() }) }).parse(exported).deployment
+        .resources;
+    };
+    const before = await state();
+    expect(before.length).toBeGreaterThan(400);
+    await genuine.on(machine, `systemctl stop ${unit}`);
+    try {
+      const asked = new RegExp(
+        `What holds the spaces' data is out of reach; nothing was changed.\\n  ${service} at`,
+      );
+      for (const command of ["refresh", "destroy", "up"])
+        await expect(pulumi(command, stack, "--yes", "--skip-preview")).rejects.toThrow(asked);
+      // It asks the providers before the program: what they cannot open keeps them from forgetting.
+      await expect(pulumi("up", stack, "--yes", "--skip-preview", "--refresh")).rejects.toThrow(
+        /only-there-during--npm-run-pulumi/,
+      );
+      expect(await state()).toEqual(before);
+    } finally {
+      await genuine.on(machine, `systemctl start ${unit}`);
+    }
+    await pulumi("refresh", stack, "--yes", "--skip-preview", "--expect-no-changes");
+  });
+
   test("destroy refuses what holds data, and leaves nothing once that is unprotected", async () => {
     const spaces = ["lab-spaces-002", "lab-spaces-001"];
     await expect(pulumi("destroy", "lab-spaces-001", "--yes", "--skip-preview")).rejects.toThrow("protect");

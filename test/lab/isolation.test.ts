@@ -22,6 +22,9 @@ async function php(id: string, code: string): Promise<string> {
   );
 }
 
+/** Runs a command line on this machine. Bash that finds a socket at its input, as Node's pipes are, reads ~/.bashrc. */
+const here = async (command: string) => (await execa("bash", ["-c", command], { stdin: "ignore" })).stdout;
+
 let secret: string;
 beforeAll(async () => {
   await lab.prepare();
@@ -240,11 +243,10 @@ describe("a space's user in Redis", () => {
         `EVAL 'if redis.call("get", KEYS[1]) == ARGV[1] then return redis.call("del", KEYS[1]) end' 1 ${A}:lock 1`,
       ),
     ).toBe("1");
-    const { stdout } = await execa("bash", [
-      "-c",
+    const visits = await here(
       `jar=$(mktemp); for n in 1 2 3; do curl -sk -m 20 -b "$jar" -c "$jar" --resolve '*:${lab.port}:127.0.0.1' https://${A}.${DOMAIN}:${lab.port}/; done; rm "$jar"`,
-    ]);
-    expect(stdout.match(/in this session<\/th><td>\d/g)).toEqual(
+    );
+    expect(visits.match(/in this session<\/th><td>\d/g)).toEqual(
       [1, 2, 3].map((visit) => `in this session</th><td>${visit}`),
     );
   });
@@ -259,10 +261,9 @@ describe("a space's user in Redis", () => {
 
 describe("a request", () => {
   const curl = (words: string) =>
-    execa("bash", [
-      "-c",
+    here(
       `curl -sk --path-as-is -m 20 -o - -w '\\n%{http_code} %{redirect_url}' --resolve '*:${lab.port}:127.0.0.1' ${words}`,
-    ]).then(({ stdout }) => stdout);
+    );
   const site = (id: string) => `https://${id}.${DOMAIN}:${lab.port}`;
   const isOf = (id: string) => `<th>database</th><td>${id}</td>`;
 
@@ -314,11 +315,10 @@ describe("a request", () => {
   });
 
   test("with a session of one space is a stranger in the other", async () => {
-    const cookies = await execa("bash", [
-      "-c",
+    const headers = await here(
       `curl -sk -m 20 -o /dev/null -D - --resolve '*:${lab.port}:127.0.0.1' ${site(A)}/`,
-    ]);
-    const cookie = /^set-cookie: ([^=]+)=([^;]+)/im.exec(cookies.stdout);
+    );
+    const cookie = /^set-cookie: ([^=]+)=([^;]+)/im.exec(headers);
     expect(cookie).not.toBeNull();
     const [, name = "", value = ""] = cookie ?? [];
     const other = `oc${(await settings(B, "nextcloud.instanceId")).slice(2)}`;
@@ -370,11 +370,10 @@ describe("logs", () => {
 
   test("a visitor cannot begin a line, move a cursor, or write one for another space", async () => {
     const marker = `marker${Date.now()}`;
-    await execa("bash", [
-      "-c",
+    await here(
       `curl -sk -m 20 -o /dev/null --path-as-is --resolve '*:${lab.port}:127.0.0.1' -A $'${marker}\\x1b[2J","space":"${B}","x":"' ` +
         `'https://${A}.${DOMAIN}:${lab.port}/${marker}%0a%0d%1b%5b2J{"space":"${B}"}'`,
-    ]);
+    );
     const found = await line(A, marker);
     expect(found.split("\n")).toHaveLength(1);
     // eslint-disable-next-line no-control-regex -- What must not be there.
