@@ -214,13 +214,17 @@ describe("a bad day", () => {
   });
 
   test("database down", async () => {
-    await on("postgres-1", "systemctl stop postgresql@17-main");
+    // A node that merely stopped is started again.
+    await on("postgres-1", "systemctl mask --runtime --now postgresql@17-main");
     try {
       expect(await refusal(on("ops-1", `export-space ${ID}`))).toMatch(
         /space muguet, database: .*look at the primary/,
       );
     } finally {
-      await on("postgres-1", "systemctl start postgresql@17-main");
+      await on(
+        "postgres-1",
+        "systemctl unmask --runtime postgresql@17-main && systemctl start postgresql@17-main",
+      );
     }
     await exported(ID);
     expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);
