@@ -103,6 +103,7 @@ rebuild() {
   [ -n "$primary" ] || fail "no primary is remembered; run up"
   [ "$node" != "$primary" ] || fail "$node is the primary. To make it a standby: postgres-cluster switchover"
   other "$primary" | grep -qxF "$node" || fail "$node is no node; write one of ${NODES[*]}"
+  on "$primary" slot </dev/null || return 1
   on "$node" follow </dev/null || return 1
   make_synchronous "$primary"
 }

@@ -144,19 +144,21 @@ promote() {
   synchronous off
   runs || { systemctl start "$UNIT"; until_so 300 runs || fail "does not start; journalctl -u $UNIT"; }
   as_postgres "$BIN/pg_ctl" promote -D "$DATA" -w -t 120 >/dev/null || fail "was not promoted; journalctl -t postgres"
-  ensure_slot
+  slot
   # Until its first checkpoint the control file names the old timeline.
   sql -c CHECKPOINT
   changed "$MACHINE promoted, timeline $(own_timeline)"
 }
 
-# A slot that was given up for the disk's sake is of no use to anyone.
-ensure_slot() {
+# A slot that was given up for the disk's sake keeps nothing any more, though a standby that still finds its WAL goes on
+# by it, and its wal_status then says "unreserved" for ever.
+slot() {
   [ -n "$PEER" ] || return 0
   local slot=${PEER//-/_}
   ensure "slot $slot" \
-    "SELECT count(*) = 1 FROM pg_replication_slots WHERE slot_name = '$slot' AND wal_status IS DISTINCT FROM 'lost'" \
-    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '$slot';
+    "SELECT count(*) = 1 FROM pg_replication_slots WHERE slot_name = '$slot' AND invalidation_reason IS NULL" \
+    "SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots WHERE slot_name = '$slot' AND active;
+     SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '$slot';
      SELECT pg_create_physical_replication_slot('$slot', true)"
 }
 
@@ -338,7 +340,7 @@ roles() {
        pg_read_binary_file(text, bigint, bigint, boolean) TO replication"
   ensure_password "$ADMIN" "$admin_password" dbname=postgres
   ensure_password replication "$replication_password" "dbname=postgres replication=true"
-  ensure_slot
+  slot
 }
 
 # status: one line of JSON.
@@ -358,7 +360,7 @@ status() {
       'standby', (SELECT jsonb_build_object('name', application_name, 'state', state, 'sync', sync_state,
           'behindBytes', CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_lsn() - replay_lsn END)
         FROM pg_stat_replication WHERE application_name = '$PEER' AND state = 'streaming' LIMIT 1),
-      'slot', (SELECT jsonb_build_object('status', wal_status, 'safeBytes', safe_wal_size) FROM pg_replication_slots LIMIT 1),
+      'slot', (SELECT jsonb_build_object('status', CASE WHEN invalidation_reason IS NULL THEN wal_status ELSE 'lost' END, 'safeBytes', safe_wal_size) FROM pg_replication_slots LIMIT 1),
       'synchronous', current_setting('synchronous_standby_names') <> '',
       'archiving', current_setting('archive_mode') <> 'off',
       'archiveFailing', (SELECT last_failed_time > coalesce(last_archived_time, '-infinity') FROM pg_stat_archiver),
@@ -376,8 +378,8 @@ if [ "${1:-}" = ssh ]; then
   set -- "${words[@]}"
 fi
 case ${1:-} in
-  guard | start | fence | demote | undo_demote | promote | follow | init | roles | status | stanza | backup | archive) "$1" ;;
+  guard | start | fence | demote | undo_demote | promote | follow | init | roles | slot | status | stanza | backup | archive) "$1" ;;
   restore) shift; restore "$@" ;;
   received | synchronous) [[ ${2:-} =~ ^(on|off|[0-9A-F]+/[0-9A-F]+)$ ]] || fail "$1 takes on, off or an LSN"; "$1" "$2" ;;
-  *) fail "verbs: status start fence demote undo_demote promote follow init roles stanza backup archive restore received synchronous" ;;
+  *) fail "verbs: status start fence demote undo_demote promote follow init roles slot stanza backup archive restore received synchronous" ;;
 esac

@@ -179,9 +179,8 @@ describe.each(ROUNDS)("round %i", (round) => {
       })
       .toBe(false);
     await type("postgres-failover", "Make the old primary a standby again");
+    // The write that nobody was told of may be there: the archive, which this node still reached, passes it on.
     await inStep();
-    // What it had for itself alone was confirmed to nobody.
-    expect(await sqlOf(lab, SPACE, "SELECT count(*) FROM ledger WHERE n < 0")).toBe("0");
   });
 });
 
