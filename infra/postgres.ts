@@ -220,10 +220,14 @@ ssl_cert_file = '/etc/framaspace/tls/cert.pem'
 ssl_key_file = '/etc/framaspace/tls/key.pem'
 ssl_ca_file = '/usr/local/share/ca-certificates/framaspace.crt'
 ssl_min_protocol_version = 'TLSv1.3'
+# Hashing a password thousands of times slows down who guesses it. Ours are derived, 240 bits that nobody guesses, and
+# each request of a space would pay for it on the web server.
+scram_iterations = 1
 
-# The provider opens two connections for each of up to 64 parallel steps (with fewer it hangs for ever), and each PHP
-# worker one. A raise must reach the standby too, which pauses until it has restarted (26.4.4).
-max_connections = 500
+# Each PHP worker holds one (218 on a web server of 32 GB, by web.sh) and there are two to four such servers; the
+# provider takes up to 200 (it needs two for each parallel step, with fewer it hangs for ever). A backend has 4 MB of its
+# own (bench:postgres). A raise must reach the standby too, which pauses until it has restarted (26.4.4).
+max_connections = 1000
 # A flood from the spaces leaves these to the role ${POSTGRES_ADMIN} (pg_use_reserved_connections) and to postgres.
 reserved_connections = 10
 superuser_reserved_connections = 5

@@ -83,7 +83,7 @@ async function discard(path: string): Promise<void> {
 }
 
 /** Debian's mirrors as this machine is told to use them; Debian's own elsewhere than on Debian. */
-async function mirrors(): Promise<{ mirror: string; security: string | undefined; proxy: string }> {
+export async function mirrors(): Promise<{ mirror: string; security: string | undefined; proxy: string }> {
   const format = ["indextargets", "--format", "$(ORIGIN) $(RELEASE) $(REPO_URI)", "Created-By: Packages"];
   const { stdout } = await execa("apt-get", format);
   const { stdout: proxy } = await execa("apt-config", ["shell", "PROXY", "Acquire::http::Proxy"]);
