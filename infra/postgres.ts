@@ -221,8 +221,9 @@ ssl_key_file = '/etc/framaspace/tls/key.pem'
 ssl_ca_file = '/usr/local/share/ca-certificates/framaspace.crt'
 ssl_min_protocol_version = 'TLSv1.3'
 # Hashing a password thousands of times slows down who guesses it. Ours are derived, 240 bits that nobody guesses, and
-# each request of a space would pay for it on the web server.
-scram_iterations = 1
+# each request of a space pays for it on the web server. 1000 is the least that the provider's library takes
+# (lib/pq, scram.go: a count of four digits).
+scram_iterations = 1000
 
 # Each PHP worker holds one (218 on a web server of 32 GB, by web.sh) and there are two to four such servers; the
 # provider takes up to 200 (it needs two for each parallel step, with fewer it hangs for ever). A backend has 4 MB of its
@@ -237,8 +238,9 @@ tcp_keepalives_interval = 10
 tcp_keepalives_count = 6
 idle_in_transaction_session_timeout = '10min'
 
-# A space has about 250 files here. Backends see one space each, but the checkpointer and a standby's replay see all:
-# with the default of 1000 they close and open files without end (19.4.3).
+# A database has 300 files of PostgreSQL's own (bench:postgres) and one for each of Nextcloud's tables and indexes.
+# Backends see one database each, but the checkpointer and a standby's replay see all: with the default of 1000 they
+# close and open files without end (19.4.3).
 max_files_per_process = 8000
 # One space's query can't fill the disk of all.
 temp_file_limit = '4GB'

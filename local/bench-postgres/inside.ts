@@ -125,9 +125,9 @@ const passwordOf = (space: string, seed: string) => createHmac("sha256", seed).u
 
 /**
  * Databases, each with its role, from a template, as many as fit into the time; and a connection to each, so that its
- * statistics begin. How many there are.
+ * statistics begin. How many there are, and of how many files each is.
  */
-async function fill(task: Task, seed: string): Promise<number> {
+async function fill(task: Task, seed: string): Promise<{ spaces: number; files: number }> {
   await startServer("fill");
   psql("postgres", "CREATE DATABASE small;");
   psql("small", readFileSync(join(HERE, "space.sql"), "utf8"));
@@ -164,8 +164,9 @@ async function fill(task: Task, seed: string): Promise<number> {
   }
   setPasswords(made, seed);
   await load({ workers: 8, visit: 1, seconds: 0, holdMs: 0, each: true }, PORT.postgres, made, seed, 0);
+  const oid = psql("postgres", `SELECT oid FROM pg_database WHERE datname = '${nameOf(0)}'`).trim();
   stopServer();
-  return made;
+  return { spaces: made, files: readdirSync(join(DATA, "base", oid)).length };
 }
 
 const nameOf = (space: number) => `space-${space}`;
@@ -374,7 +375,7 @@ const started = performance.now();
 const seconds = () => (performance.now() - started) / 1000;
 const say = (text: string) => console.error(`${seconds().toFixed(0)} s: ${text}`);
 prepare(task.chosen);
-const spaces = await fill(task, seed);
+const { spaces, files } = await fill(task, seed);
 say(`${spaces} databases made`);
 const figures: Figures[][] = task.ways.map(() => []);
 // Rounds, not runs of one way after the other: what else the machine does then meets all of them.
@@ -391,11 +392,7 @@ console.log(
   JSON.stringify({
     figures,
     spaces,
-    files: Number(
-      execFileSync("sh", ["-c", `ls -d ${DATA}/base/*/ | tail -n 1 | xargs ls | wc -l`], {
-        encoding: "utf8",
-      }),
-    ),
+    files,
     versions: [
       asPostgres(join(BIN, "postgres"), ["--version"]).trim(),
       execFileSync("/usr/sbin/pgbouncer", ["--version"], { encoding: "utf8" }).split("\n")[0],
