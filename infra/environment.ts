@@ -82,6 +82,12 @@ export type CloudRole = (typeof CLOUD_ROLES)[number];
 /** Every `framaspace:*` key but the secrets. */
 export const environmentSchema = z.strictObject({
   domain: domainName.describe("spaces live at <id>.<domain>"),
+  port: z
+    .int()
+    .min(1)
+    .max(65535)
+    .optional()
+    .describe("what spaces write behind their host, where browsers reach 443 by another port: for labs"),
   opsAddress: ipv4
     .optional()
     .describe(

@@ -84,7 +84,7 @@ ruleset(name="store") {
   if re_match($.machine, '^((gateway|web)-[0-9]+|ops-1)$') then {
     if $app-name == "nginx" then
       set $.space = re_extract($msg, '^ ?[{]"space":"(${ID})",.*,"status":([1235]..|40[0-35-9]|4[1-9].)[,}]', 0, 1, "");
-    else if $syslogfacility-text == "user" and not ($app-name == ["root", "rsyslogd"]) then
+    else if $syslogfacility-text == "user" and not ($app-name == ["root", "rsyslogd", "adduser", "addgroup", "deluser", "delgroup"]) then
       set $.space = re_extract($app-name, '^(${ID})$', 0, 1, "");
   }
   if $.space != "" then

@@ -136,6 +136,7 @@ export function renderPlatform(
   const { host, port, from, user } = environment.mail;
   const platform = {
     domain: environment.domain,
+    ...(environment.port && { port: environment.port }),
     ca: "/usr/local/share/ca-certificates/framaspace.crt",
     gateways: SUBNETS.gateway,
     database: { hosts: names(cloudMachines(environment, "postgres")).join(","), port: PORTS.postgres },
@@ -143,10 +144,7 @@ export function renderPlatform(
     mail: { host, port, from, ...(user && { user, password: mailPassword }) },
     ...(storage.length > 0 && { s3: { hosts: names(storage), port: PORTS.minio } }),
     ...(imaginary && {
-      imaginary: {
-        url: `http://${imaginary.name}:${PORTS.imaginary}`,
-        key: secrets.password("imaginary", "key"),
-      },
+      imaginary: { url: `http://${imaginary.name}:${PORTS.imaginary}` },
     }),
     ...(office && {
       office: {

@@ -3,6 +3,8 @@
 
 install_packages
 download "$URL" "$SHA256" /opt/imaginary/imaginary 0755
+{ /opt/imaginary/imaginary -h 2>&1 || true; } | grep -q -e -return-size ||
+  fail "Imaginary from $URL has no option -return-size, without which Nextcloud takes no preview of it: its last tagged version, 1.2.4, is too old. Build it from its master branch"
 install_files
 
 # Whether it starts is for `enable` and `wait_until` to tell.

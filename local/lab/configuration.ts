@@ -26,6 +26,8 @@ export const PASSPHRASE = "example";
 
 /** Artifacts that were given by path. */
 export interface Given {
+  /** On the host's loopback: spaces' addresses have it. */
+  port: number;
   minio?: string;
   mc?: string;
   imaginary?: string;
@@ -80,6 +82,7 @@ export async function configure(lab: Lab, given: Given): Promise<LabConfiguratio
   };
   const leftOut: LeftOut[] = [];
 
+  set("port", given.port);
   document.setIn(["config", "framaspace:mail", "host"], ADMIN_ADDRESS);
   document.setIn(["config", "framaspace:mail", "port"], MAIL_PORT);
   set("releases", await releases(lab, given, serve, leftOut));

@@ -26,7 +26,6 @@ import { existsSync } from "node:fs";
 export interface UpOptions extends Given {
   /** @default the genuine one where it is installed */
   engine?: "pulumi" | "applier";
-  port: number;
 }
 
 /** Seconds that a space may take to answer once everything is up: web servers are filled in the background. */

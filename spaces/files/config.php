@@ -11,6 +11,7 @@ return static function (string $directory): array {
     $platform = $read('/etc/framaspace/platform.json');
     $space = $read("$directory/space.json");
     $home = dirname($directory);
+    $address = $space['host'] . (isset($platform['port']) ? ":{$platform['port']}" : '');
 
     // Every storage node serves every bucket. Each space has its own first choice, which spreads them; one that takes no
     // connection is passed over, and remembered for a few seconds.
@@ -57,9 +58,9 @@ return static function (string $directory): array {
         'config_is_read_only' => true,
 
         'trusted_domains' => [$space['host']],
-        'overwritehost' => $space['host'],
+        'overwritehost' => $address,
         'overwriteprotocol' => 'https',
-        'overwrite.cli.url' => "https://{$space['host']}",
+        'overwrite.cli.url' => "https://$address",
         'htaccess.RewriteBase' => '/',
         'trusted_proxies' => [$platform['gateways']],
         'forwarded_for_headers' => ['HTTP_X_FORWARDED_FOR'],
@@ -132,7 +133,6 @@ return static function (string $directory): array {
 
     if (isset($platform['imaginary'])) {
         $config['preview_imaginary_url'] = $platform['imaginary']['url'];
-        $config['preview_imaginary_key'] = $platform['imaginary']['key'];
         $config['enabledPreviewProviders'] = [
             'OC\Preview\Imaginary',
             'OC\Preview\ImaginaryPDF',

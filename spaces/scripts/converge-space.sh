@@ -244,23 +244,28 @@ try_upgrade() {
     { echo "apps that were on before are off and do not come on: ${lost[*]}" >>"$LOG/upgrade-$ID.log"; return 1; }
   write_files && distribute
   seen=$(see_through_web_servers)
-  [ -z "$seen" ] || { echo "on the new release, $seen" >>"$LOG/upgrade-$ID.log"; return 1; }
+  [ -z "$seen" ] || { echo "on the new release, ${seen//$'\n'/; }" >>"$LOG/upgrade-$ID.log"; return 1; }
 }
 
-# see_through_web_servers: prints what is wrong with the space as each web server that is not away serves it, behind its
-# maintenance.
+# see_through_web_servers: prints what is wrong with the space as a web server that is not away serves it, behind its
+# maintenance. All are asked at once: visitors are waiting.
 see_through_web_servers() {
-  local web status page
+  local web
   # Suspended, it answers nobody.
   [ "$STATE" = active ] || return 0
   while read -r web; do
-    [ ! -e "/run/framaspace/away/$web" ] || continue
-    status=$(curl -s --connect-timeout 2 --max-time 60 -H "Host: $HOST" -H "$BEHIND" "http://$web/status.php") || true
-    jq -e --arg release "$RELEASE" '.installed and (.maintenance or .needsDbUpgrade | not) and .versionstring == $release' >/dev/null 2>&1 <<<"$status" ||
-      { echo "$web says ${status:0:300}"; return; }
-    page=$(curl -s -o /dev/null -w '%{http_code}' --connect-timeout 2 --max-time 60 -H "Host: $HOST" -H "$BEHIND" "http://$web/index.php/login") || true
-    [ "$page" = 200 ] || { echo "$web answers the login page with $page"; return; }
+    [ -e "/run/framaspace/away/$web" ] || see_through "$web" &
   done </etc/framaspace/web-servers
+  wait
+}
+
+see_through() {
+  local web=$1 status page
+  status=$(curl -s --connect-timeout 2 --max-time 60 -H "Host: $HOST" -H "$BEHIND" "http://$web/status.php") || true
+  jq -e --arg release "$RELEASE" '.installed and (.maintenance or .needsDbUpgrade | not) and .versionstring == $release' >/dev/null 2>&1 <<<"$status" ||
+    { echo "$web says ${status:0:300}"; return; }
+  page=$(curl -s -o /dev/null -w '%{http_code}' --connect-timeout 2 --max-time 60 -H "Host: $HOST" -H "$BEHIND" "http://$web/index.php/login") || true
+  [ "$page" = 200 ] || echo "$web answers the login page with $page"
 }
 
 # The database as it was before its upgrade began, on the release that it was on.
@@ -367,7 +372,7 @@ ARCHIVE=null
 if [ "$STATE" = archived ]; then STEP=archive && ARCHIVE=$(archive-space "$ID" --locked); fi
 if [ "$STATE" = active ]; then STEP=repair && repair; fi
 
-jq -cn --arg id "$ID" --arg state "$STATE" --arg release "${FOUND[version]-$VERSION}" --arg url "https://$HOST/" --arg pending "$PENDING" \
+jq -cn --arg id "$ID" --arg state "$STATE" --arg release "${FOUND[version]-$VERSION}" --arg url "$URL" --arg pending "$PENDING" \
   --argjson accounts "${FOUND[accounts]-0}" --argjson allowed "$ACCOUNTS" --argjson used "${FOUND[used]-0}" --argjson storage "$STORAGE_BYTES" \
   --arg invited "$INVITED" --argjson archive "$ARCHIVE" --argjson export "$(cat "/var/lib/framaspace/exports/$ID" 2>/dev/null || echo null)" \
   '{$id, $state, release: ($release | sub("\\.\\d+$"; "")), $url, accounts: {enabled: $accounts, $allowed}, storageBytes: {$used, allowed: $storage},

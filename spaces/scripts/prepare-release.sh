@@ -53,7 +53,7 @@ CREATE DATABASE $NAME OWNER $NAME TEMPLATE template0;"
 run() { PGPASSFILE=$DIRECTORY/pgpass occ "$DIRECTORY" "$RELEASE" "$@" >>"$LOG" 2>&1; }
 
 install() {
-  local config=$SCRATCH/$ID office suite app on=() off=()
+  local config=$SCRATCH/$ID office suite app command on=() off=()
   rm -rf "$config"
   command install -d -m 0711 "$SCRATCH"
   command install -d -m 0700 -o www-data -g www-data "$config" "$config/data" "$config/tmp"
@@ -76,6 +76,13 @@ PHP
   while read -r app; do [ ! -d "$CODE/apps/$app" ] || off+=("$app"); done < <(jq -r '.appsOff[]' "$CATALOG")
   [ "${#off[@]}" -eq 0 ] || run app:disable "${off[@]}"
   run background:cron
+  # What an installation leaves to be asked for; no space has to wait for it while everything is empty.
+  for command in db:add-missing-columns db:add-missing-primary-keys db:add-missing-indices "maintenance:repair --include-expensive"; do
+    # shellcheck disable=SC2086 # Words.
+    run $command
+  done
+  # Jobs of apps that are off: each space would log each of them once.
+  for app in "${off[@]}"; do sed -n 's,.*<job>\(.*\)</job>.*,\1,p' "$CODE/apps/$app/appinfo/info.xml"; done >"$config/jobs-off"
   while read -r suite app; do
     office=https://$suite.$(jq -r .domain /etc/framaspace/platform.json)
     # ONLYOFFICE's address is in config.php; Collabora's connector looks in the database alone.
@@ -90,10 +97,12 @@ PHP
 # Whatever would make two spaces know something of each other, or point at this scratch directory, goes.
 strip() {
   local left
-  sql -f - <<'SQL'
+  sql -v jobs="$(<"$SCRATCH/$ID/jobs-off")" -f - <<'SQL'
+DELETE FROM oc_jobs WHERE class = ANY (string_to_array(:'jobs', E'\n'));
 SELECT format('TRUNCATE %I CASCADE', tablename) FROM pg_tables WHERE schemaname = 'public' AND tablename IN
   ('oc_storages', 'oc_filecache', 'oc_filecache_extended', 'oc_mounts', 'oc_file_locks', 'oc_preferences', 'oc_authtoken') \gexec
 SQL
+  sql -c "$SQL_DROP_JOBS"
   left=$(sql -c "SELECT count(*) FROM oc_users" -c "SELECT count(*) FROM oc_appconfig WHERE configvalue LIKE '%$SCRATCH%'")
   [ "$left" = $'0\n0' ] || fail "what it installs holds accounts or paths of its own ($left); it cannot be what all spaces begin with"
   sql -c "CREATE TABLE framaspace (key text PRIMARY KEY, value text NOT NULL)" \

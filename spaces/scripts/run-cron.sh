@@ -47,7 +47,7 @@ job() {
   touch "$SEEN/$ID"
   run_php "$DIRECTORY/config" "$RELEASE" cron.php ||
     echo "space $ID: its background job ended with status $?; see its log on logs-1" >&2
-  used=$(sql -c "SELECT (coalesce(max(last_activity), 0) > $((begun - IDLE)))::int FROM oc_authtoken") || return 0
+  used=$(sql -c "$SQL_DROP_JOBS" -c "SELECT (coalesce(max(last_activity), 0) > $((begun - IDLE)))::int FROM oc_authtoken") || return 0
   if [ "$used" = 1 ]; then echo x >"$SEEN/$ID"; else : >"$SEEN/$ID"; fi
   touch -d "@$begun" "$SEEN/$ID"
   match_storage

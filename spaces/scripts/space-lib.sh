@@ -42,14 +42,15 @@ read_space() {
   local fields
   fields=$(jq -rcS --slurpfile platform /etc/framaspace/platform.json --slurpfile catalog /etc/framaspace/catalog.json \
     '$platform[0].database as $database | $catalog[0] as $catalog |
-     ., .id, .host, .name // "", .state, .release, .version // "", .database.name, .database.user, .database.password,
+     ., .id, .host, "https://\(.host)\($platform[0].port | if . then ":\(.)" else "" end)/",
+     .name // "", .state, .release, .version // "", .database.name, .database.user, .database.password,
      $database.hosts, $database.port // 5432, .s3.bucket // "", .contact // "", .limits.accounts // 0,
      .limits.storageBytes // 0, .wave // "", (.apps // [] | join(" ")), (.appsOff // [] | join(" ")),
      ($catalog.apps | join(" ")), ($catalog.appsOff | join(" ")), ([$catalog.officeApps[]] | join(" ")),
      $catalog.officeApps[.office // ""] // "", $catalog.upgrade.stopAtFailedPercent, "end"') ||
     fail "standard input is no JSON"
   # shellcheck disable=SC2034 # Each program uses its own.
-  { read -r SPACE; read -r ID; read -r HOST; read -r NAME; read -r STATE; read -r RELEASE; read -r VERSION
+  { read -r SPACE; read -r ID; read -r HOST; read -r URL; read -r NAME; read -r STATE; read -r RELEASE; read -r VERSION
     read -r DATABASE; read -r DBUSER; read -r DBPASSWORD; read -r DBHOSTS; read -r DBPORT; read -r BUCKET
     read -r CONTACT; read -r ACCOUNTS; read -r STORAGE_BYTES; read -r WAVE; read -r APPS; read -r APPS_OFF
     read -r CATALOG_APPS; read -r CATALOG_APPS_OFF; read -r OFFICE_APPS; read -r OFFICE_APP
@@ -142,6 +143,11 @@ occ() { run_php "$1" "$2" occ --no-interaction --no-ansi "${@:3}"; }
 # Bytes of all accounts and of Nextcloud itself, trash and versions included: what the root of each storage adds up to.
 # shellcheck disable=SC2034 # The programs use it.
 SQL_USED_STORAGE="SELECT coalesce(sum(greatest(size, 0)), 0) FROM oc_storages JOIN oc_filecache ON storage = numeric_id AND path_hash = md5('')"
+
+# A background job that wants a shell, which PHP here has not: each time it would fail, and log a page. A release that is
+# new, or the app turned off and on, brings it back.
+# shellcheck disable=SC2034 # The programs use it.
+SQL_DROP_JOBS="DELETE FROM oc_jobs WHERE class = 'OCA\Talk\BackgroundJob\CheckMatterbridges'"
 
 # mark_full BYTES: a space that uses all of its plan's storage takes no more files (nginx), and gives them as before.
 mark_full() {

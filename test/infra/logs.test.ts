@@ -54,6 +54,11 @@ describe("a request's line", () => {
   });
 });
 
+it("takes what Debian's own programs say to `user` for no space's", () => {
+  const [, list = ""] = /not \(\$app-name == \[(.*?)\]\)/.exec(store) ?? [];
+  for (const program of ["root", "rsyslogd", "adduser", "addgroup"]) expect(list).toContain(`"${program}"`);
+});
+
 it("believes only machines that serve spaces about spaces", () => {
   const believed = allMachines(environment)
     .map(({ name }) => name)

@@ -116,6 +116,21 @@ describe(`a space in service${WITHOUT}`, () => {
     expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);
   });
 
+  test.runIf(hasStorage)(
+    "is exported while somebody uploads: what is not there yet is not missing",
+    async () => {
+      await inside(
+        ID,
+        `sql -c "INSERT INTO oc_filecache (fileid, storage, path, path_hash, name, mimetype, size) VALUES (99, 2, \\$\\$uploads/1/.target\\$\\$, md5(\\$\\$uploads/1/.target\\$\\$), \\$\\$.target\\$\\$, 3, 6000000)"`,
+      );
+      try {
+        expect((await exported(ID)).objects).toBe(FILES + 1);
+      } finally {
+        await inside(ID, 'sql -c "DELETE FROM oc_filecache WHERE fileid = 99"');
+      }
+    },
+  );
+
   test("takes no key to this platform along, and what Nextcloud itself needs", async () => {
     const name = (await exported(ID)).export;
     const settings = JSON.parse(await inside(ID, `archive_get ${name}/space.json`)) as Record<string, object>;

@@ -154,7 +154,7 @@ export class TestLab {
  * The lab that suites share: the first brings it up, the others find it, and setup.ts takes it down after the last. A
  * suite leaves the machines in service; spaces that it added may stay, so it gives them ids that no other suite uses.
  */
-class SharedLab extends TestLab {
+export class SharedLab extends TestLab {
   /** Brings the lab to what the repository declares, whatever an earlier suite left. */
   override async prepare(): Promise<void> {
     await this.copyTree();

@@ -35,7 +35,7 @@ const PLAYED = {
         esac; done ;;
     esac`,
   pg_dump: "echo dumped",
-  zstd: 'case $* in *-o*) while [ "$1" != -o ]; do shift; done; cat >"$2" ;; *-qdc*) cat "${@: -1}" ;; esac',
+  zstd: 'case " $* " in *" -o "*) while [ "$1" != -o ]; do shift; done; cat >"$2" ;; *-qdc*) cat "${@: -1}" ;; esac',
   "prepare-release": 'echo "release $1: it lacks forms" >&2; exit 1',
   // occ: what it is asked for stands in `asked`; it fails at what stands in `fails`.
   setpriv: String.raw`while [[ $1 != */occ ]]; do shift; done; shift 3; echo "$*" >>"$ROOT/asked"
@@ -171,6 +171,13 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(converge().changed).toEqual(["invitation"]);
     expect(asked().filter((words) => words.startsWith("user:welcome"))).toHaveLength(1);
     expect(converge().changed).toEqual([]);
+  });
+
+  it("says where the space is, with the port that browsers need in a lab", () => {
+    expect(converge()).toMatchObject({ url: "https://lotus.example.org/" });
+    const platform = JSON.parse(readFileSync(at("etc/framaspace/platform.json"), "utf8")) as object;
+    writeFileSync(at("etc/framaspace/platform.json"), JSON.stringify({ ...platform, port: 8443 }));
+    expect(converge()).toMatchObject({ url: "https://lotus.example.org:8443/", changed: [] });
   });
 
   it("suspends and resumes", () => {

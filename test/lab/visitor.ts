@@ -1,0 +1,121 @@
+// Somebody who uses a space from outside: with the cookies of a browser, or the password of a sync client. Everything
+// goes to the lab's port on this machine's loopback.
+import { request, type RequestOptions } from "node:https";
+import type { IncomingHttpHeaders } from "node:http";
+
+export interface Answer {
+  status: number;
+  headers: IncomingHttpHeaders;
+  bytes: Buffer;
+  text: string;
+}
+
+export interface Ask {
+  headers?: Record<string, string>;
+  /** Text or bytes go with their length, an iterable in chunks of unknown number. */
+  body?: string | Buffer | Iterable<Buffer>;
+}
+
+export class Visitor {
+  readonly #port: number;
+  readonly host: string;
+  readonly #login: { user: string; password: string } | undefined;
+  readonly cookies = new Map<string, string>();
+
+  /** With a login, each request carries it, as a sync client's do. */
+  constructor(port: number, host: string, login?: { user: string; password: string }) {
+    this.#port = port;
+    this.host = host;
+    this.#login = login;
+  }
+
+  /** One request; no redirect is followed. */
+  async ask(method: string, path: string, { headers = {}, body }: Ask = {}): Promise<Answer> {
+    const options: RequestOptions = {
+      host: "127.0.0.1",
+      port: this.#port,
+      servername: this.host,
+      method,
+      path,
+      // The certificate is the lab's own.
+      rejectUnauthorized: false,
+      agent: false,
+      headers: {
+        host: `${this.host}:${this.#port}`,
+        // Without, Nextcloud takes a request with cookies for one that another site forged.
+        "ocs-apirequest": "true",
+        ...(this.cookies.size > 0 && {
+          cookie: [...this.cookies].map((pair) => pair.join("=")).join("; "),
+        }),
+        ...(typeof body === "string" && { "content-length": String(Buffer.byteLength(body)) }),
+        ...(Buffer.isBuffer(body) && { "content-length": String(body.length) }),
+        ...headers,
+      },
+      ...(this.#login && { auth: `${this.#login.user}:${this.#login.password}` }),
+    };
+    return new Promise((resolve, reject) => {
+      const asked = request(options, (response) => {
+        const parts: Buffer[] = [];
+        response.on("data", (part: Buffer) => parts.push(part));
+        response.on("end", () => {
+          for (const line of response.headers["set-cookie"] ?? []) this.#keep(line);
+          const bytes = Buffer.concat(parts);
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            bytes,
+            text: bytes.toString(),
+          });
+        });
+        response.on("error", reject);
+      });
+      asked.on("error", reject);
+      if (typeof body === "string" || Buffer.isBuffer(body)) asked.write(body);
+      else if (body) for (const part of body) asked.write(part);
+      asked.end();
+    });
+  }
+
+  #keep(line: string): void {
+    const [pair = ""] = line.split(";");
+    const [name = "", ...value] = pair.split("=");
+    if (value.join("=") === "deleted") this.cookies.delete(name);
+    else this.cookies.set(name, value.join("="));
+  }
+
+  /** What a page of Nextcloud gives its scripts, to show that a request comes from it. */
+  async requestToken(page: string): Promise<string> {
+    const { status, text } = await this.ask("GET", page);
+    const token = /data-requesttoken="([^"]+)"/.exec(text)?.[1];
+    if (token === undefined) throw new Error(`${page} answers ${status}, and has no request token`);
+    return token;
+  }
+
+  /** Types account and password into the login page. */
+  async logIn(user: string, password: string): Promise<Answer> {
+    const requesttoken = await this.requestToken("/login");
+    return this.ask("POST", "/login", {
+      headers: {
+        "content-type": "application/x-www-form-urlencoded",
+        origin: `https://${this.host}:${this.#port}`,
+      },
+      body: new URLSearchParams({
+        user,
+        password,
+        timezone: "Europe/Paris",
+        timezone_offset: "1",
+        requesttoken,
+      }).toString(),
+    });
+  }
+
+  /** Chooses a password behind the link of a letter, as the page there does. */
+  async choosePassword(link: URL, password: string): Promise<Answer> {
+    const requesttoken = await this.requestToken(link.pathname);
+    const [token = "", user = ""] = link.pathname.split("/").slice(-2);
+    return this.ask("POST", `/lostpassword/set/${token}/${user}`, {
+      headers: { "content-type": "application/json", requesttoken },
+      body: JSON.stringify({ password, proceed: true }),
+    });
+  }
+}

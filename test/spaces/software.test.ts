@@ -1,0 +1,26 @@
+// What config.php is told of an environment.
+import type { Output } from "@pulumi/pulumi";
+import { expect, it } from "vitest";
+import type { Environment } from "../../infra/environment.ts";
+import { Secrets } from "../../infra/secrets.ts";
+import { renderPlatform } from "../../spaces/software.ts";
+import { exampleEnvironment } from "../infra/example-environment.ts";
+
+const secrets = new Secrets("master", "prod", {});
+
+async function platform(environment: Environment): Promise<Record<string, unknown>> {
+  const rendered = renderPlatform(environment, secrets, undefined);
+  return JSON.parse(await plain(rendered)) as Record<string, unknown>;
+}
+const plain = (output: Output<string>) => new Promise<string>((resolve) => output.apply(resolve));
+
+it("has a port in spaces' addresses where browsers need one: in labs", async () => {
+  const environment = exampleEnvironment("prod");
+  expect(await platform(environment)).not.toHaveProperty("port");
+  expect(await platform({ ...environment, port: 8443 })).toMatchObject({ port: 8443 });
+});
+
+it("gives Imaginary no key: it would stand in the address of each request", async () => {
+  const { imaginary } = await platform(exampleEnvironment("prod"));
+  expect(imaginary).toEqual({ url: expect.stringMatching(/^http:\/\/imaginary-1:\d+$/) });
+});
