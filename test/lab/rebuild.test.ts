@@ -118,5 +118,5 @@ describe.skipIf(!hasStorage)("with MinIO (FRAMASPACE_MINIO, FRAMASPACE_MC)", () 
     console.log(`everything but the storage made again: ${((Date.now() - began) / 60_000).toFixed(1)} min`);
     await inService();
     await type("full-rebuild", "How to know that it worked").catch(() => {});
-  });
+  }, 1_800_000);
 });
