@@ -87,12 +87,13 @@ const PREFIX = "framaspace-plan-";
 
 function extract(root: string, commit: string, paths: readonly string[]): string {
   removeLeftovers();
-  const folder = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
-  const remove = () => rmSync(folder, { recursive: true, force: true });
-  process.once("exit", remove);
+  // Before there is a folder: a signal that comes just after it was made must find its handler.
+  let made: string | undefined;
+  process.once("exit", () => made !== undefined && rmSync(made, { recursive: true, force: true }));
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
     // 128 + number is what a shell reports for a process that the signal ended.
     process.once(signal, () => process.exit(128 + { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 }[signal]));
+  const folder = (made = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`)));
   const tree = join(folder, "tree");
   mkdirSync(tree);
   const archive = join(folder, "base.tar");
