@@ -179,8 +179,17 @@ describe.each(ROUNDS)("round %i", (round) => {
       })
       .toBe(false);
     await type("postgres-failover", "Make the old primary a standby again");
-    // The write that nobody was told of may be there: the archive, which this node still reached, passes it on.
     await inStep();
+    // What it had for itself alone was confirmed to nobody. Where the archive, which it still reached, passed it on, both
+    // have it; never one of them.
+    const unconfirmed = (machine: string) =>
+      lab.on(
+        machine,
+        `cd /; runuser -u postgres -- psql -XAtc 'SELECT count(*) FROM ledger WHERE n < 0' ${SPACE}`,
+      );
+    const kept = await unconfirmed(other(node));
+    await expect.poll(() => unconfirmed(node), { timeout: 30_000 }).toBe(kept);
+    expect(hasStorage ? ["0", "1"] : ["0"]).toContain(kept);
   });
 });
 
