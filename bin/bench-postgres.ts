@@ -3,8 +3,7 @@
 // its own on the lab's Debian 13, with loopback for a network: the versions are production's, and this machine keeps
 // nothing of it. Root; at most eight minutes. What it showed is in docs/decisions/pooler.md.
 import { execa, type Options } from "execa";
-import { existsSync } from "node:fs";
-import { cp, mkdtemp, readdir, readFile, realpath, statfs, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, realpath, statfs, writeFile } from "node:fs/promises";
 import { availableParallelism, loadavg, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -15,6 +14,8 @@ import { postgresFiles } from "../infra/postgres.ts";
 import type { Figures, Task } from "../local/bench-postgres/figures.ts";
 import { prepareHost } from "../local/lab/host.ts";
 import { mirrors, provideImage } from "../local/lab/image.ts";
+import { leftovers } from "../local/leftovers.ts";
+import { median } from "../local/median.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const PREFIX = "framaspace-bench-postgres-";
@@ -56,14 +57,6 @@ function readTask(): Task {
     crowd: { workers: 436, visit: 1, seconds: 8, holdMs: 6000 },
     idleSeconds: 6,
   };
-}
-
-/** What runs of this that were killed have left. */
-async function removeLeftovers(): Promise<void> {
-  for (const name of await readdir(tmpdir())) {
-    const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
-    if (pid !== undefined && !existsSync(`/proc/${pid}`)) await remove(join(tmpdir(), name));
-  }
 }
 
 /** By rm: Node would hold the names of a million files. */
@@ -131,12 +124,6 @@ async function runInside(system: string, task: Task, options: Options): Promise<
   if (failed) throw new Error(shortMessage);
   const result: Result = JSON.parse(String(stdout));
   return result;
-}
-
-function median(figures: number[]): number {
-  const sorted = figures.toSorted((a, b) => a - b);
-  const middle = (sorted.length - 1) / 2;
-  return ((sorted[Math.floor(middle)] ?? NaN) + (sorted[Math.ceil(middle)] ?? NaN)) / 2;
 }
 
 /** A table: one line for each way, one column for each figure. */
@@ -209,7 +196,7 @@ async function main(): Promise<void> {
   if (process.getuid?.() !== 0) throw new Error("Run it as root: it starts a container.");
   const task = readTask();
   await prepareHost((text) => console.error(text));
-  await removeLeftovers();
+  for (const left of leftovers(PREFIX)) await remove(left);
   const { bavail, bsize } = await statfs(tmpdir());
   const free = (bavail * bsize) / 1e9;
   if (free < GIGABYTES_NEEDED(task.spaces))

@@ -16,6 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { environmentFile, environmentNames } from "../infra/environment-file.ts";
+import { median } from "../local/median.ts";
 import { renderEntry } from "../spaces/edit.ts";
 import { CATALOG_FILE, tenantsFolder } from "../spaces/tenants.ts";
 
@@ -179,10 +180,6 @@ function largestMemory(pid: number | undefined): number {
   } catch {
     return 0;
   }
-}
-
-function median(figures: number[]): number {
-  return figures.sort((a, b) => a - b)[Math.floor(figures.length / 2)] ?? Number.NaN;
 }
 
 /** Prints one case; false when it was over its budget or did not do its work. */

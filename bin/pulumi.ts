@@ -6,7 +6,7 @@ import { execa } from "execa";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { Agent } from "node:https";
-import { createServer, type AddressInfo } from "node:net";
+import { connect, createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -198,12 +198,15 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function isOpen(port: number): Promise<boolean> {
-  const { failed } = await execa("bash", ["-c", `exec 3<>/dev/tcp/127.0.0.1/${port}`], {
-    reject: false,
-    stdin: "ignore",
+function isOpen(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.once("error", () => resolve(false));
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
   });
-  return !failed;
 }
 
 const resource = z.looseObject({

@@ -1,8 +1,8 @@
 #!/bin/bash
 # settle-storage [watch | compare]: keeps the storage sites as /etc/framaspace/storage declares them: laid out as
 # computed, paired, with their users, policies, buckets and lifecycle rules. Does only what is missing, never deletes an
-# object, and prints what it changed. `watch` is the timer's: it also notes what will need a person soon, for platform-health. `compare` lists
-# the objects that one site has and the other has not, older than a minute.
+# object, and prints what it changed. `watch` is the timer's: it also notes what will need a person soon, for
+# platform-health. `compare` lists the objects that one site has and the other has not, older than a minute.
 set -euo pipefail
 shopt -s inherit_errexit
 export LC_ALL=C.UTF-8 MC_CONFIG_DIR=/root/.mc
@@ -225,4 +225,8 @@ check_move
 settle_users
 make_buckets
 settle_buckets
-[ "$WORK" != watch ] || watch >"$STATE/problems"
+if [ "$WORK" = watch ]; then
+  # platform-health may be reading the last one.
+  watch >"$STATE/problems.new"
+  mv "$STATE/problems.new" "$STATE/problems"
+fi

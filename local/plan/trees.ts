@@ -1,9 +1,10 @@
 // The two versions of the repository that a plan compares: the work tree as it is, and a base that git gives, put
 // into a temporary folder for as long as the plan runs.
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { leftovers } from "../leftovers.ts";
 
 /** What the person who asked for the plan can mend: its message says how. */
 export class PlanError extends Error {}
@@ -14,8 +15,8 @@ export interface Base {
   commit: string;
   /** Paths that differ between the base and the work tree, files that git does not know yet included. */
   changed: string[];
-  /** Puts the base, or only the paths of it that match, into a folder of its own and returns the folder. */
-  extract(paths?: readonly string[]): string;
+  /** Puts the paths of the base that match, or all of it where none is given, into a folder of its own and returns the folder. */
+  extract(paths: readonly string[]): string;
 }
 
 /** Finds the base: a given one, or where this branch left main. */
@@ -33,7 +34,7 @@ export function findBase(root: string, given?: string): Base {
       ...lines(git(root, "diff", "--name-only", "--no-renames", "--relative", "-z", commit, "--")),
       ...lines(git(root, "ls-files", "--others", "--exclude-standard", "-z")),
     ],
-    extract: (paths = []) => extract(root, commit, paths),
+    extract: (paths) => extract(root, commit, paths),
   };
 }
 
@@ -86,7 +87,7 @@ function lines(zeroSeparated: string): string[] {
 const PREFIX = "framaspace-plan-";
 
 function extract(root: string, commit: string, paths: readonly string[]): string {
-  removeLeftovers();
+  for (const left of leftovers(PREFIX)) succeeds(() => rmSync(left, { recursive: true, force: true }));
   // Before there is a folder: a signal that comes just after it was made must find its handler.
   let made: string | undefined;
   process.once("exit", () => made !== undefined && rmSync(made, { recursive: true, force: true }));
@@ -104,13 +105,4 @@ function extract(root: string, commit: string, paths: readonly string[]): string
   rmSync(join(tree, "node_modules"), { recursive: true, force: true });
   symlinkSync(join(root, "node_modules"), join(tree, "node_modules"));
   return tree;
-}
-
-/** A plan that was killed outright could not clean up; its folder carries its process id. */
-function removeLeftovers(): void {
-  for (const name of readdirSync(tmpdir())) {
-    const pid = Number(new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1]);
-    if (pid > 0 && !succeeds(() => process.kill(pid, 0)))
-      succeeds(() => rmSync(join(tmpdir(), name), { recursive: true, force: true }));
-  }
 }

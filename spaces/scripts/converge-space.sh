@@ -300,7 +300,7 @@ repair() {
   local command
   [ -n "${FOUND[repair]-}" ] || return 0
   scratch_config
-  for command in db:add-missing-columns db:add-missing-primary-keys db:add-missing-indices "maintenance:repair --include-expensive"; do
+  for command in "${REPAIRS[@]}"; do
     # shellcheck disable=SC2086 # Words.
     occ "$SCRATCH/$ID" "$RELEASE" $command >>"$LOG/upgrade-$ID.log" 2>&1 ||
       fail "occ $command failed after its upgrade to $RELEASE, which serves; see $LOG/upgrade-$ID.log, then run up again"

@@ -20,7 +20,7 @@ LOG=/dev/null
 
 # What a prepared release depends on.
 key() {
-  { cat "$CODE/.sha256" "$0"; jq -cS '{apps, appsOff, officeApps}' "$CATALOG"; jq -cS '{domain, suites: .office.suites}' /etc/framaspace/platform.json; } |
+  { cat "$CODE/.sha256" "$0"; printf '%s\n' "${REPAIRS[@]}"; jq -cS '{apps, appsOff, officeApps}' "$CATALOG"; jq -cS '{domain, suites: .office.suites}' /etc/framaspace/platform.json; } |
     sha256sum
 }
 
@@ -77,7 +77,7 @@ PHP
   [ "${#off[@]}" -eq 0 ] || run app:disable "${off[@]}"
   run background:cron
   # What an installation leaves to be asked for; no space has to wait for it while everything is empty.
-  for command in db:add-missing-columns db:add-missing-primary-keys db:add-missing-indices "maintenance:repair --include-expensive"; do
+  for command in "${REPAIRS[@]}"; do
     # shellcheck disable=SC2086 # Words.
     run $command
   done

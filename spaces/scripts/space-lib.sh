@@ -144,6 +144,10 @@ occ() { run_php "$1" "$2" occ --no-interaction --no-ansi "${@:3}"; }
 # shellcheck disable=SC2034 # The programs use it.
 SQL_USED_STORAGE="SELECT coalesce(sum(greatest(size, 0)), 0) FROM oc_storages JOIN oc_filecache ON storage = numeric_id AND path_hash = md5('')"
 
+# What occ is asked for once a release is installed or upgraded to, which leaves it to its administrator.
+# shellcheck disable=SC2034 # The programs use it.
+REPAIRS=(db:add-missing-columns db:add-missing-primary-keys db:add-missing-indices "maintenance:repair --include-expensive")
+
 # A background job that wants a shell, which PHP here has not: each time it would fail, and log a page. A release that is
 # new, or the app turned off and on, brings it back.
 # shellcheck disable=SC2034 # The programs use it.

@@ -8,13 +8,7 @@ const hasStorage = storageWords().length > 0;
 const WITHOUT = hasStorage ? "" : " (no FRAMASPACE_MINIO and FRAMASPACE_MC: without files, archive on ops-1)";
 const [ID, CLONE] = ["muguet", "narcisse"];
 const on = lab.on.bind(lab);
-
-/** Runs bash on ops-1 with what the programs share, for one space. */
-const inside = (id: string, script: string) =>
-  on(
-    "ops-1",
-    `bash -c '. /usr/local/lib/framaspace/archive-lib.sh; read_space <${"$"}SPACES/${id}/config/space.json; ${script}'`,
-  );
+const inside = lab.inside.bind(lab);
 
 /** What a command that must fail says. */
 async function refusal(run: Promise<string>): Promise<string> {

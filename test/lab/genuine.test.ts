@@ -71,8 +71,9 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
     await genuine.cloud("DELETE", `servers/${lost?.id}`);
     const output = await genuine.up();
     expect(output).toMatch(/web-2: boot … done/);
-    const ask = `curl -s -o /dev/null -w '%{http_code}' -H 'Host: iris.${DOMAIN}' http://web-2/status.php`;
-    await expect.poll(() => genuine.on("ops-1", ask), { timeout: 60_000, interval: 1000 }).toBe("200");
+    await expect
+      .poll(() => genuine.statusFrom("web-2", "iris", "/status.php"), { timeout: 60_000, interval: 1000 })
+      .toBe("200");
   });
 
   test("a hundred spaces, 64 steps at once, then nothing left to do", async () => {

@@ -3,11 +3,11 @@
 import { execa, type Options } from "execa";
 import { existsSync } from "node:fs";
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ask } from "../../local/lab/client.ts";
 import { openLab } from "../../local/lab/lab.ts";
+import { Visitor } from "./visitor.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
@@ -15,7 +15,7 @@ export const DOMAIN = "framaspace.localhost";
 export const TENANTS = "spaces/tenants/lab/001.yaml";
 
 export interface Page {
-  status: number | undefined;
+  status: number;
   retryAfter: string | undefined;
   body: string;
 }
@@ -103,6 +103,14 @@ export class TestLab {
     return this.lab("ssh", machine, command);
   }
 
+  /** Runs bash on ops-1 with what its programs share, for one space. */
+  inside(id: string, script: string): Promise<string> {
+    return this.on(
+      "ops-1",
+      `bash -c '. /usr/local/lib/framaspace/archive-lib.sh; read_space <$SPACES/${id}/config/space.json; ${script}'`,
+    );
+  }
+
   /** A request to the lab's cloud, as somebody would make in the cloud's console. Rejects where it is refused. */
   cloud(method: string, path: string): Promise<unknown> {
     return ask(openLab(this.name), method, path);
@@ -126,27 +134,18 @@ export class TestLab {
     await writeFile(join(this.#tree, file), after);
   }
 
-  /** The page of a host, through the load balancer. The certificate is the lab's own. */
-  visit(host: string, { method = "GET", path = "/" } = {}): Promise<Page> {
-    return new Promise((resolve, reject) => {
-      const where = {
-        host: "127.0.0.1",
-        port: this.port,
-        servername: host,
-        method,
-        path,
-        rejectUnauthorized: false,
-        agent: false,
-      };
-      const asked = request({ ...where, headers: { host } }, (response) => {
-        let body = "";
-        response.setEncoding("utf8").on("data", (chunk: string) => (body += chunk));
-        response.on("end", () =>
-          resolve({ status: response.statusCode, retryAfter: response.headers["retry-after"], body }),
-        );
-      });
-      asked.on("error", reject).end();
-    });
+  /** The page of a host, through the load balancer. */
+  async visit(host: string, { method = "GET", path = "/" } = {}): Promise<Page> {
+    const { status, headers, text } = await new Visitor(this.port, host).ask(method, path);
+    return { status, retryAfter: headers["retry-after"], body: text };
+  }
+
+  /** The status that a web server gives for a space, asked past load balancer and gateways. */
+  statusFrom(web: string, id: string, path = "/"): Promise<string> {
+    return this.on(
+      "ops-1",
+      `curl -s -o /dev/null -w '%{http_code}' -H 'Host: ${id}.${DOMAIN}' http://${web}${path}`,
+    );
   }
 }
 

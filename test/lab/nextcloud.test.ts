@@ -51,11 +51,7 @@ const passwords = Object.fromEntries(
 );
 
 const ops = (command: string) => lab.on("ops-1", command);
-/** Bash on ops-1 with what its programs share, for one space. */
-const inside = (id: string, script: string) =>
-  ops(
-    `bash -c '. /usr/local/lib/framaspace/archive-lib.sh; read_space <${"$"}SPACES/${id}/config/space.json; ${script}'`,
-  );
+const inside = lab.inside.bind(lab);
 const occ = (id: string, words: string) => inside(id, `occ $DIRECTORY/config $RELEASE ${words}`);
 /** Nextcloud slows down, and then refuses, who was refused a few times; all of the lab's visitors have one address. */
 const forgive = (id: string) => occ(id, "security:bruteforce:reset 198.51.100.1");

@@ -51,16 +51,7 @@ async function inService(): Promise<void> {
     .poll(async () => (await lab.visit(`${SPACE}.${DOMAIN}`)).status, { timeout: 90_000, interval: 2000 })
     .toBe(200);
   for (const web of ["web-1", "web-2"])
-    await expect
-      .poll(
-        () =>
-          lab.on(
-            "ops-1",
-            `curl -s -o /dev/null -w '%{http_code}' -H 'Host: ${SPACE}.${DOMAIN}' http://${web}/`,
-          ),
-        { timeout: 90_000, interval: 2000 },
-      )
-      .toBe("200");
+    await expect.poll(() => lab.statusFrom(web, SPACE), { timeout: 90_000, interval: 2000 }).toBe("200");
   expect(await sqlOf(lab, SPACE, "SELECT count(*), max(n) FROM kept")).toBe("500|500");
   const file = hasStorage ? await lab.on("ops-1", `mc cat serving/space-${SPACE}/kept`) : "kept";
   expect(file).toBe("kept");

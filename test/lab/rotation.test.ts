@@ -132,13 +132,7 @@ async function expectWell(): Promise<void> {
         { timeout: 120_000, interval: 3000 },
       )
       .toBe("1");
-  for (const web of ["web-1", "web-2"])
-    expect(
-      await lab.on(
-        "ops-1",
-        `curl -s -o /dev/null -w '%{http_code}' -H 'Host: ${SPACE}.${DOMAIN}' http://${web}/`,
-      ),
-    ).toBe("200");
+  for (const web of ["web-1", "web-2"]) expect(await lab.statusFrom(web, SPACE)).toBe("200");
 }
 
 test.each(ROTATIONS)("$key", async ({ key, keep, tryOld, says }) => {

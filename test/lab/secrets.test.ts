@@ -12,6 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { ed25519Pkcs8, sshKeyPair } from "../../infra/keys.ts";
 import { Secrets } from "../../infra/secrets.ts";
+import { PASSPHRASE } from "../../local/lab/configuration.ts";
 import { openLab, leaderOf, processesIn } from "../../local/lab/lab.ts";
 import { insideMachine, machineNames } from "../../local/lab/machine.ts";
 import { record } from "../../local/record.ts";
@@ -20,7 +21,6 @@ import { loadFleet } from "../../spaces/tenants.ts";
 import { DOMAIN, sharedLab as lab } from "./lab.ts";
 
 const ID = "pivoine";
-const PASSPHRASE = "example";
 const place = openLab(lab.name);
 /** Found everywhere that it is planted, and nowhere else. */
 const CANARY = `canary-${randomBytes(24).toString("base64url")}`;
