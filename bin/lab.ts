@@ -35,9 +35,9 @@ program
     ]),
   )
   .option("--port <port>", "port on this machine's loopback", wholeNumber(1, 65535), 8443)
-  .option("--nextcloud <path...>", "Nextcloud release archives, instead of the stand-in")
-  .option("--minio <path>", "the minio server's binary; with --mc")
-  .option("--mc <path>", "MinIO's client; with --minio")
+  .option("--nextcloud <path...>", "Nextcloud releases, archives or folders, instead of the stand-in")
+  .option("--minio <path>", "the minio server's binary")
+  .option("--mc <path>", "MinIO's client, where it is neither beside the server nor on PATH")
   .option("--imaginary <path>", "the imaginary binary")
   .option("--storage-nodes <n>", "storage servers in each pool of a site", wholeNumber(1, 5), 1)
   .option("--storage-pools <n>", "pools of each site", wholeNumber(1, 2), 1)

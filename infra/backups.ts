@@ -44,7 +44,7 @@ function renderPgBackRest(
 repo1-type=s3
 # A name of all nodes of the site: one that is down is passed over.
 repo1-s3-endpoint=${siteName(backupSite(storage))}
-repo1-storage-port=${PORTS.minio}
+repo1-storage-port=${PORTS.s3}
 repo1-storage-ca-file=/usr/local/share/ca-certificates/framaspace.crt
 repo1-s3-uri-style=path
 repo1-s3-region=us-east-1

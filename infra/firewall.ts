@@ -22,7 +22,10 @@ export const PORTS = {
   collabora: 9980,
   /** Of the nginx that its package sets up; the document service behind that has 8000. */
   onlyoffice: 8080,
+  /** MinIO itself: S3, administration and what its nodes say to each other, all on one port. */
   minio: 9000,
+  /** The part of S3 that spaces and backups need (infra/s3-proxy.ts). */
+  s3: 9443,
   syslog: 6514,
 } as const;
 
@@ -35,7 +38,8 @@ const FLOWS: readonly Flow[] = [
   { to: "imaginary", from: ["web"], port: PORTS.imaginary },
   { to: "office", from: ["gateway", "web"], port: PORTS.collabora },
   { to: "office", from: ["gateway", "web"], port: PORTS.onlyoffice },
-  { to: "storage", from: ["storage", "web", "ops", "postgres"], port: PORTS.minio },
+  { to: "storage", from: ["storage", "ops"], port: PORTS.minio },
+  { to: "storage", from: ["web", "ops", "postgres"], port: PORTS.s3 },
   { to: "logs", from: ["machines"], port: PORTS.syslog },
 ];
 

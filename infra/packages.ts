@@ -39,5 +39,5 @@ export const PACKAGES: Readonly<Record<Role | "base" | "restore", readonly strin
   redis: ["redis-server"],
   imaginary: ["libvips42t64"],
   office: ["gnupg"],
-  storage: ["xfsprogs"],
+  storage: ["nginx", "xfsprogs"],
 };

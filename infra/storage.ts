@@ -11,9 +11,11 @@ import {
   type Storage as StorageConfiguration,
 } from "./environment.ts";
 import { PORTS } from "./firewall.ts";
+import { NGINX_RESTART } from "./gateway.ts";
 import { SPACE_POLICY, STORAGE_ROOT } from "./names.ts";
 import { PACKAGES } from "./packages.ts";
 import { remoteScript, type Machine, type RemoteFile } from "./remote.ts";
+import { renderS3Proxy } from "./s3-proxy.ts";
 import type { Secrets } from "./secrets.ts";
 import { DedicatedServer, type Foundation } from "./server.ts";
 import { assignments } from "./shell.ts";
@@ -175,6 +177,8 @@ export function storageFiles(
     ...mounts,
     { path: "/etc/systemd/system/minio.service", content: renderMinioUnit(pools, specs, node) },
     { path: "/etc/sysctl.d/60-framaspace-storage.conf", content: SYSCTL },
+    NGINX_RESTART,
+    { path: "/etc/nginx/nginx.conf", content: renderS3Proxy(specs, node) },
   ];
 }
 

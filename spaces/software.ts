@@ -142,7 +142,7 @@ export function renderPlatform(
     database: { hosts: names(cloudMachines(environment, "postgres")).join(","), port: PORTS.postgres },
     redis: { host: redis?.name, port: PORTS.redis },
     mail: { host, port, from, ...(user && { user, password: mailPassword }) },
-    ...(storage.length > 0 && { s3: { hosts: names(storage), port: PORTS.minio } }),
+    ...(storage.length > 0 && { s3: { hosts: names(storage), port: PORTS.s3 } }),
     ...(imaginary && {
       imaginary: { url: `http://${imaginary.name}:${PORTS.imaginary}` },
     }),

@@ -251,7 +251,7 @@ backrest() { as_postgres pgbackrest --stanza=main "$@"; }
 stanza() {
   [ -e /etc/pgbackrest/pgbackrest.conf ] || return 0
   backrest info --output=json | jq -e '.[0].status.code | IN(0, 2)' >/dev/null || {
-    backrest stanza-create
+    backrest stanza-create >&2
     changed "place for backups"
   }
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash source-path=SCRIPTDIR source=lib.sh
-# A node of object storage: drives, then MinIO. Nothing here ever overwrites a drive that holds something: the only
+# A node of object storage: drives, MinIO, and nginx before it for those who only need S3. Nothing here ever overwrites a drive that holds something: the only
 # drives that are formatted are those that have no signature of any kind and begin with zeros.
 
 install_packages
@@ -67,7 +67,9 @@ fi
 id -nG minio | grep -qw framaspace-tls || { usermod -aG framaspace-tls minio; note "minio in framaspace-tls"; }
 
 install_files
-on_change '/etc/systemd/system/*.mount' systemctl daemon-reload
+on_change '/etc/systemd/system/*' systemctl daemon-reload
+on_change '/etc/nginx/*' reload_nginx
+enable nginx.service
 
 # What is mounted there and is no longer the drive that belongs there: pulled out, or exchanged under its name. Lazily,
 # because MinIO may still hold files of the dead one open.

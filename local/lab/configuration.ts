@@ -2,9 +2,9 @@
 // racked, what is left out. The program reads it as it reads any environment's; it has no code for labs.
 import { execa } from "execa";
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { access, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { createReadStream, existsSync } from "node:fs";
+import { access, cp, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { delimiter, dirname, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { parseDocument } from "yaml";
 import { allMachines, storageMachines, type SiteRole } from "../../infra/addresses.ts";
@@ -58,6 +58,7 @@ const SITES = { primary: { letter: "a", host: 131 }, replica: { letter: "b", hos
 
 /** Writes the lab's configuration file and says what it came to. */
 export async function configure(lab: Lab, given: Given): Promise<LabConfiguration> {
+  await mkdir(lab.directory, { recursive: true, mode: 0o700 });
   const source = join(ROOT, `Pulumi.${ENVIRONMENT}.yaml`);
   const { values } = await readStackConfiguration(source, PASSPHRASE);
   const secrets = new Secrets(
@@ -86,12 +87,15 @@ export async function configure(lab: Lab, given: Given): Promise<LabConfiguratio
   document.setIn(["config", "framaspace:mail", "host"], ADMIN_ADDRESS);
   document.setIn(["config", "framaspace:mail", "port"], MAIL_PORT);
   set("releases", await releases(lab, given, serve, leftOut));
-  if (given.minio && given.mc)
-    set("storage", storage(given, secrets, await serve(given.minio, "minio"), await serve(given.mc, "mc")));
+  if (given.minio !== undefined) {
+    const mc = given.mc ?? (await findClient(given.minio));
+    set("storage", storage(given, secrets, await serve(given.minio, "minio"), await serve(mc, "mc")));
+  } else if (given.mc !== undefined)
+    throw new LabError("--mc is MinIO's client alone; give the server too: --minio PATH.");
   else
     leftOut.push({
       what: "storage (MinIO)",
-      why: "no binary: give --minio PATH and --mc PATH. Spaces have no bucket; all else is as it would be",
+      why: "no binary: give --minio PATH. Spaces have no bucket; all else is as it would be",
     });
   if (given.imaginary) {
     set("imaginary", await serve(given.imaginary, "imaginary"));
@@ -104,7 +108,6 @@ export async function configure(lab: Lab, given: Given): Promise<LabConfiguratio
 
   const config: unknown = document.toJS();
   const file = join(lab.directory, `Pulumi.${ENVIRONMENT}.yaml`);
-  await mkdir(lab.directory, { recursive: true, mode: 0o700 });
   await writeFile(file, document.toString());
   const environment = parseEnvironment(config);
   return { file, environment, secrets, racked: rackedServers(environment, secrets), artifacts, leftOut };
@@ -120,13 +123,25 @@ function parseEnvironment(document: unknown): Environment {
   );
 }
 
+/** MinIO's client beside the server's binary, or on PATH, where Midnight Commander may have the same name. */
+async function findClient(minio: string): Promise<string> {
+  const folders = [dirname(resolve(minio)), ...(process.env.PATH ?? "").split(delimiter)];
+  for (const path of folders.map((folder) => join(folder, "mc")).filter((file) => existsSync(file))) {
+    const { stdout } = await execa(path, ["--version"], { reject: false });
+    if (/minio/i.test(stdout)) return path;
+  }
+  throw new LabError(
+    `--minio is given, but MinIO's client is neither beside ${minio} nor on PATH as mc; give --mc PATH.`,
+  );
+}
+
 type Serve = (path: string, name: string) => Promise<Artifact>;
 
 /** The releases that were given, or the stand-in under every version that the catalog keeps. */
 async function releases(lab: Lab, { nextcloud }: Given, serve: Serve, leftOut: LeftOut[]) {
   const { catalog } = loadFleet(ROOT, ENVIRONMENT);
   if (!catalog) throw new LabError("spaces/catalog.yaml is not valid; see: npm run check -- tenants");
-  const found: NonNullable<Environment["releases"]> = {};
+  const installed: NonNullable<Environment["releases"]> = {};
   if (nextcloud === undefined) {
     leftOut.push({
       what: "Nextcloud",
@@ -138,19 +153,23 @@ async function releases(lab: Lab, { nextcloud }: Given, serve: Serve, leftOut: L
     );
     return Object.fromEntries(Object.keys(catalog.releases).map((version) => [version, artifact]));
   }
-  for (const path of nextcloud) {
+  for (const [index, given] of nextcloud.entries()) {
+    const found = await stat(given).catch(() => {
+      throw new LabError(`--nextcloud ${given} is not there; give the path of a release's archive or folder.`);
+    });
+    const path = found.isDirectory() ? await pack(lab, resolve(given), `nextcloud-${index}.tar`) : given;
     const { version, apps } = await inspectRelease(path);
-    if (found[version]) throw new LabError(`--nextcloud gives ${version} twice; give each release once.`);
+    if (installed[version]) throw new LabError(`--nextcloud gives ${version} twice; give each release once.`);
     const without = catalog.apps.filter((app) => !apps.has(app));
     if (without.length > 0)
       leftOut.push({
         what: `apps in ${version}`,
-        why: `${without.join(", ")}: the catalog lists them, ${path} has them not, so no space gets them`,
+        why: `${without.join(", ")}: the catalog lists them, ${given} has them not, so no space gets them`,
       });
     const suffix = /\.tar(\.\w+)?$/.exec(path)?.[0] ?? ".tar";
-    found[version] = { ...(await serve(path, `nextcloud${suffix}`)), ...(without.length > 0 && { without }) };
+    installed[version] = { ...(await serve(path, `nextcloud${suffix}`)), ...(without.length > 0 && { without }) };
   }
-  return found;
+  return installed;
 }
 
 /** Which release an archive holds, and with which apps. */
@@ -161,7 +180,9 @@ async function inspectRelease(path: string): Promise<{ version: string; apps: Se
   const { stdout, stderr } = await execa("tar", words, { reject: false });
   const version = /\$OC_VersionString\s*=\s*'(\d+\.\d+\.\d+)'/.exec(stdout)?.[1];
   if (version === undefined)
-    throw new LabError(`${path} holds no Nextcloud release: no version.php that names one.`);
+    throw new LabError(
+      `${path} holds no Nextcloud release: no version.php that names one. Give a tar archive as Nextcloud publishes it, or a release's folder.`,
+    );
   return {
     version,
     apps: new Set([...stderr.matchAll(/\/apps\/([^/]+)\/appinfo\/info\.xml$/gm)].map(([, app = ""]) => app)),
@@ -171,13 +192,18 @@ async function inspectRelease(path: string): Promise<{ version: string; apps: Se
 /** The stand-in's archive. It carries every app of the catalog by name. */
 async function packStandIn(lab: Lab, apps: readonly string[]): Promise<string> {
   const tree = join(lab.directory, "stand-in");
-  const archive = join(lab.directory, "nextcloud.tar");
   await rm(tree, { recursive: true, force: true });
   await cp(join(import.meta.dirname, "release"), tree, { recursive: true });
   for (const app of apps) {
     await mkdir(join(tree, "apps", app, "appinfo"), { recursive: true });
     await writeFile(join(tree, "apps", app, "appinfo/info.xml"), `<info><id>${app}</id></info>\n`);
   }
+  return pack(lab, tree, "nextcloud.tar");
+}
+
+/** An archive of a release's folder, the same bytes whenever its files are the same. What a space of its own left stays out. */
+async function pack(lab: Lab, tree: string, name: string): Promise<string> {
+  const archive = join(lab.directory, name);
   const same = [
     "--sort=name",
     "--mtime=@0",
@@ -186,8 +212,9 @@ async function packStandIn(lab: Lab, apps: readonly string[]): Promise<string> {
     "--numeric-owner",
     "--mode=u+rw,go=rX",
   ];
-  const renamed = ["--transform=s,^stand-in,nextcloud,", "-C", lab.directory, "stand-in"];
-  await execa("tar", ["--create", `--file=${archive}`, ...same, ...renamed]);
+  const without = ["--exclude=./config/config.php", "--exclude=./data"];
+  const renamed = ["--transform=s,^\\.,nextcloud,S", "-C", tree, "."];
+  await execa("tar", ["--create", `--file=${archive}`, ...same, ...without, ...renamed]);
   return archive;
 }
 

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { mkdir, open, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 
@@ -98,10 +98,17 @@ export function isPopulated(lab: Lab, part = ""): boolean {
 /** Ids of all processes of a part of the lab. */
 export function processesIn(lab: Lab, part: string): string[] {
   const group = join(lab.cgroup, part);
-  const files = existsSync(group) ? readdirSync(group, { recursive: true, encoding: "utf8" }) : [];
-  return files
-    .filter((file) => basename(file) === "cgroup.procs")
-    .flatMap((file) => readFileSync(join(group, file), "utf8").split("\n").filter(Boolean));
+  try {
+    const below = readdirSync(group, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    return [
+      ...readFileSync(join(group, "cgroup.procs"), "utf8").split("\n").filter(Boolean),
+      ...below.flatMap(({ name }) => processesIn(lab, join(part, name))),
+    ];
+  } catch (error) {
+    // The group went meanwhile, as those of short services do, and its processes with it.
+    if (["ENOENT", "ENODEV"].includes((error as NodeJS.ErrnoException).code ?? "")) return [];
+    throw error;
+  }
 }
 
 /** Kills every process of a part of the lab, or of the whole of it, and waits until they are gone. */

@@ -1,6 +1,6 @@
 // What a lab was brought up with: written by `up`, read by the lab's processes.
 import { readFileSync } from "node:fs";
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Lab } from "./lab.ts";
 
@@ -49,7 +49,6 @@ export function readSettings(lab: Lab): Settings | undefined {
 }
 
 export async function writeSettings(lab: Lab, settings: Settings): Promise<void> {
-  await mkdir(lab.directory, { recursive: true, mode: 0o700 });
   await writeFile(`${fileOf(lab)}.new`, JSON.stringify(settings), { mode: 0o600 });
   await rename(`${fileOf(lab)}.new`, fileOf(lab));
 }

@@ -67,6 +67,9 @@ install_schema() {
   local prepared=$PREPARED_RELEASES/$RELEASE
   [ -z "${FOUND[version]-}" ] || return 0
   (cd "$prepared" && sha256sum --quiet --check checksums) >/dev/null 2>&1 || prepare-release "$RELEASE" >/dev/null 9>&- || exit 1
+  # What is deleted can be brought back, from its first file on; settle-storage sees to the rest of the bucket.
+  [ -z "$BUCKET" ] || mc_root version enable "serving/$BUCKET" >/dev/null ||
+    fail "its bucket $BUCKET cannot be made to keep old versions; does object storage serve (mc admin info serving)? Nothing was installed; run up again"
   # Apps by which two suites open the same documents: the one that is asked for is on, once. It is the space's own
   # choice from then on.
   { cat "$prepared/schema.sql" - <<'SQL'

@@ -200,7 +200,9 @@ describe.skipIf(missing.length > 0)(
         expect(await ops(`mc cat serving/space-${LARGE}/${key} | sha256sum | cut -d' ' -f1`)).toBe(
           sha256(content),
         );
-        expect([...(await objects(SMALL)).keys()]).toEqual([...(before[SMALL]?.keys() ?? [])]);
+        // The other one may have been given a preview or a script of its own meanwhile.
+        const others = [...(await objects(SMALL))].filter(([other]) => !before[SMALL]?.has(other));
+        expect(others.map(([, size]) => size)).not.toContain(content.length);
         const read = await client(LARGE).ask("GET", `${FILES}/rapport.bin`);
         expect(sha256(read.bytes)).toBe(sha256(content));
         console.log(`${key} of ${content.length} bytes: one of ${after.size} objects in space-${LARGE}`);
@@ -557,8 +559,7 @@ describe.skipIf(missing.length > 0)(
         `${old} → ${next}: away for ${outage.toFixed(1)} s, of which occ upgrade took ${occSeconds.toFixed(1)} s; ${seen.length} looks, answers ${[...new Set(seen.map(({ status }) => status))].join(", ")}`,
       );
       expect(new Set(seen.map(({ status }) => status))).toEqual(new Set([200, 503]));
-      // Where others use the cores, all takes longer, and so may what is not occ.
-      expect(outage).toBeLessThan(occSeconds + Math.max(3, occSeconds / 5));
+      expect(outage).toBeLessThan(occSeconds + 3);
       const versions = await Promise.all(
         SPACES.map(
           async (id) =>

@@ -15,6 +15,7 @@ import { appendFileSync, readFileSync } from "node:fs";
 import { Agent } from "node:https";
 import type { LookupFunction } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { PORTS } from "../../../infra/firewall.ts";
 import { generator, isWrite, readLedger, type Entry, type Line, type Verdict } from "./ledger.ts";
 
 export interface ClientOptions {
@@ -48,7 +49,7 @@ const httpsAgent = new Agent({ ca: readFileSync(options.ca), lookup, keepAlive: 
 const clients = Object.keys(options.nodes).map(
   (name) =>
     new S3Client({
-      endpoint: `https://${name}:9000`,
+      endpoint: `https://${name}:${PORTS.s3}`,
       region: "us-east-1",
       forcePathStyle: true,
       credentials: { accessKeyId: options.key, secretAccessKey: options.secret },
