@@ -155,7 +155,9 @@ async function releases(lab: Lab, { nextcloud }: Given, serve: Serve, leftOut: L
   }
   for (const [index, given] of nextcloud.entries()) {
     const found = await stat(given).catch(() => {
-      throw new LabError(`--nextcloud ${given} is not there; give the path of a release's archive or folder.`);
+      throw new LabError(
+        `--nextcloud ${given} is not there; give the path of a release's archive or folder.`,
+      );
     });
     const path = found.isDirectory() ? await pack(lab, resolve(given), `nextcloud-${index}.tar`) : given;
     const { version, apps } = await inspectRelease(path);
@@ -167,7 +169,10 @@ async function releases(lab: Lab, { nextcloud }: Given, serve: Serve, leftOut: L
         why: `${without.join(", ")}: the catalog lists them, ${given} has them not, so no space gets them`,
       });
     const suffix = /\.tar(\.\w+)?$/.exec(path)?.[0] ?? ".tar";
-    installed[version] = { ...(await serve(path, `nextcloud${suffix}`)), ...(without.length > 0 && { without }) };
+    installed[version] = {
+      ...(await serve(path, `nextcloud${suffix}`)),
+      ...(without.length > 0 && { without }),
+    };
   }
   return installed;
 }
