@@ -9,8 +9,13 @@ import * as z from "zod";
 import { renderEntry } from "../../spaces/edit.ts";
 import { genuineEnvironment, isGenuine, WHY_SKIPPED } from "../genuine.ts";
 import { DOMAIN, storageWords, TestLab } from "./lab.ts";
+import { generator } from "./storage/ledger.ts";
 
 const serverList = z.object({ servers: z.array(z.object({ id: z.number(), name: z.string() })) });
+
+/** How often an `up` is killed, and where from its moments come. */
+const kills = Number(process.env.FRAMASPACE_RUNS ?? 6);
+const seed = Number(process.env.FRAMASPACE_SEED ?? Math.floor(Math.random() * 1e6));
 
 const genuine = new TestLab("genuine", 18444, ["--engine", "pulumi", ...storageWords()]);
 
@@ -92,6 +97,33 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
     expect((await genuine.visit(`group-099.${DOMAIN}`)).status).toBe(200);
   });
 
+  test("an up that is killed anywhere is finished by the next: nothing twice, nothing left over", async () => {
+    const random = generator(seed);
+    const ids = Array.from({ length: kills }, (_, index) => `killed-${index}`);
+    for (const id of ids) {
+      await genuine.space("add", "--id", id, "--name", id);
+      // Spaces' steps are the last of what `up` does; how long that takes is not known, so all of it is tried.
+      await genuine.kill("up", 2 + random() * 20);
+      await genuine.up();
+      expect((await genuine.visit(`${id}.${DOMAIN}`)).status).toBe(200);
+    }
+    const names = async (command: string) =>
+      (await genuine.on("ops-1", command))
+        .split("\n")
+        .filter((name) => name.includes("killed-"))
+        .sort();
+    const query = (column: string, table: string) =>
+      `psql service=framaspace -XAtc 'SELECT ${column} FROM ${table}'`;
+    expect(await names(query("datname", "pg_database"))).toEqual(ids);
+    expect(await names(query("rolname", "pg_roles"))).toEqual(ids);
+    if (storageWords().length > 0) {
+      expect(await names("mc ls --json serving | jq -r .key")).toEqual(ids.map((id) => `space-${id}/`));
+      expect(await names("mc admin user list --json serving | jq -r .accessKey")).toEqual(ids);
+    }
+    await pulumi("up", "lab-spaces-001", "--yes", "--skip-preview", "--expect-no-changes");
+    console.log(`${kills} times killed, seed ${seed}`);
+  });
+
   test.each([
     ["PostgreSQL", "postgres-1", "postgresql@17-main"],
     ...(storageWords().length > 0 ? [["MinIO", "storage-a1", "minio"]] : []),
@@ -104,10 +136,11 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
     };
     const before = await state();
     expect(before.length).toBeGreaterThan(400);
-    await genuine.on(machine, `systemctl stop ${unit}`);
+    // The platform would start it again.
+    await genuine.on(machine, `systemctl mask --runtime ${unit} && systemctl stop ${unit}`);
     try {
       const asked = new RegExp(
-        `What holds the spaces' data is out of reach; nothing was changed.\\n  ${service} at`,
+        `What holds the spaces' data is out of reach; nothing was changed.\\n +${service} at`,
       );
       for (const command of ["refresh", "destroy", "up"])
         await expect(pulumi(command, stack, "--yes", "--skip-preview")).rejects.toThrow(asked);
@@ -117,7 +150,7 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
       );
       expect(await state()).toEqual(before);
     } finally {
-      await genuine.on(machine, `systemctl start ${unit}`);
+      await genuine.on(machine, `systemctl unmask --runtime ${unit} && systemctl start ${unit}`);
     }
     await pulumi("refresh", stack, "--yes", "--skip-preview", "--expect-no-changes");
   });
