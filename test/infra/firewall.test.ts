@@ -43,8 +43,12 @@ it("keeps data to those that serve spaces", () => {
   for (const role of ["gateway", "office", "imaginary", "logs"] as const) {
     expect(accepted("postgres")[PORTS.postgres]).not.toContain(SUBNETS[role]);
     expect(accepted("redis")[PORTS.redis]).not.toContain(SUBNETS[role]);
-    expect(accepted("storage")[PORTS.minio]).not.toContain(SUBNETS[role]);
+    expect(accepted("storage")[PORTS.s3]).not.toContain(SUBNETS[role]);
   }
+});
+
+it("keeps MinIO's own port, which administers too, to its nodes and ops-1", () => {
+  expect(accepted("storage")[PORTS.minio]).toEqual([SUBNETS.storage, SUBNETS.ops]);
 });
 
 it("takes logs from every machine", () => {

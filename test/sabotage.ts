@@ -1,0 +1,165 @@
+// Whether the tests would notice: each entry breaks the program in one place, in a copy of the tree, and runs the suite
+// that has to fail. `npm run test:sabotage -- [--lab] [WORD…]`: --lab adds those that need a lab (minutes each, as root);
+// with words, only entries that have one of them in their name. Ends with 1 where a suite passes all the same.
+import { execa } from "execa";
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import * as z from "zod";
+
+interface Sabotage {
+  name: string;
+  file: string;
+  from: string;
+  to: string;
+  /** Suites that have to fail, by path. */
+  suites: string[];
+  /** Only tests of that name. */
+  test?: string;
+  lab?: true;
+}
+
+const SABOTAGES: Sabotage[] = [
+  {
+    name: "spaces are not protected",
+    file: "spaces/space.ts",
+    from: "protect: !archived",
+    to: "protect: false",
+    suites: ["test/spaces", "test/policies"],
+  },
+  {
+    name: "two spaces may have one id",
+    file: "spaces/checks.ts",
+    from: "id is already used in",
+    to: "fine in",
+    suites: ["test/spaces"],
+  },
+  {
+    name: "web servers reach MinIO itself",
+    file: "infra/firewall.ts",
+    from: '["storage", "ops"], port: PORTS.minio',
+    to: '["storage", "ops", "web"], port: PORTS.minio',
+    suites: ["test/infra/firewall.test.ts"],
+  },
+  {
+    name: "forged uploads pass nginx",
+    file: "infra/s3-proxy.ts",
+    from: '"~*UNSIGNED-PAYLOAD-TRAILER" 1;',
+    to: '"~*UNSIGNED-PAYLOAD-TRAILER" 0;',
+    suites: ["test/infra/s3-proxy.test.ts"],
+  },
+  {
+    name: "all secrets of an owner are one",
+    file: "infra/secrets.ts",
+    from: "/${owner}/${purpose}/",
+    to: "/${owner}/",
+    suites: ["test/infra/secrets.test.ts"],
+  },
+  {
+    name: "a drive that holds something is formatted",
+    file: "infra/scripts/storage.sh",
+    from: "    echo foreign\n  fi",
+    to: "    echo blank\n  fi",
+    suites: ["test/infra/drives.test.ts"],
+  },
+  {
+    name: "a failed upgrade is not put back",
+    file: "spaces/scripts/converge-space.sh",
+    from: '  load_database "$dump" ||',
+    to: "  true ||",
+    suites: ["test/spaces/converge.test.ts"],
+  },
+  {
+    name: "the gate lets everything through",
+    file: "spaces/gate.ts",
+    from: "if (problems.flat().length > 0)",
+    to: "if (problems.flat().length > 99)",
+    suites: ["test/spaces/gate.test.ts"],
+  },
+  {
+    name: "a policy that refuses nothing",
+    file: "policies/rules.ts",
+    from: "if (stateful && !archived && !opts.protect)",
+    to: "if (stateful && archived && !opts.protect)",
+    suites: ["test/policies"],
+  },
+  {
+    name: "an export is not held against its bucket",
+    file: "spaces/scripts/export-space.sh",
+    from: '  [ -z "$wrong" ] || fail',
+    to: "  true || fail",
+    suites: ["test/lab/export.test.ts"],
+    lab: true,
+  },
+  {
+    name: "commits are confirmed by one node",
+    file: "infra/files/postgres-node.sh",
+    from: '  [ "$1" = off ] || wanted',
+    to: "  true || wanted",
+    suites: ["test/lab/database.test.ts"],
+    test: "switchover|is replaced, by its page",
+    lab: true,
+  },
+  {
+    name: "nginx passes forged writes to MinIO",
+    file: "infra/s3-proxy.ts",
+    from: "if ($refused)",
+    to: "if ($sts)",
+    suites: ["test/lab/s3.test.ts"],
+    lab: true,
+  },
+];
+
+const ROOT = join(import.meta.dirname, "..");
+const report = z.object({ numFailedTests: z.number(), numPassedTests: z.number() });
+
+/** How many tests fail in a tree that is broken so. */
+async function failures({ file, from, to, suites, test, lab }: Sabotage): Promise<z.infer<typeof report>> {
+  const tree = await mkdtemp(join(tmpdir(), "framaspace-sabotage-"));
+  try {
+    const list = ["ls-files", "--cached", "--others", "--exclude-standard"];
+    const { stdout } = await execa("git", list, { cwd: ROOT });
+    for (const path of stdout.split("\n")) await cp(join(ROOT, path), join(tree, path));
+    await symlink(join(ROOT, "node_modules"), join(tree, "node_modules"));
+    // Suites of the lab list the tree's files by git.
+    await execa("git", ["init", "--quiet"], { cwd: tree });
+    const before = await readFile(join(tree, file), "utf8");
+    const after = before.replace(from, () => to);
+    if (after === before) throw new Error(`${file} has no ${from}: mend the entry`);
+    await writeFile(join(tree, file), after);
+    const result = join(tree, "result.json");
+    const words = [
+      "run",
+      "--project",
+      lab ? "lab" : "program",
+      ...suites,
+      ...(test === undefined ? [] : ["-t", test]),
+    ];
+    await execa(
+      process.execPath,
+      ["node_modules/vitest/vitest.mjs", ...words, "--reporter=json", `--outputFile=${result}`],
+      {
+        cwd: tree,
+        reject: false,
+        stdin: "ignore",
+        env: { PATH: `${dirname(process.execPath)}:${process.env.PATH}` },
+      },
+    );
+    return report.parse(JSON.parse(await readFile(result, "utf8")));
+  } finally {
+    await rm(tree, { recursive: true, force: true });
+  }
+}
+
+const { values, positionals } = parseArgs({ options: { lab: { type: "boolean" } }, allowPositionals: true });
+for (const sabotage of SABOTAGES) {
+  if (sabotage.lab && !values.lab) continue;
+  if (positionals.length > 0 && !positionals.some((word) => sabotage.name.includes(word))) continue;
+  const { numFailedTests, numPassedTests } = await failures(sabotage);
+  const noticed = numFailedTests > 0;
+  console.log(
+    `${noticed ? "✔" : "✘"} ${sabotage.name}: ${numFailedTests} of ${numFailedTests + numPassedTests} tests fail`,
+  );
+  if (!noticed) process.exitCode = 1;
+}
