@@ -272,6 +272,9 @@ MINIO_STORAGE_CLASS_STANDARD=EC:${parity}
 MINIO_API_STALE_UPLOADS_EXPIRY=${retention.unfinishedUploadHours}h
 # Administration goes through mc on ops-1; the console would be one more door.
 MINIO_BROWSER=off
+# No request is answered before the settings of all buckets are known. Else a node that starts writes without versions
+# for seconds, or until it looks again after a quarter of an hour: what is overwritten or deleted then is gone for good.
+MINIO_SYNC_BOOT=on
 # The binary is pinned; it neither asks the internet for news nor replaces itself.
 MINIO_UPDATE=off
 `;

@@ -121,6 +121,7 @@ describe("a site", () => {
     const text = renderMinioEnvironment("primary", storage, "x");
     expect(text).toContain("\nMINIO_STORAGE_CLASS_STANDARD=EC:4\n");
     expect(text).toContain("\nMINIO_API_STALE_UPLOADS_EXPIRY=48h\n");
+    expect(text).toContain("\nMINIO_SYNC_BOOT=on\n");
   });
 
   it("has one name for all of its nodes, in /etc/hosts and in their certificates", async () => {
