@@ -183,16 +183,39 @@ async function verify(): Promise<Verdict> {
   return verdict;
 }
 
-/** Up to three nodes are asked: a node that has just come back may not know all of its neighbours yet. */
+/**
+ * Asks one node after the other until one gives an answer, which may be a refusal: nodes that have just come back may not
+ * know all of their neighbours yet, and keep requests waiting until they know their buckets.
+ */
+async function answered<T>(node: number, ask: (client: S3Client) => Promise<T>): Promise<T> {
+  for (let attempt = 0; ; attempt++)
+    try {
+      return await ask(clientOf(node + attempt));
+    } catch (error) {
+      if ((statusOf(error) ?? 500) < 500 || attempt === 5) throw error;
+      await sleep(500);
+    }
+}
+
+async function contentOf(node: number, target: { Key: string; VersionId?: string }): Promise<string> {
+  const request = { Bucket: options.bucket, ...target };
+  return answered(node, async (client) => {
+    const { Body } = await client.send(new GetObjectCommand(request));
+    return digest((await Body?.transformToByteArray()) ?? new Uint8Array());
+  });
+}
+
+/** Up to three nodes may say that it is not there. */
 async function findVersion(node: number, { kind, key, version, sha256 }: Entry): Promise<"there" | "lost"> {
   for (let attempt = 0; attempt < 3; attempt++) {
-    const target = { Bucket: options.bucket, Key: key, VersionId: version };
+    const target = { Key: key, VersionId: version };
     try {
       if (kind === "put") {
-        const { Body } = await clientOf(node + attempt).send(new GetObjectCommand(target));
-        const bytes = (await Body?.transformToByteArray()) ?? new Uint8Array();
-        if (digest(bytes) === sha256) return "there";
-      } else await clientOf(node + attempt).send(new HeadObjectCommand(target));
+        if ((await contentOf(node + attempt, target)) === sha256) return "there";
+      } else
+        await answered(node + attempt, (client) =>
+          client.send(new HeadObjectCommand({ Bucket: options.bucket, ...target })),
+        );
     } catch (error) {
       // What S3 answers to the question for a delete marker by its version.
       if (kind === "delete" && statusOf(error) === 405) return "there";
@@ -204,9 +227,7 @@ async function findVersion(node: number, { kind, key, version, sha256 }: Entry):
 
 async function findLatest(node: number, { kind, key, sha256 }: Entry): Promise<boolean> {
   try {
-    const { Body } = await clientOf(node).send(new GetObjectCommand({ Bucket: options.bucket, Key: key }));
-    const bytes = (await Body?.transformToByteArray()) ?? new Uint8Array();
-    return kind === "put" && digest(bytes) === sha256;
+    return (await contentOf(node, { Key: key })) === sha256 && kind === "put";
   } catch (error) {
     return kind === "delete" && statusOf(error) === 404;
   }
