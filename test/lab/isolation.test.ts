@@ -104,7 +104,8 @@ describe("PHP code in a space", () => {
     expect(unspoilt[0]).toContain(`/srv/spaces/${B}/:`);
     expect(unspoilt[0]).not.toContain(A);
     expect(unspoilt.slice(1)).toEqual(["512M", "/var/lib/php/sessions", "", B]);
-    for (let n = 0; n < 6; n++) {
+    // Which worker answers is PHP-FPM's choice.
+    for (let n = 0; n < 6 || (seen.size === 0 && n < 60); n++) {
       const spoiled = await php(A, spoil);
       const found = await settingsOf(B);
       const pid = found.pop();
@@ -175,7 +176,9 @@ describe("a space's role in PostgreSQL", () => {
       `export PGPASSWORD=$(jq -r .database.password /srv/spaces/${A}/config/space.json)
        for n in $(seq 60); do psql -XAtq "host=postgres-1,postgres-2 target_session_attrs=read-write dbname=${A} user=${A} sslmode=require channel_binding=disable" -c 'SELECT pg_sleep(40)' >/tmp/flood-$n 2>&1 & done
        for n in $(seq 40); do sleep 0.5; [ "$(cat /tmp/flood-* | grep -c 'too many connections for role')" -lt 25 ] || break; done
-       ${ask}; echo refused $(cat /tmp/flood-* | grep -c 'too many connections for role'); kill $(jobs -p); rm -f /tmp/flood-*`,
+       ${ask}; echo refused $(cat /tmp/flood-* | grep -c 'too many connections for role'); kill $(jobs -p); rm -f /tmp/flood-*
+       # They would sleep on without their clients, and nobody else of this role would get in.
+       psql service=framaspace -XAtqc "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '${A}'" >/dev/null`,
     );
     const times = (text: string) =>
       [...text.matchAll(/^200 ([\d.]+)$/gm)].map(([, time]) => Number(time)).sort((a, b) => a - b);
