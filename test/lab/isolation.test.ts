@@ -176,10 +176,14 @@ describe("a space's role in PostgreSQL", () => {
       `export PGPASSWORD=$(jq -r .database.password /srv/spaces/${A}/config/space.json)
        for n in $(seq 60); do psql -XAtq "host=postgres-1,postgres-2 target_session_attrs=read-write dbname=${A} user=${A} sslmode=require channel_binding=disable" -c 'SELECT pg_sleep(40)' >/tmp/flood-$n 2>&1 & done
        for n in $(seq 40); do sleep 0.5; [ "$(cat /tmp/flood-* | grep -c 'too many connections for role')" -lt 25 ] || break; done
-       ${ask}; echo refused $(cat /tmp/flood-* | grep -c 'too many connections for role'); kill $(jobs -p); rm -f /tmp/flood-*
-       # They would sleep on without their clients, and nobody else of this role would get in.
-       psql service=framaspace -XAtqc "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '${A}'" >/dev/null`,
+       ${ask}; echo refused $(cat /tmp/flood-* | grep -c 'too many connections for role'); kill $(jobs -p); rm -f /tmp/flood-*`,
     );
+    // They would sleep on without their clients, and nobody else of this role would get in.
+    for (const node of ["postgres-1", "postgres-2"])
+      await on(
+        node,
+        `runuser -u postgres -- psql -XAtqc "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '${A}'"`,
+      );
     const times = (text: string) =>
       [...text.matchAll(/^200 ([\d.]+)$/gm)].map(([, time]) => Number(time)).sort((a, b) => a - b);
     const [before, during] = [times(quiet), times(busy)];
