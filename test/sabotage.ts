@@ -2,11 +2,11 @@
 // that has to fail. `npm run test:sabotage -- [--lab] [WORD…]`: --lab adds those that need a lab (minutes each, as root);
 // with words, only entries that have one of them in their name. Ends with 1 where a suite passes all the same.
 import { execa } from "execa";
-import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import * as z from "zod";
+import { copyTree } from "./tree.ts";
 
 interface Sabotage {
   name: string;
@@ -111,17 +111,12 @@ const SABOTAGES: Sabotage[] = [
   },
 ];
 
-const ROOT = join(import.meta.dirname, "..");
 const report = z.object({ numFailedTests: z.number(), numPassedTests: z.number() });
 
 /** How many tests fail in a tree that is broken so. */
 async function failures({ file, from, to, suites, test, lab }: Sabotage): Promise<z.infer<typeof report>> {
-  const tree = await mkdtemp(join(tmpdir(), "framaspace-sabotage-"));
+  const tree = await copyTree("sabotage");
   try {
-    const list = ["ls-files", "--cached", "--others", "--exclude-standard"];
-    const { stdout } = await execa("git", list, { cwd: ROOT });
-    for (const path of stdout.split("\n")) await cp(join(ROOT, path), join(tree, path));
-    await symlink(join(ROOT, "node_modules"), join(tree, "node_modules"));
     // Suites of the lab list the tree's files by git.
     await execa("git", ["init", "--quiet"], { cwd: tree });
     const before = await readFile(join(tree, file), "utf8");

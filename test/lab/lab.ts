@@ -1,15 +1,12 @@
 // A lab of a suite's own, driven by the commands as a person would. It is built from a copy of this tree, so that tenants
 // and configuration can be edited.
 import { execa, type Options } from "execa";
-import { existsSync } from "node:fs";
-import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ask } from "../../local/lab/client.ts";
 import { openLab } from "../../local/lab/lab.ts";
+import { copyTree } from "../tree.ts";
 import { Visitor } from "./visitor.ts";
-
-const ROOT = join(import.meta.dirname, "../..");
 
 export const DOMAIN = "framaspace.localhost";
 export const TENANTS = "spaces/tenants/lab/001.yaml";
@@ -57,12 +54,7 @@ export class TestLab {
   }
 
   protected async copyTree(): Promise<void> {
-    this.#tree = await mkdtemp(join(tmpdir(), `framaspace-${this.name}-`));
-    const list = ["ls-files", "--cached", "--others", "--exclude-standard"];
-    const { stdout } = await execa("git", list, { cwd: ROOT });
-    for (const file of stdout.split("\n"))
-      if (existsSync(join(ROOT, file))) await cp(join(ROOT, file), join(this.#tree, file));
-    await symlink(join(ROOT, "node_modules"), join(this.#tree, "node_modules"));
+    this.#tree = await copyTree(this.name);
   }
 
   protected async removeTree(): Promise<void> {
