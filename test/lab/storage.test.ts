@@ -90,6 +90,7 @@ describe.skipIf(binaries.length === 0)(
         await expect
           .poll(look, { timeout: 120_000, interval: 5000 })
           .toContain(`storage primary node ${victim}: offline`);
+      expect(load.absent).toBe(0);
       // With three away, four drives of ten are left: nothing is taken that could not be kept.
       await kill(lab, victims.slice(2));
       await sleep(8000);
@@ -108,6 +109,7 @@ describe.skipIf(binaries.length === 0)(
         acknowledged: verdict.checked,
         lost: verdict.lost.length,
         unknown: verdict.unknown,
+        "deletes that found nothing": load.absent,
         "seconds without a write, one lost": gaps[0] ?? NaN,
         "two lost": gaps[1] ?? NaN,
         "seconds from power to the first write after three": ((first?.time ?? NaN) - back) / 1000,
@@ -138,6 +140,7 @@ describe.skipIf(binaries.length === 0)(
         acknowledged: verdict.checked,
         lost: verdict.lost.length,
         unknown: verdict.unknown,
+        "deletes that found nothing": load.absent,
         "seconds without a write, a node": gap,
         "seconds until the site was whole": (light - dark) / 1000,
       });

@@ -25,6 +25,9 @@ export interface Attempt {
 
 export type Line = Entry | Attempt;
 
+/** The outcome of a delete that found nothing, though something was there. */
+export const ABSENT = "absent";
+
 export function readLedger(file: string): Line[] {
   const lines = readFileSync(file, "utf8").split("\n").filter(Boolean);
   // Only the client writes it.

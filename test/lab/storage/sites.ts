@@ -10,7 +10,7 @@ import { startDaemon } from "../../../local/lab/lifecycle.ts";
 import { halt, insideMachine, remove } from "../../../local/lab/machine.ts";
 import type { TestLab } from "../lab.ts";
 import type { ClientOptions } from "./client.ts";
-import { isWrite, readLedger, type Line, type Verdict } from "./ledger.ts";
+import { ABSENT, isWrite, readLedger, type Line, type Verdict } from "./ledger.ts";
 
 /** Acknowledged writes below which a run says nothing. */
 export const MINIMUM_LOAD = 100;
@@ -91,6 +91,11 @@ export class Load {
 
   get acknowledged(): number {
     return this.lines.filter(isWrite).length;
+  }
+
+  /** Deletes that were answered as if nothing had been there. */
+  get absent(): number {
+    return this.lines.filter((line) => line.kind === "unknown" && line.outcome === ABSENT).length;
   }
 
   /** Until so many more writes are acknowledged. */
