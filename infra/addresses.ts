@@ -82,7 +82,7 @@ export function namesOf(spec: MachineSpec): string[] {
   return isStorage(spec) ? [spec.name, siteName(spec.site)] : [spec.name];
 }
 
-function isStorage(spec: MachineSpec): spec is StorageSpec {
+export function isStorage(spec: MachineSpec): spec is StorageSpec {
   return spec.role === "storage";
 }
 
@@ -93,6 +93,13 @@ export function allMachines(environment: Environment): MachineSpec[] {
     ...storageMachines(environment, "primary"),
     ...storageMachines(environment, "replica"),
   ];
+}
+
+/** All but the storage servers of a site that is declared away. */
+export function reachableMachines(environment: Environment): MachineSpec[] {
+  return allMachines(environment).filter(
+    (spec) => !isStorage(spec) || environment.storage?.sites[spec.site]?.away === undefined,
+  );
 }
 
 /** What /etc/hosts holds on every machine: there is no name server inside. */

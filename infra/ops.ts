@@ -1,16 +1,14 @@
 // ops-1 beyond being the way in (infra/platform.ts creates the machine first): how administrators and scripts reach
 // the databases and Redis. Storage brings mc (infra/storage.ts), and spaces their programs (infra/space-host.ts).
 import * as pulumi from "@pulumi/pulumi";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { cloudMachines } from "./addresses.ts";
 import type { Environment } from "./environment.ts";
 import { PORTS } from "./firewall.ts";
+import { healthWatch } from "./health.ts";
 import { PACKAGES } from "./packages.ts";
 import { REDIS_DATABASES, renderSpaceCommands } from "./redis.ts";
 import { remoteScript } from "./remote.ts";
 import type { CloudServer, Foundation } from "./server.ts";
-import { assignments } from "./shell.ts";
 
 interface OpsArgs {
   foundation: Foundation;
@@ -21,7 +19,7 @@ interface OpsArgs {
 export class Ops extends pulumi.ComponentResource {
   constructor(name: string, { foundation, machine }: OpsArgs, opts?: pulumi.ComponentResourceOptions) {
     super("framaspace:infra:Ops", name, {}, opts);
-    const { environment, secrets } = foundation;
+    const { environment, secrets, access } = foundation;
     remoteScript(
       `${machine.spec.name}-role`,
       {
@@ -37,20 +35,7 @@ export class Ops extends pulumi.ComponentResource {
               .password("postgres", "superuser")
               .apply((password) => `*:*:*:framaspace:${password}\n`),
           },
-          {
-            path: "/usr/local/sbin/platform-health",
-            mode: "0755",
-            content: readFileSync(join(import.meta.dirname, "files/platform-health.sh"), "utf8"),
-          },
-          {
-            path: "/etc/framaspace/health",
-            content: `${assignments({
-              MAIL: environment.administrators.mail,
-              REDIS: cloudMachines(environment, "redis")[0]?.name ?? "",
-            })}\n`,
-          },
-          { path: "/etc/systemd/system/platform-health.service", content: HEALTH_SERVICE },
-          { path: "/etc/systemd/system/platform-health.timer", content: HEALTH_TIMER },
+          ...healthWatch(environment, secrets, access),
           { path: "/etc/framaspace/redis/commands", content: renderSpaceCommands() },
           { path: "/etc/framaspace/redis/databases", content: `${REDIS_DATABASES}\n` },
           {
@@ -84,17 +69,3 @@ channel_binding=disable
 sslrootcert=/usr/local/share/ca-certificates/framaspace.crt
 `;
 }
-
-const HEALTH_SERVICE = `[Unit]
-Description=See what will hurt soon, and tell the administrators
-[Service]
-Type=oneshot
-ExecStart=/usr/local/sbin/platform-health --report
-`;
-// The first look comes when everything has had time to be made.
-const HEALTH_TIMER = `[Timer]
-OnActiveSec=300
-OnUnitInactiveSec=300
-[Install]
-WantedBy=timers.target
-`;

@@ -54,7 +54,6 @@ export class Postgres extends pulumi.ComponentResource {
             ...postgresFiles(environment, machine.spec, peer),
             ...backupFiles(environment, secrets),
             passwordFile(peer, replicationPassword),
-            { path: "/etc/ssh/sshd_config.d/20-framaspace-postgres.conf", content: SSHD },
             {
               path: "/etc/framaspace/authorized_keys/root",
               content: `from="${ops.spec.privateAddress}",restrict,command="/usr/local/sbin/postgres-node ssh" ${key.publicKey}\n`,
@@ -313,8 +312,6 @@ LimitNOFILE=65536
 }
 
 // ops-1's key, beside the administrators'.
-const SSHD = "AuthorizedKeysFile .ssh/authorized_keys /etc/framaspace/authorized_keys/%u\n";
-
 // The connection stays open: ops-1 looks every few seconds.
 const SSH = `Host *
   User root

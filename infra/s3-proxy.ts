@@ -38,13 +38,10 @@ const PARAMETERS = [
 
 /**
  * /etc/nginx/nginx.conf of a storage server. Lets through what is signed in its Authorization header with AWS Signature
- * Version 4 and asks for objects; MinIO checks the signature and the rights. Where this server's MinIO takes no
- * connection, another's of the site gets the request.
+ * Version 4 and asks for objects; MinIO checks the signature and the rights. No other server's MinIO stands in for this
+ * one's: it may not be ready for requests (files/minio-ready.sh), and whoever asks has the others' addresses.
  */
-export function renderS3Proxy(specs: readonly StorageSpec[], node: StorageSpec): string {
-  const others = specs.filter(({ name }) => name !== node.name);
-  const server = (spec: StorageSpec, ...more: string[]) =>
-    `    server ${[`${spec.privateAddress}:${PORTS.minio}`, "max_fails=1 fail_timeout=2s", ...more].join(" ")};`;
+export function renderS3Proxy(node: StorageSpec): string {
   return `# Rendered by infra/s3-proxy.ts; changes made here are overwritten.
 user www-data;
 worker_processes auto;
@@ -91,7 +88,7 @@ http {
   }
 
   upstream minio {
-${[server(node), ...others.map((spec) => server(spec, "backup"))].join("\n")}
+    server ${node.privateAddress}:${PORTS.minio} max_fails=0;
     keepalive 64;
   }
 

@@ -6,6 +6,7 @@ import { cloudMachines, namesOf, renderHosts, type MachineSpec, type StorageSpec
 import type { Authority } from "./certificates.ts";
 import type { CloudRole, Environment } from "./environment.ts";
 import { PORTS, renderNftables } from "./firewall.ts";
+import { healthDoor } from "./health.ts";
 import type { Network } from "./network.ts";
 import { PACKAGES } from "./packages.ts";
 import { remoteScript, type Access, type Machine, type RemoteFile } from "./remote.ts";
@@ -136,7 +137,7 @@ function installBase(
   foundation: Omit<Foundation, "opsAddress">,
   dependsOn: pulumi.Resource[],
 ): void {
-  const { environment, authority } = foundation;
+  const { environment, authority, secrets } = foundation;
   const { name, role, privateAddress } = machine.spec;
   const certificate = authority.issue(name, namesOf(machine.spec), [privateAddress]);
   const files: RemoteFile[] = [
@@ -155,6 +156,7 @@ function installBase(
       content: pulumi.secret(certificate.then((issued) => issued.key)),
     },
     { path: "/etc/ssh/sshd_config.d/10-framaspace.conf", content: SSHD },
+    ...healthDoor(environment, secrets),
     { path: "/etc/apt/apt.conf.d/60framaspace", content: renderUpgrades(environment.administrators.mail) },
     { path: "/etc/systemd/journald.conf.d/framaspace.conf", content: JOURNALD },
     ...(role === "logs"
@@ -168,9 +170,11 @@ function installBase(
   );
 }
 
+// AuthorizedKeysFile: below /etc are keys of ops-1 that open one program each.
 // MaxStartups: the engine opens up to 64 connections at once through ops-1 (README, "parallel"); sshd's default
 // starts refusing at 10 (sshd_config(5)).
 const SSHD = `PasswordAuthentication no
+AuthorizedKeysFile .ssh/authorized_keys /etc/framaspace/authorized_keys/%u /etc/framaspace/authorized_keys/%u-health
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 AuthenticationMethods publickey

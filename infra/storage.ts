@@ -178,7 +178,13 @@ export function storageFiles(
     { path: "/etc/systemd/system/minio.service", content: renderMinioUnit(pools, specs, node) },
     { path: "/etc/sysctl.d/60-framaspace-storage.conf", content: SYSCTL },
     NGINX_RESTART,
-    { path: "/etc/nginx/nginx.conf", content: renderS3Proxy(specs, node) },
+    { path: "/etc/systemd/system/nginx.service.d/minio.conf", content: NGINX_AFTER_MINIO },
+    {
+      path: "/usr/local/sbin/minio-ready",
+      mode: "0755",
+      content: readFileSync(join(import.meta.dirname, "files/minio-ready.sh"), "utf8"),
+    },
+    { path: "/etc/nginx/nginx.conf", content: renderS3Proxy(node) },
   ];
 }
 
@@ -207,7 +213,8 @@ function renderMinioUnit(pools: readonly Pool[], specs: readonly StorageSpec[], 
   return `# Rendered by infra/storage.ts; changes made here are overwritten.
 [Unit]
 Description=MinIO, object storage
-Wants=network-online.target ${mounts}
+# nginx, which ends with it, is started with it.
+Wants=network-online.target nginx.service ${mounts}
 After=network-online.target ${mounts}
 StartLimitIntervalSec=0
 
@@ -256,6 +263,15 @@ SystemCallFilter=@system-service
 WantedBy=multi-user.target
 `;
 }
+
+// nginx is the door to a MinIO that knows its buckets, and to no other.
+const NGINX_AFTER_MINIO = `[Unit]
+BindsTo=minio.service
+After=minio.service
+[Service]
+ExecStartPre=/usr/local/sbin/minio-ready
+TimeoutStartSec=infinity
+`;
 
 /** What MinIO reads from its environment. Holds the root secret: mode 0600, read by systemd alone. */
 export function renderMinioEnvironment(

@@ -41,10 +41,6 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
     ],
     web: [
       {
-        path: "/etc/ssh/sshd_config.d/20-framaspace-spaces.conf",
-        content: "AuthorizedKeysFile .ssh/authorized_keys /etc/framaspace/authorized_keys/%u\n",
-      },
-      {
         // Reading too: a new ops-1 fetches the directories from here. Without rrsync's lock: many spaces come at once,
         // and distribute-spaces keeps apart what must be.
         path: "/etc/framaspace/authorized_keys/root",

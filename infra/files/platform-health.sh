@@ -7,13 +7,14 @@ shopt -s inherit_errexit
 export LC_ALL=C.UTF-8
 umask 077
 
-# MAIL, REDIS
+# MAIL, REDIS, MACHINES
 # shellcheck source=/dev/null
-. /etc/framaspace/health
+. /etc/framaspace/platform-health/settings
 KNOWN=/var/lib/framaspace/health
 CERTIFICATES=(/usr/local/share/ca-certificates/framaspace.crt /etc/framaspace/tls/cert.pem)
-# Where a disk, a memory or a number of connections is called full.
+# Where a memory or a number of connections is called full; disks are machine-health's.
 FULL=80
+CLOCK_SECONDS=5
 CERTIFICATE_DAYS=${CERTIFICATE_DAYS:-30}
 # A nightly backup that is older was missed once.
 BACKUP_HOURS=30
@@ -23,9 +24,7 @@ postgres() {
   [ -e /var/lib/framaspace/postgres.json ] || { echo "postgres record: ops-1 remembers no primary; run up"; return; }
   timeout 60 postgres-cluster status | jq -r --argjson full "$FULL" '
     .record as $record | (.nodes | length) as $nodes | .nodes[] | .node as $node |
-    (select(.reachable | not) | "\($node) away: ops-1 does not reach it"),
     (select(.reachable and (.running | not)) | "\($node) down: PostgreSQL does not run there\(if .fenced then ", fenced: postgres-cluster rebuild \($node)" else "" end)"),
-    (select((.diskPercent // 0) >= $full) | "\($node) disk: \(.diskPercent) % full"),
     (select(.running and .connections >= .maxConnections * $full / 100) | "\($node) connections: \(.connections) of \(.maxConnections)"),
     (select($node == $record.primary and $nodes > 1) |
       (select($record.mode != "synchronous") | "postgres standby: since \($record.since) no standby confirms what is written"),
@@ -87,11 +86,30 @@ certificates() {
   done
 }
 
-this_machine() {
-  df --output=pcent,target -x tmpfs -x devtmpfs -x efivarfs 2>/dev/null | tail -n +2 | tr -d % | sort -u -k1,1n | tail -n 1 |
-    awk -v full="$FULL" '$1 >= full { print "ops-1 disk: " $2 " is " $1 " % full" }'
-  # What runs here by timer: distribution to the web servers, storage sites, checks of backups.
-  systemctl --failed --no-legend --plain | awk '{ print "ops-1 unit " $1 ": failed; systemctl status " $1 }'
+# Every other machine by its own word, and this one, all at once: what it says of itself is told with its name before it.
+machines() {
+  local name
+  for name in "${MACHINES[@]}"; do machine "$name" & done
+  wait
+}
+
+# The offset is off by half of the time that the answer takes at most. Storage refuses what is signed 15 minutes off, but
+# logs that are to be put in order, and moments to go back to, take seconds.
+machine() { # machine NAME
+  local before said
+  before=$(date +%s.%N)
+  if [ "$1" = "$HOSTNAME" ]; then
+    said=$(machine-health)
+  else
+    said=$(timeout 30 ssh -F /etc/framaspace/platform-health/ssh_config "$1" </dev/null 2>/dev/null) || { echo "$1 away: ops-1 does not reach it"; return; }
+  fi
+  awk -v name="$1" -v before="$before" -v after="$(date +%s.%N)" -v bound="$CLOCK_SECONDS" '
+    NR == 1 {
+      off = $1 < before ? $1 - before : $1 > after ? $1 - after : 0
+      if (off > bound || -off > bound)
+        printf "%s clock: %d seconds %s that of ops-1; timedatectl timesync-status on both\n", name, off < 0 ? -off : off, off < 0 ? "behind" : "ahead of"
+    }
+    NR > 1 { print name " " $0 }' <<<"$said"
 }
 
 send() { # send SUBJECT <TEXT
@@ -130,7 +148,7 @@ $now
   mv "$KNOWN/problems.new" "$KNOWN/problems"
 }
 
-problems=$({ postgres; backups; redis; storage; certificates; this_machine; } | sort -u)
+problems=$({ postgres; backups; redis; storage; certificates; machines; } | sort -u)
 if [ "${1:-}" = --report ]; then
   report "$problems"
 elif [ -n "$problems" ]; then

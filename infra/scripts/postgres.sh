@@ -55,8 +55,6 @@ restart() {
   systemctl restart postgresql@17-main
   note "postgresql restarted"
 }
-reload_sshd() { sshd -t && systemctl reload ssh; }
-on_change '/etc/ssh/*' reload_sshd
 if systemctl -q is-active postgresql@17-main; then
   on_change '/etc/systemd/system/postgresql*' restart
 fi

@@ -1,6 +1,7 @@
 # shellcheck shell=bash source-path=SCRIPTDIR source=lib.sh
-# A node of object storage: drives, MinIO, and nginx before it for those who only need S3. Nothing here ever overwrites a drive that holds something: the only
-# drives that are formatted are those that have no signature of any kind and begin with zeros.
+# A node of object storage: drives, MinIO, and nginx before it for those who only need S3. Nothing here ever overwrites
+# a drive that holds something: the only drives that are formatted are those that have no signature of any kind and
+# begin with zeros.
 
 install_packages
 
@@ -68,8 +69,7 @@ id -nG minio | grep -qw framaspace-tls || { usermod -aG framaspace-tls minio; no
 
 install_files
 on_change '/etc/systemd/system/*' systemctl daemon-reload
-on_change '/etc/nginx/*' reload_nginx
-enable nginx.service
+systemctl -q is-enabled nginx.service || { systemctl -q enable nginx.service; note "nginx.service enabled"; }
 
 # What is mounted there and is no longer the drive that belongs there: pulled out, or exchanged under its name. Lazily,
 # because MinIO may still hold files of the dead one open.
@@ -153,6 +153,8 @@ restart_minio() {
   if $served; then
     wait_until 120 "MinIO serves again, or waits for others with the same settings" settled
     wait_until 120 "the site serves again" site_serves
+    # Where it waits for others, nobody asks it; else the next node is not restarted before this one's door is open.
+    differs || wait_until 600 "MinIO knows its buckets (journalctl -u nginx)" systemctl -q is-active nginx.service
   fi
 }
 # One restart, whatever changed: binary, unit, environment.
@@ -164,6 +166,19 @@ systemctl -q is-enabled minio.service || { systemctl -q enable minio.service; no
 case $(systemctl is-active minio.service || true) in
   active | activating) ;;
   *) systemctl start --no-block minio.service; note "minio.service started" ;;
+esac
+
+# nginx opens after MinIO, which may wait for other nodes: nothing waits for it here. As Debian starts it when it is
+# installed, it holds port 80, and does not know yet what it is to wait for.
+take_over_nginx() {
+  nginx -q -t
+  if systemctl -q is-active nginx.service && [ -z "$(ss -Hltn 'src 0.0.0.0:80')" ]; then systemctl reload nginx.service
+  else systemctl stop nginx.service; fi
+}
+on_change '/etc/nginx/*' take_over_nginx
+case $(systemctl is-active nginx.service || true) in
+  active | activating) ;;
+  *) systemctl start --no-block nginx.service; note "nginx.service started" ;;
 esac
 
 finish

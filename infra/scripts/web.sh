@@ -11,9 +11,6 @@ getent passwd framaspace-nginx >/dev/null || {
 install_files
 on_change '/etc/systemd/system/*' systemctl daemon-reload
 
-reload_sshd() { sshd -t && systemctl reload ssh; }
-on_change '/etc/ssh/*' reload_sshd
-
 released=$(install-releases)
 while read -r change; do [ -z "$change" ] || note "$change"; done <<<"$released"
 

@@ -27,13 +27,12 @@ const folder = mkdtempSync(join(tmpdir(), "framaspace-gixy-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const prod = exampleEnvironment("prod");
-const nodes = storageMachines(prod, "primary");
-const [node] = nodes;
+const [node] = storageMachines(prod, "primary");
 if (!node) throw new Error("prod has storage");
 const CONFIGURATIONS = {
   gateway: renderGatewayNginx(prod, "10.0.10.1"),
   web: renderWebNginx(prod.domain, "10.0.20.1"),
-  storage: renderS3Proxy(nodes, node),
+  storage: renderS3Proxy(node),
 };
 
 describe.skipIf(!isInstalled)(`gixy${isInstalled ? "" : " (skipped: no gixy on PATH)"}`, () => {
