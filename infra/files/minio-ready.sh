@@ -1,6 +1,6 @@
 #!/bin/bash
-# minio-ready, before nginx opens on a storage server: waits until MinIO here serves, and knows of every bucket of the
-# platform that it keeps versions. A node that reads a bucket's settings while too few of their parts can be reached
+# minio-ready, before nginx opens on a storage server: waits until MinIO here serves, has had time to find the drives of
+# nodes that start with it, and knows of every bucket of the platform that it keeps versions. A node that reads a bucket's settings while too few of their parts can be reached
 # takes it for a bucket without any, and says nothing (cmd/bucket-metadata.go, loadBucketMetadataParse, goes on where a
 # file is not found, and that is what is said of one that cannot be read). Until it looks again, after a quarter of an
 # hour, what it writes has no versions, and what it is to delete stays. Started anew, it reads them anew.
@@ -18,6 +18,13 @@ mkdir -p "$STATE" "${PROBLEM%/*}"
 
 serves() { curl -fsS -m 5 -o /dev/null "$ENDPOINT/minio/health/cluster" 2>/dev/null; }
 
+# MinIO says which drives were not there when it started. It looks for them again 15 seconds after a look that it takes
+# within the first one (cmd/erasure-sets.go, monitorAndConnectEndpoints), and calls absent meanwhile what they have parts of.
+lacked_drives() {
+  journalctl --quiet --unit minio.service "_SYSTEMD_INVOCATION_ID=$(systemctl show -P InvocationID minio.service)" \
+    --grep 'will be retried' >/dev/null 2>&1
+}
+
 # get <PATHS: what MinIO here answers to each, and the path on a line of its own; the secret is on no command line.
 get() {
   {
@@ -30,10 +37,14 @@ get() {
 # Names of the platform's buckets that are, for MinIO here, without versions.
 unversioned() {
   local names
-  names=$(get <<<"/" | grep -oE '<Name>(space-[^<]+|backup|archive)</Name>' | sed 's,</\?Name>,,g') || return 0
+  names=$(get <<<"/") || return
+  names=$(grep -oE '<Name>(space-[^<]+|backup|archive)</Name>' <<<"$names" | sed 's,</\?Name>,,g') || return 0
   sed 's,.*,/&?versioning,' <<<"$names" | get |
     awk '/<Status>Enabled</ { kept = 1 } /^https:/ { if (!kept) { sub(/\?.*/, ""); sub(/.*\//, ""); print }; kept = 0 }'
 }
+
+until serves; do sleep 0.5; done
+if lacked_drives; then sleep 17; fi
 
 # One that is being made is without for a moment.
 for _ in 1 2 3; do
