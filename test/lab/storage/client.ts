@@ -252,8 +252,9 @@ async function findUnexpected(
 ): Promise<void> {
   const known = new Set(entries.map(({ key, version }) => `${key} ${version}`));
   for (let marker: { KeyMarker?: string; VersionIdMarker?: string } | undefined = {}; marker;) {
-    const page: ListObjectVersionsCommandOutput = await clientOf(0).send(
-      new ListObjectVersionsCommand({ Bucket: options.bucket, Prefix: `${options.prefix}/`, ...marker }),
+    const request = { Bucket: options.bucket, Prefix: `${options.prefix}/`, ...marker };
+    const page: ListObjectVersionsCommandOutput = await answered(0, (client) =>
+      client.send(new ListObjectVersionsCommand(request)),
     );
     for (const { Key = "", VersionId = "" } of [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])])
       if (!known.has(`${Key} ${VersionId}`)) {

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
+import { PORTS } from "../../../infra/firewall.ts";
 import { openLab } from "../../../local/lab/lab.ts";
 import { startDaemon } from "../../../local/lab/lifecycle.ts";
 import { halt, insideMachine, remove } from "../../../local/lab/machine.ts";
@@ -183,9 +184,9 @@ export async function runbook(lab: TestLab, page: string): Promise<string[]> {
   return said;
 }
 
-/** Until a site takes writes, and every one of its drives is there. */
+/** Until a site takes writes, every one of its drives is there, and every node is open to web servers. */
 export async function whole(lab: TestLab, site: Site = "primary", seconds = 180): Promise<void> {
-  const states = `mc --json admin info ${site} | jq -r '[.info.servers[] | .state, (.drives[]? | .state)] | unique | join(" ")'`;
+  const states = `mc --json admin info ${site} | jq -r '[.info.servers[] | .state, (.drives[]? | .state)] | unique | join(" ")'; for node in ${nodesOf(site).join(" ")}; do curl -s -o /dev/null -m 3 https://$node:${PORTS.s3}/ || echo "$node is closed"; done`;
   for (const end = Date.now() + seconds * 1000; ; await sleep(1000)) {
     const found = await lab.on("ops-1", `timeout 10 bash -c ${quoted(states)} || true`);
     if (found === "ok online") return;
