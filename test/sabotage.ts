@@ -64,6 +64,20 @@ const SABOTAGES: Sabotage[] = [
     suites: ["test/infra/drives.test.ts"],
   },
   {
+    name: "a MinIO that knows of no versions is opened",
+    file: "infra/files/minio-ready.sh",
+    from: 'if [ "$starts" -lt 5 ]',
+    to: 'if [ "$starts" -lt 0 ]',
+    suites: ["test/infra/minio-ready.test.ts"],
+  },
+  {
+    name: "a clock that is off is not told of",
+    file: "infra/files/platform-health.sh",
+    from: "if (off > bound || -off > bound)",
+    to: "if (off > bound && -off > bound)",
+    suites: ["test/infra/health.test.ts"],
+  },
+  {
     name: "a failed upgrade is not put back",
     file: "spaces/scripts/converge-space.sh",
     from: '  load_database "$dump" ||',

@@ -4,13 +4,14 @@
 import { execa } from "execa";
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { openLab } from "../../local/lab/lab.ts";
+import { insideMachine } from "../../local/lab/machine.ts";
 import { DOMAIN, givenLab, SharedLab, storageWords, TestLab } from "./lab.ts";
 import { Visitor } from "./visitor.ts";
 
@@ -503,6 +504,95 @@ describe.skipIf(missing.length > 0)(
           { cwd: lab.tree, input: `user = "admin:${passwords[LARGE]}"\n` },
         );
         expect(got.stdout).toBe(sha256(content));
+      });
+    });
+
+    describe("a clock that is off", () => {
+      /** What is started anew, to see the other time. */
+      const SERVICES = {
+        "web-1": "php8.4-fpm nginx",
+        "redis-1": "redis-server",
+        "postgres-1": "postgresql@17-main",
+      } as const;
+      const LIBRARY = "/usr/local/lib/libfaketime.so.1";
+      const VARIABLES = ["LD_PRELOAD", "FAKETIME", "FAKETIME_DONT_FAKE_MONOTONIC"] as const;
+      let library = Buffer.alloc(0);
+
+      beforeAll(async () => {
+        const folder = await mkdtemp(join(tmpdir(), "framaspace-clock-"));
+        await execa("apt-get", ["download", "--quiet=2", "libfaketime"], { cwd: folder });
+        await execa("sh", ["-c", "dpkg -x ./*.deb ."], { cwd: folder });
+        const { stdout } = await execa("find", [".", "-name", "libfaketime.so.1"], { cwd: folder });
+        library = readFileSync(join(folder, stdout));
+        await rm(folder, { recursive: true });
+      });
+
+      /** All machines share this one's clock; for one it is bent in every process that starts from now on. */
+      async function setOff(machine: keyof typeof SERVICES, seconds: number): Promise<void> {
+        const [program = "", ...words] = await insideMachine(openLab(lab.name), machine);
+        await execa(program, [...words, "sh", "-c", `cat >${LIBRARY}`], { input: library });
+        const settings = `LD_PRELOAD=${LIBRARY} FAKETIME=${seconds >= 0 ? "+" : ""}${seconds} FAKETIME_DONT_FAKE_MONOTONIC=1`;
+        await lab.on(
+          machine,
+          `printf '%s\n' ${settings} >/etc/environment; systemctl set-environment ${settings}; systemctl restart ${SERVICES[machine]}`,
+        );
+      }
+      const setRight = (machine: keyof typeof SERVICES) =>
+        lab.on(
+          machine,
+          `: >/etc/environment; systemctl unset-environment ${VARIABLES.join(" ")}; systemctl restart ${SERVICES[machine]}; rm -f ${LIBRARY}`,
+        );
+      const alarms = () => ops("platform-health || true");
+
+      /** Twenty files, each put and read back: how many were. */
+      async function kept(prefix: string): Promise<number> {
+        let count = 0;
+        for (let n = 0; n < 20; n++) {
+          const path = `${FILES}/${prefix}-${n}.txt`;
+          const put = await client(LARGE).ask("PUT", path, { body: `${prefix} ${n}` });
+          if (![201, 204].includes(put.status)) continue;
+          const read = await client(LARGE).ask("GET", path);
+          if (read.status === 200) expect(read.text).toBe(`${prefix} ${n}`);
+          if (read.text === `${prefix} ${n}`) count++;
+        }
+        return count;
+      }
+
+      test.each([
+        ["web-1", 3600],
+        ["web-1", -3600],
+        ["redis-1", 3600],
+        ["redis-1", -3600],
+        ["postgres-1", 3600],
+        ["postgres-1", -3600],
+      ] as const)("%s by %i seconds: told of, and nothing is left of it", async (machine, seconds) => {
+        let meanwhile = 0;
+        try {
+          await setOff(machine, seconds);
+          expect(await alarms()).toMatch(
+            new RegExp(
+              `^${machine} clock: 3(600|599) seconds ${seconds > 0 ? "ahead of" : "behind"} that of ops-1`,
+              "m",
+            ),
+          );
+          meanwhile = await kept(`off-${machine}-${seconds}`);
+        } finally {
+          await setRight(machine);
+        }
+        const began = Date.now();
+        await expect
+          .poll(async () => (await client(LARGE).ask("PROPFIND", `${FILES}/`)).status, { timeout: 60_000 })
+          .toBe(207);
+        console.log(
+          `${machine} ${seconds} s off: ${meanwhile} of 20 files kept meanwhile, whole ${((Date.now() - began) / 1000).toFixed(1)} s after`,
+        );
+        await expect.poll(alarms, { timeout: 60_000, interval: 2000 }).not.toContain("clock");
+        expect(await kept(`right-${machine}-${seconds}`)).toBe(20);
+        const person = stranger(LARGE);
+        expect((await person.logIn("admin", passwords[LARGE] ?? "")).headers.location).not.toContain(
+          "/login",
+        );
+        await expect.poll(alarms, { timeout: 120_000, interval: 5000 }).not.toMatch(/^postgres/m);
       });
     });
 
