@@ -3,7 +3,8 @@
 # nodes that start with it, and knows of every bucket of the platform that it keeps versions. A node that reads a bucket's settings while too few of their parts can be reached
 # takes it for a bucket without any, and says nothing (cmd/bucket-metadata.go, loadBucketMetadataParse, goes on where a
 # file is not found, and that is what is said of one that cannot be read). Until it looks again, after a quarter of an
-# hour, what it writes has no versions, and what it is to delete stays. Started anew, it reads them anew.
+# hour, what it writes has no versions, and what it is to delete stays. Started anew, it reads them anew; where that does
+# not help, nginx stays closed until it has looked again.
 set -euo pipefail
 shopt -s inherit_errexit
 export LC_ALL=C
@@ -57,13 +58,23 @@ for _ in 1 2 3; do
   sleep 2
 done
 
+name=$(head -n 1 <<<"$found")
 starts=$(cat "$STATE/starts" 2>/dev/null || echo 0)
-if [ "$starts" -lt 5 ]; then
+if [ "$starts" -lt 3 ]; then
   echo $((starts + 1)) >"$STATE/starts"
-  echo "MinIO here takes $(wc -l <<<"$found") buckets for ones without versions, such as $(head -n 1 <<<"$found"): started anew" >&2
+  echo "MinIO here takes $(wc -l <<<"$found") buckets for ones without versions, such as $name: started anew" >&2
   systemctl --no-block restart minio.service
   exit 1
 fi
-# Closed for good, it would take all spaces away for the sake of one bucket that somebody set so.
 rm "$STATE/starts"
-echo "minio versions: kept here for all buckets but $(wc -l <<<"$found"), such as $(head -n 1 <<<"$found"); mc version enable serving/$(head -n 1 <<<"$found") on ops-1" | tee "$PROBLEM" >&2
+
+# Closed for good, it would take all spaces away for the sake of one bucket that somebody set so.
+echo "minio versions: known here for all buckets but $(wc -l <<<"$found"), such as $name: closed until MinIO has looked again" >"$PROBLEM"
+for ((waited = 0; waited < 1020; waited += 5)); do
+  if found=$(unversioned) && [ -z "$found" ]; then
+    rm "$PROBLEM"
+    exit
+  fi
+  sleep 5
+done
+echo "minio versions: kept here for all buckets but $(wc -l <<<"$found"), such as $name; settle-storage all on ops-1" | tee "$PROBLEM" >&2

@@ -1,8 +1,8 @@
 #!/bin/bash
-# settle-storage [watch | compare]: keeps the storage sites as /etc/framaspace/storage declares them: laid out as
+# settle-storage [watch | all | compare]: keeps the storage sites as /etc/framaspace/storage declares them: laid out as
 # computed, paired, with their users, policies, buckets and lifecycle rules. Does only what is missing, never deletes an
 # object, and prints what it changed. `watch` is the timer's: it also notes what will need a person soon, for
-# platform-health. `compare` lists the objects that one site has and the other has not, older than a minute.
+# platform-health. `all` looks at every bucket's settings again, not only at new ones'. `compare` lists the objects that one site has and the other has not, older than a minute.
 set -euo pipefail
 shopt -s inherit_errexit
 export LC_ALL=C.UTF-8 MC_CONFIG_DIR=/root/.mc
@@ -135,13 +135,22 @@ settle_bucket() {
     mc ilm rule import "$1/$2" <"$rule" >/dev/null
 }
 
+# Settings that are written while a node is away are none for one that starts later and reads them before it has found
+# all others (docs/decisions/minio-versions.md).
+all_there() {
+  reply admin info "$1" |
+    jq -e 'all(.info.servers[]; .state == "online" and all(.drives[]?; .state == "ok"))' >/dev/null
+}
+
 # Buckets are new ones mostly: what was seen to is noted, by rule, and looked at again after a day.
 settle_buckets() {
   local site noted new bucket
   for site in "${SITES[@]}"; do
+    all_there "$site" || { echo "settings of the $site site's buckets are left alone until all of its drives are there" >&2; continue; }
     noted=$STATE/buckets-$site-$(cat /etc/framaspace/storage/lifecycle/*.json | sha256sum | cut -c1-16)
     find "$STATE" -name "buckets-$site-*" ! -path "$noted" -delete
     find "$noted" -mmin +1440 -delete 2>/dev/null || true
+    [ "$WORK" != all ] || rm -f "$noted"
     touch -a "$noted"
     new=$(buckets "$site" | sort | comm -23 - <(sort "$noted"))
     [ -n "$new" ] || continue

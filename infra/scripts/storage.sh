@@ -154,7 +154,7 @@ restart_minio() {
     wait_until 120 "MinIO serves again, or waits for others with the same settings" settled
     wait_until 120 "the site serves again" site_serves
     # Where it waits for others, nobody asks it; else the next node is not restarted before this one's door is open.
-    differs || wait_until 600 "MinIO knows its buckets (journalctl -u nginx)" systemctl -q is-active nginx.service
+    differs || wait_until 1200 "MinIO knows its buckets (journalctl -u nginx)" systemctl -q is-active nginx.service
   fi
 }
 # One restart, whatever changed: binary, unit, environment.

@@ -105,13 +105,23 @@ test("waits for a bucket that is being made", async () => {
   expect(textOf("called")).not.toContain(RESTARTED);
 });
 
-test("opens after five starts all the same, and says so until it is well", async () => {
+test("stays closed after three starts, until MinIO has looked again", async () => {
   writeFileSync(at("plain"), "space-lotus\n");
-  for (let start = 1; start <= 5; start++) expect(await run()).toBe(1);
+  for (let start = 1; start <= 3; start++) expect(await run()).toBe(1);
+  standIn("sleep", '[ "$1" != 5 ] || { cat run/problems/minio >said; rm -f plain; }');
   expect(await run()).toBe(0);
-  expect(textOf("called").split(RESTARTED)).toHaveLength(6);
+  expect(textOf("called").split(RESTARTED)).toHaveLength(4);
+  expect(textOf("said")).toMatch(/^minio versions: .* closed until MinIO has looked again\n$/);
+  expect(textOf("run/problems/minio")).toBe("");
+});
+
+test("opens after seventeen minutes all the same, and says so until it is well", async () => {
+  writeFileSync(at("plain"), "space-lotus\n");
+  for (let start = 1; start <= 3; start++) expect(await run()).toBe(1);
+  expect(await run()).toBe(0);
+  expect(textOf("called").match(/^sleep 5$/gm)).toHaveLength(204);
   expect(textOf("run/problems/minio")).toMatch(
-    /^minio versions: .* all buckets but 1, such as space-lotus; /,
+    /^minio versions: .* all buckets but 1, such as space-lotus; settle-storage all /,
   );
   rmSync(at("plain"));
   expect(await run()).toBe(0);
