@@ -1,10 +1,11 @@
 #!/bin/bash
 # minio-ready, before nginx opens on a storage server: waits until MinIO here serves, has had time to find the drives of
-# nodes that start with it, and knows of every bucket of the platform that it keeps versions. A node that reads a bucket's settings while too few of their parts can be reached
-# takes it for a bucket without any, and says nothing (cmd/bucket-metadata.go, loadBucketMetadataParse, goes on where a
-# file is not found, and that is what is said of one that cannot be read). Until it looks again, after a quarter of an
-# hour, what it writes has no versions, and what it is to delete stays. Started anew, it reads them anew; where that does
-# not help, nginx stays closed until it has looked again.
+# nodes that start with it, and knows of every bucket of the platform that it keeps versions. A node that reads a
+# bucket's settings while too few of their parts can be reached takes it for a bucket without any, and says nothing
+# (cmd/bucket-metadata.go, loadBucketMetadataParse, goes on where a file is not found, and that is what is said of one
+# that cannot be read). Until it looks again, after a quarter of an hour, what it writes has no versions, and what it is
+# to delete stays. Started anew, it reads them anew; where that does not help, nginx stays closed until it has looked
+# again.
 set -euo pipefail
 shopt -s inherit_errexit
 export LC_ALL=C

@@ -93,7 +93,7 @@ machines() {
   wait
 }
 
-# The offset is off by half of the time that the answer takes at most. Storage refuses what is signed 15 minutes off, but
+# A clock that shows a time between question and answer may be right. Storage refuses what is signed 15 minutes off, but
 # logs that are to be put in order, and moments to go back to, take seconds.
 machine() { # machine NAME
   local before said
