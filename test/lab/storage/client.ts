@@ -96,6 +96,7 @@ async function write(writer: number): Promise<void> {
   const random = generator(options.seed * 31 + writer);
   const keys: string[] = [];
   const latest = new Map<string, Entry>();
+  const earlier = new Set<string>();
   for (let turn = 0; !stop.signal.aborted; turn++) {
     const node = Math.floor(random() * clients.length);
     const dice = random();
@@ -130,11 +131,12 @@ async function write(writer: number): Promise<void> {
         size: body.length,
         sha256: digest(body),
       };
+      earlier.add(`${key} ${entry.sha256}`);
       latest.set(key, entry);
       note(entry);
     }
     const read = keys[Math.floor(random() * keys.length)];
-    if (read !== undefined) await readBack(node + 1, read, latest.get(read));
+    if (read !== undefined) await readBack(node + 1, read, latest.get(read), earlier);
   }
 }
 
@@ -150,15 +152,23 @@ async function remove(client: S3Client, key: string): Promise<string> {
   throw Object.assign(new Error(`nothing to delete at ${key}`), { name: ABSENT });
 }
 
-async function readBack(node: number, key: string, expected: Entry | undefined): Promise<void> {
+/** `stale` is what the key held before, `absent` nothing though something was written, `wrong` what nobody wrote there. */
+async function readBack(
+  node: number,
+  key: string,
+  expected: Entry | undefined,
+  earlier: ReadonlySet<string>,
+): Promise<void> {
   if (!expected) return;
   const outcome = await persistently(node, key, async (client) => {
     try {
       const { Body } = await client.send(new GetObjectCommand({ Bucket: options.bucket, Key: key }));
       const bytes = (await Body?.transformToByteArray()) ?? new Uint8Array();
-      return digest(bytes) === expected.sha256 ? "right" : "wrong";
+      const found = digest(bytes);
+      if (found === expected.sha256) return "right";
+      return earlier.has(`${key} ${found}`) ? "stale" : "wrong";
     } catch (error) {
-      if (statusOf(error) === 404) return expected.kind === "delete" ? "right" : "wrong";
+      if (statusOf(error) === 404) return expected.kind === "delete" ? "right" : ABSENT;
       throw error;
     }
   });

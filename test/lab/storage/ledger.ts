@@ -19,13 +19,13 @@ export interface Attempt {
   time: number;
   kind: "get" | "unknown";
   key: string;
-  /** `right`, `wrong`, or what went wrong. */
+  /** `right`, `stale`, `absent`, `wrong`, or what went wrong. */
   outcome: string;
 }
 
 export type Line = Entry | Attempt;
 
-/** The outcome of a delete that found nothing, though something was there. */
+/** The outcome of a delete or a read that found nothing, though something was there. */
 export const ABSENT = "absent";
 
 export function readLedger(file: string): Line[] {
