@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { storageWords, TestLab } from "./lab.ts";
 import { ABSENT, generator, longestGap, type Verdict } from "./storage/ledger.ts";
 import {
+  clear,
   cutPower,
   emptyDrive,
   exchange,
@@ -69,6 +70,8 @@ describe.skipIf(binaries.length === 0)(
     beforeEach(async () => {
       await whole(lab, "primary");
       await whole(lab, "replica");
+      // What an earlier fault left on too few drives, and is not healed yet, would not bear this one's too.
+      await clear(lab);
     });
 
     test.each(runs)("nodes lost, one, two and three of five (run %i)", async (run) => {

@@ -194,6 +194,15 @@ export async function whole(lab: TestLab, site: Site = "primary", seconds = 180)
   }
 }
 
+/** Removes the objects of earlier loads, with all versions, from both sites. */
+export async function clear(lab: TestLab): Promise<void> {
+  for (const site of ["primary", "replica"])
+    await lab.on(
+      "ops-1",
+      `mc rm --quiet --recursive --versions --force ${site}/space-${SPACE} >/tmp/clear.log 2>&1 || ! mc ls --recursive --versions ${site}/space-${SPACE} | grep -q .`,
+    );
+}
+
 const quoted = (text: string) => `'${text.replaceAll("'", String.raw`'\''`)}'`;
 
 /** Cuts the line between the two sites, or mends it; everybody else reaches both. */
