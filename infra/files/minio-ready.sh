@@ -40,8 +40,8 @@ get() {
 unversioned() {
   local names
   names=$(get <<<"/") || return
-  names=$(grep -oE '<Name>(space-[^<]+|backup|archive)</Name>' <<<"$names" | sed 's,</\?Name>,,g') || return 0
-  sed 's,.*,/&?versioning,' <<<"$names" | get |
+  names=$(grep -oE '<Name>(space-[^<]+|backup|archive)</Name>' <<<"$names") || return 0
+  echo "$names" | sed 's,<Name>\(.*\)</Name>,/\1?versioning,' | get |
     awk '/<Status>Enabled</ { kept = 1 } /^https:/ { if (!kept) { sub(/\?.*/, ""); sub(/.*\//, ""); print }; kept = 0 }'
 }
 
