@@ -311,7 +311,6 @@ LimitNOFILE=65536
 `;
 }
 
-// ops-1's key, beside the administrators'.
 // The connection stays open: ops-1 looks every few seconds.
 const SSH = `Host *
   User root

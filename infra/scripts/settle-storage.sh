@@ -2,7 +2,8 @@
 # settle-storage [watch | all | compare]: keeps the storage sites as /etc/framaspace/storage declares them: laid out as
 # computed, paired, with their users, policies, buckets and lifecycle rules. Does only what is missing, never deletes an
 # object, and prints what it changed. `watch` is the timer's: it also notes what will need a person soon, for
-# platform-health. `all` looks at every bucket's settings again, not only at new ones'. `compare` lists the objects that one site has and the other has not, older than a minute.
+# platform-health. `all` looks at every bucket's settings again, not only at new ones'. `compare` lists the objects that
+# one site has and the other has not, older than a minute.
 set -euo pipefail
 shopt -s inherit_errexit
 export LC_ALL=C.UTF-8 MC_CONFIG_DIR=/root/.mc
