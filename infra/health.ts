@@ -1,20 +1,12 @@
 // How ops-1 learns what will hurt soon: it asks databases, Redis and storage itself, and every machine by a program that
 // each has, with a key that opens that program and nothing else.
 import * as pulumi from "@pulumi/pulumi";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { cloudMachines, isStorage, reachableMachines } from "./addresses.ts";
 import type { Environment } from "./environment.ts";
 import { sshKeyPair } from "./keys.ts";
-import type { Access, RemoteFile } from "./remote.ts";
+import { program, type Access, type RemoteFile } from "./remote.ts";
 import type { Secrets } from "./secrets.ts";
 import { assignments } from "./shell.ts";
-
-const program = (name: string): RemoteFile => ({
-  path: `/usr/local/sbin/${name}`,
-  mode: "0755",
-  content: readFileSync(join(import.meta.dirname, `files/${name}.sh`), "utf8"),
-});
 
 const keyOf = (secrets: Secrets) => sshKeyPair(secrets.seed("ops", "health"));
 

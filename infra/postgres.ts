@@ -10,7 +10,7 @@ import type { Environment } from "./environment.ts";
 import { PORTS } from "./firewall.ts";
 import { sshKeyPair } from "./keys.ts";
 import { PACKAGES } from "./packages.ts";
-import { remoteScript, type RemoteFile } from "./remote.ts";
+import { program, remoteScript, type RemoteFile } from "./remote.ts";
 import { cloudServers, type CloudServer, type Foundation } from "./server.ts";
 import { assignments } from "./shell.ts";
 
@@ -99,10 +99,6 @@ export class Postgres extends pulumi.ComponentResource {
 }
 
 const source = (name: string) => readFileSync(join(import.meta.dirname, `files/${name}.sh`), "utf8");
-
-function program(name: string): RemoteFile {
-  return { path: `/usr/local/sbin/${name}`, mode: "0755", content: source(name) };
-}
 
 /** What ops-1 does with backups. */
 function backupPrograms(): RemoteFile[] {

@@ -77,6 +77,15 @@ export interface RemoteFile {
   owner?: string;
 }
 
+/** A program of `infra/files`, where root finds it by name. */
+export function program(name: string): RemoteFile {
+  return {
+    path: `/usr/local/sbin/${name}`,
+    mode: "0755",
+    content: readFileSync(join(import.meta.dirname, `files/${name}.sh`), "utf8"),
+  };
+}
+
 export interface RemoteScriptArgs {
   machine: Machine;
   /** Path in this repository: `infra/scripts/gateway.sh`. */

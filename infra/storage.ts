@@ -14,7 +14,7 @@ import { PORTS } from "./firewall.ts";
 import { NGINX_RESTART } from "./gateway.ts";
 import { SPACE_POLICY, STORAGE_ROOT } from "./names.ts";
 import { PACKAGES } from "./packages.ts";
-import { remoteScript, type Machine, type RemoteFile } from "./remote.ts";
+import { program, remoteScript, type Machine, type RemoteFile } from "./remote.ts";
 import { renderS3Proxy } from "./s3-proxy.ts";
 import type { Secrets } from "./secrets.ts";
 import { DedicatedServer, type Foundation } from "./server.ts";
@@ -179,11 +179,7 @@ export function storageFiles(
     { path: "/etc/sysctl.d/60-framaspace-storage.conf", content: SYSCTL },
     NGINX_RESTART,
     { path: "/etc/systemd/system/nginx.service.d/minio.conf", content: NGINX_AFTER_MINIO },
-    {
-      path: "/usr/local/sbin/minio-ready",
-      mode: "0755",
-      content: readFileSync(join(import.meta.dirname, "files/minio-ready.sh"), "utf8"),
-    },
+    program("minio-ready"),
     { path: "/etc/nginx/nginx.conf", content: renderS3Proxy(node) },
   ];
 }
