@@ -1,23 +1,19 @@
 // How ops-1 learns what will hurt soon: it asks databases, Redis and storage itself, and every machine by a program that
 // each has, with a key that opens that program and nothing else.
-import * as pulumi from "@pulumi/pulumi";
 import { cloudMachines, isStorage, reachableMachines } from "./addresses.ts";
 import type { Environment } from "./environment.ts";
-import { sshKeyPair } from "./keys.ts";
+import { opsDoor, opsKey } from "./ops-keys.ts";
 import { program, type Access, type RemoteFile } from "./remote.ts";
 import type { Secrets } from "./secrets.ts";
 import { assignments } from "./shell.ts";
 
-const keyOf = (secrets: Secrets) => sshKeyPair(secrets.seed("ops", "health"));
-
 /** What every machine has. */
 export function healthDoor(environment: Environment, secrets: Secrets): RemoteFile[] {
-  const from = cloudMachines(environment, "ops").map(({ privateAddress }) => privateAddress);
   return [
     program("machine-health"),
     {
       path: "/etc/framaspace/authorized_keys/root-health",
-      content: `from="${from.join(",")}",restrict,command="/usr/local/sbin/machine-health" ${keyOf(secrets).publicKey}\n`,
+      content: opsDoor(environment, secrets, "health", "/usr/local/sbin/machine-health"),
     },
   ];
 }
@@ -28,43 +24,24 @@ export function healthWatch(environment: Environment, secrets: Secrets, access: 
   return [
     program("platform-health"),
     {
-      path: "/etc/framaspace/platform-health/settings",
+      path: "/etc/framaspace/health/settings",
       content: `${assignments({
         MAIL: environment.administrators.mail,
         REDIS: cloudMachines(environment, "redis")[0]?.name ?? "",
         MACHINES: machines.map(({ name }) => name),
       })}\n`,
     },
-    {
-      path: "/etc/framaspace/platform-health/key",
-      mode: "0600",
-      content: pulumi.secret(keyOf(secrets).privateKey),
-    },
-    {
-      path: "/etc/framaspace/platform-health/known_hosts",
-      content: machines
-        .map((spec) => {
-          const key = isStorage(spec) ? spec.server.hostKey : access.hostKey(spec.name).publicKey;
-          return `${spec.name} ${key}\n`;
-        })
-        .join(""),
-    },
-    { path: "/etc/framaspace/platform-health/ssh_config", content: SSH },
+    ...opsKey("health", {
+      secrets,
+      hostKeys: machines.map((spec) => ({
+        name: spec.name,
+        key: isStorage(spec) ? spec.server.hostKey : access.hostKey(spec.name).publicKey,
+      })),
+    }),
     { path: "/etc/systemd/system/platform-health.service", content: SERVICE },
     { path: "/etc/systemd/system/platform-health.timer", content: TIMER },
   ];
 }
-
-const SSH = `Host *
-  User root
-  IdentityFile /etc/framaspace/platform-health/key
-  IdentitiesOnly yes
-  UserKnownHostsFile /etc/framaspace/platform-health/known_hosts
-  StrictHostKeyChecking yes
-  BatchMode yes
-  LogLevel ERROR
-  ConnectTimeout 5
-`;
 
 const SERVICE = `[Unit]
 Description=See what will hurt soon, and tell the administrators

@@ -8,7 +8,7 @@ import { cloudMachines, SUBNETS, type MachineSpec } from "./addresses.ts";
 import { backupFiles, renderArchiving } from "./backups.ts";
 import type { Environment } from "./environment.ts";
 import { PORTS } from "./firewall.ts";
-import { sshKeyPair } from "./keys.ts";
+import { opsDoor, opsKey } from "./ops-keys.ts";
 import { PACKAGES } from "./packages.ts";
 import { program, remoteScript, type RemoteFile } from "./remote.ts";
 import { cloudServers, type CloudServer, type Foundation } from "./server.ts";
@@ -39,7 +39,6 @@ export class Postgres extends pulumi.ComponentResource {
     const specs = cloudMachines(environment, "postgres");
     const servers = cloudServers("postgres", foundation, this);
     const replicationPassword = secrets.password("postgres", "replication");
-    const key = sshKeyPair(secrets.seed("ops", "postgres"));
     let previous: pulumi.Resource[] = servers;
     // One after the other: a changed setting restarts one node at a time.
     for (const machine of servers) {
@@ -56,7 +55,7 @@ export class Postgres extends pulumi.ComponentResource {
             passwordFile(peer, replicationPassword),
             {
               path: "/etc/framaspace/authorized_keys/root",
-              content: `from="${ops.spec.privateAddress}",restrict,command="/usr/local/sbin/postgres-node ssh" ${key.publicKey}\n`,
+              content: opsDoor(environment, secrets, "postgres", "/usr/local/sbin/postgres-node ssh"),
             },
           ],
         },
@@ -79,12 +78,12 @@ export class Postgres extends pulumi.ComponentResource {
         files: [
           program("postgres-cluster"),
           ...(storage ? [...backupFiles(environment, secrets), ...backupPrograms()] : []),
-          { path: "/etc/framaspace/postgres/key", mode: "0600", content: pulumi.secret(key.privateKey) },
-          {
-            path: "/etc/framaspace/postgres/known_hosts",
-            content: specs.map((spec) => `${spec.name} ${access.hostKey(spec.name).publicKey}\n`).join(""),
-          },
-          { path: "/etc/framaspace/postgres/ssh_config", content: SSH },
+          // ops-1 looks every few seconds.
+          ...opsKey("postgres", {
+            secrets,
+            hostKeys: specs.map(({ name }) => ({ name, key: access.hostKey(name).publicKey })),
+            persist: 60,
+          }),
           {
             path: "/etc/framaspace/postgres/nodes",
             content: `${assignments({ NODES: specs.map((spec) => spec.name) })}\n`,
@@ -306,23 +305,6 @@ RestartMaxDelaySec=15
 LimitNOFILE=65536
 `;
 }
-
-// The connection stays open: ops-1 looks every few seconds.
-const SSH = `Host *
-  User root
-  IdentityFile /etc/framaspace/postgres/key
-  IdentitiesOnly yes
-  UserKnownHostsFile /etc/framaspace/postgres/known_hosts
-  StrictHostKeyChecking yes
-  BatchMode yes
-  LogLevel ERROR
-  ConnectTimeout 3
-  ServerAliveInterval 3
-  ServerAliveCountMax 2
-  ControlMaster auto
-  ControlPath /run/framaspace/postgres-ssh-%h
-  ControlPersist 60
-`;
 
 const WATCH = `[Unit]
 Description=Keep the PostgreSQL primary running, and alone

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { cloudMachines, servingMachines, SUBNETS } from "../infra/addresses.ts";
 import type { Environment } from "../infra/environment.ts";
 import { PORTS } from "../infra/firewall.ts";
-import { sshKeyPair } from "../infra/keys.ts";
+import { opsDoor, opsKey } from "../infra/ops-keys.ts";
 import { Access, type RemoteFile } from "../infra/remote.ts";
 import type { Secrets } from "../infra/secrets.ts";
 import type { SpaceSoftware } from "../infra/web.ts";
@@ -23,10 +23,7 @@ interface SoftwareArgs {
 /** The files of the spaces' software. */
 export function spaceSoftware({ environment, secrets, catalog, mailPassword }: SoftwareArgs): SpaceSoftware {
   const webServers = cloudMachines(environment, "web");
-  const [ops] = cloudMachines(environment, "ops");
-  if (!ops) throw new Error("environment without ops-1 passed its checks");
   const access = new Access(secrets);
-  const distribution = sshKeyPair(secrets.seed("ops", "distribute"));
   return {
     shared: [
       program("install-releases"),
@@ -44,7 +41,7 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
         // Reading too: a new ops-1 fetches the directories from here. Without rrsync's lock: many spaces come at once,
         // and distribute-spaces keeps apart what must be.
         path: "/etc/framaspace/authorized_keys/root",
-        content: `from="${ops.privateAddress}",restrict,command="/usr/bin/rrsync -no-lock /srv/spaces" ${distribution.publicKey}\n`,
+        content: opsDoor(environment, secrets, "distribute", "/usr/bin/rrsync -no-lock /srv/spaces"),
       },
     ],
     ops: [
@@ -64,16 +61,12 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
       { path: "/etc/systemd/system/archive-spaces.service", content: ARCHIVE_SERVICE },
       { path: "/etc/systemd/system/archive-spaces.timer", content: ARCHIVE_TIMER },
       { path: "/etc/framaspace/web-servers", content: lines(webServers.map(({ name }) => name)) },
-      {
-        path: "/etc/framaspace/distribute/key",
-        mode: "0600",
-        content: pulumi.secret(distribution.privateKey),
-      },
-      {
-        path: "/etc/framaspace/distribute/known_hosts",
-        content: lines(webServers.map(({ name }) => `${name} ${access.hostKey(name).publicKey}`)),
-      },
-      { path: "/etc/framaspace/distribute/ssh_config", content: SSH },
+      // A shard of a hundred spaces connects once.
+      ...opsKey("distribute", {
+        secrets,
+        hostKeys: webServers.map(({ name }) => ({ name, key: access.hostKey(name).publicKey })),
+        persist: 120,
+      }),
       { path: "/etc/systemd/system/distribute-spaces.service", content: SERVICE },
       { path: "/etc/systemd/system/distribute-spaces.timer", content: TIMER },
       { path: "/etc/systemd/system/run-cron.service", content: CRON },
@@ -151,22 +144,6 @@ export function renderPlatform(
   };
   return pulumi.output(platform).apply((value) => `${JSON.stringify(value, null, 2)}\n`);
 }
-
-// The connection stays open for two minutes: a shard of a hundred spaces connects once.
-const SSH = `Host *
-  User root
-  IdentityFile /etc/framaspace/distribute/key
-  IdentitiesOnly yes
-  UserKnownHostsFile /etc/framaspace/distribute/known_hosts
-  StrictHostKeyChecking yes
-  BatchMode yes
-  ConnectTimeout 3
-  ServerAliveInterval 3
-  ServerAliveCountMax 2
-  ControlMaster auto
-  ControlPath /run/framaspace/ssh-%h
-  ControlPersist 120
-`;
 
 const SERVICE = `[Unit]
 Description=Bring every web server's copy of the spaces' directories up to date

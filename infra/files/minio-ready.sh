@@ -71,11 +71,11 @@ rm "$STATE/starts"
 
 # Closed for good, it would take all spaces away for the sake of one bucket that somebody set so.
 echo "minio versions: known here for all buckets but $(wc -l <<<"$found"), such as $name: closed until MinIO has looked again" >"$PROBLEM"
-for ((waited = 0; waited < 1020; waited += 5)); do
+for ((waited = 0; waited < 1020; waited += 15)); do
   if found=$(unversioned) && [ -z "$found" ]; then
     rm "$PROBLEM"
     exit
   fi
-  sleep 5
+  sleep 15
 done
 echo "minio versions: kept here for all buckets but $(wc -l <<<"$found"), such as $name; settle-storage all on ops-1" | tee "$PROBLEM" >&2

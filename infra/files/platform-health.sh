@@ -9,7 +9,7 @@ umask 077
 
 # MAIL, REDIS, MACHINES
 # shellcheck source=/dev/null
-. /etc/framaspace/platform-health/settings
+. /etc/framaspace/health/settings
 KNOWN=/var/lib/framaspace/health
 CERTIFICATES=(/usr/local/share/ca-certificates/framaspace.crt /etc/framaspace/tls/cert.pem)
 # Where a memory or a number of connections is called full; disks are machine-health's.
@@ -101,7 +101,7 @@ machine() { # machine NAME
   if [ "$1" = "$HOSTNAME" ]; then
     said=$(machine-health)
   else
-    said=$(timeout 30 ssh -F /etc/framaspace/platform-health/ssh_config "$1" </dev/null 2>/dev/null) || { echo "$1 away: ops-1 does not reach it"; return; }
+    said=$(timeout 30 ssh -F /etc/framaspace/health/ssh_config "$1" </dev/null 2>/dev/null) || { echo "$1 away: ops-1 does not reach it"; return; }
   fi
   awk -v name="$1" -v before="$before" -v after="$(date +%s.%N)" -v bound="$CLOCK_SECONDS" '
     NR == 1 {

@@ -279,7 +279,7 @@ test("a web server that was away gets what changed when it is back", async () =>
     "web-2",
     "systemd-run --quiet --on-active=40 nft -f /etc/nftables.conf && nft insert rule inet framaspace input ip saddr 10.0.1.0/24 drop",
   );
-  await ops("rm -f /run/framaspace/ssh-web-2");
+  await ops("rm -f /run/framaspace/ssh-distribute-web-2");
   const { status, said, result } = await converge(FIRST, `.release = "${NEW}" | .name = "Another name"`);
   expect({ status, pending: result?.pending }).toEqual({ status: 0, pending: ["web-2"] });
   expect(said).toContain("not served by web-2");

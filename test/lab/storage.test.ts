@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { storageWords, TestLab } from "./lab.ts";
 import { ABSENT, generator, longestGap, type Verdict } from "./storage/ledger.ts";
 import {
+  anotherBuild,
   clear,
   cutPower,
   emptyDrive,
@@ -310,6 +311,61 @@ describe.skipIf(binaries.length === 0)(
       );
       await start(lab);
       await whole(lab);
+    });
+
+    test("MinIO's binary exchanged on every node, one after the other and under load, and back", async () => {
+      const load = await Load.begin(lab, seed);
+      await load.more(MINIMUM_LOAD);
+      const { path, sha256 } = await anotherBuild(binaries);
+      const from = Date.now();
+      await lab.up("--minio", path);
+      const until = Date.now();
+      for (const node of [...nodesOf("primary"), ...nodesOf("replica")])
+        expect(await lab.on(node, "sha256sum </proc/$(systemctl show -P MainPID minio)/exe")).toContain(
+          sha256,
+        );
+      const [primary, replica] = await runbook(lab, "upgrade-minio");
+      expect(primary).toMatch(/^\S+$/);
+      expect(replica).toBe(primary);
+      const back = Date.now();
+      await lab.up();
+      const gap = longestGap(load.lines, back, Date.now(), WRITES);
+      await load.more(20);
+      await load.stop();
+      const verdict = await load.verify();
+      tell("binary exchanged", {
+        acknowledged: verdict.checked,
+        lost: verdict.lost.length,
+        "seconds for ten nodes": (until - from) / 1000,
+        "seconds without a write": longestGap(load.lines, from, until, WRITES),
+        "on the way back": gap,
+      });
+      expectAll(verdict);
+    });
+
+    // The last one: a site cannot be brought back to one pool.
+    test("a second pool on both sites, under load", async () => {
+      const load = await Load.begin(lab, seed);
+      await load.more(MINIMUM_LOAD);
+      const from = Date.now();
+      await lab.up("--storage-pools", "2");
+      const seconds = longestGap(load.lines, from, Date.now(), WRITES);
+      await load.more(MINIMUM_LOAD);
+      await load.stop();
+      expect((await runbook(lab, "add-a-storage-pool")).at(-1)).toBe("2 pools");
+      for (const node of ["storage-a6", "storage-b6"])
+        expect(await lab.on(node, `find /srv/minio/drive-*/space-${SPACE} -name xl.meta | head -1`)).not.toBe(
+          "",
+        );
+      const verdict = await load.verify();
+      tell("second pool", {
+        acknowledged: verdict.checked,
+        lost: verdict.lost.length,
+        "seconds without a write": seconds,
+      });
+      expectAll(verdict);
+      // What the page promises.
+      expect(seconds).toBeLessThan(120);
     });
   },
 );

@@ -1,15 +1,17 @@
 // Both sites of a lab under load: the client and its ledger, and the faults that machines and drives have.
 import { execa } from "execa";
-import { mkdtemp, readFile, stat, truncate, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdtemp, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { onTestFinished } from "vitest";
 import * as z from "zod";
 import { PORTS } from "../../../infra/firewall.ts";
 import { openLab } from "../../../local/lab/lab.ts";
 import { startDaemon } from "../../../local/lab/lifecycle.ts";
 import { halt, insideMachine, remove } from "../../../local/lab/machine.ts";
-import type { TestLab } from "../lab.ts";
+import type { TestLab, UpWords } from "../lab.ts";
 import type { ClientOptions } from "./client.ts";
 import { ABSENT, isWrite, readLedger, type Line, type Verdict } from "./ledger.ts";
 
@@ -172,6 +174,19 @@ export async function healed(lab: TestLab, seconds = 300): Promise<void> {
   const count = "mc --json admin info primary | jq '[.info.servers[].drives[] | select(.healing)] | length'";
   for (const end = Date.now() + seconds * 1000; (await lab.on("ops-1", count)) !== "0"; await sleep(2000))
     if (Date.now() > end) throw new Error(`drives are still being filled after ${seconds} s`);
+}
+
+/** A MinIO that behaves as the one given does, and is another file: the loader does not read what follows the program. */
+export async function anotherBuild(words: UpWords): Promise<{ path: string; sha256: string }> {
+  const program = Buffer.concat([
+    await readFile(words[words.indexOf("--minio") + 1] ?? ""),
+    Buffer.from("another build"),
+  ]);
+  const folder = await mkdtemp(join(tmpdir(), "framaspace-minio-"));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const path = join(folder, "minio");
+  await writeFile(path, program, { mode: 0o755 });
+  return { path, sha256: createHash("sha256").update(program).digest("hex") };
 }
 
 /** Runs the blocks of a runbook that are for ops-1, in order, and gives what each says. */
