@@ -230,6 +230,8 @@ superuser_reserved_connections = 5
 tcp_keepalives_idle = 30
 tcp_keepalives_interval = 10
 tcp_keepalives_count = 6
+# A query whose PHP worker was killed would go on for nobody, and count against what its space may have open.
+client_connection_check_interval = '5s'
 idle_in_transaction_session_timeout = '10min'
 
 # A database has 300 files of PostgreSQL's own (bench:postgres) and one for each of Nextcloud's tables and indexes.
