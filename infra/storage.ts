@@ -386,8 +386,9 @@ export const POLICIES: Readonly<Record<string, object>> = {
 
 /**
  * Lifecycle rules: of the bucket `archive`, and of all `others`. Replication keeps every version of every object; they go
- * after the days in which a mistake is noticed, or a space's bucket would only ever grow. A delete marker that hides no
- * version any more goes too.
+ * after the days in which a mistake is noticed, or a space's bucket would only ever grow. A delete marker goes with what it
+ * hides, never for hiding nothing (`ExpiredObjectDeleteMarker`): one that is replicated before its object does so for a
+ * moment.
  */
 export function renderLifecycles({
   retention,
@@ -396,8 +397,8 @@ export function renderLifecycles({
     ID: "old-versions",
     Status: "Enabled",
     Filter: { Prefix: "" },
-    Expiration: { ExpiredObjectDeleteMarker: true },
     NoncurrentVersionExpiration: { NoncurrentDays: retention.oldVersionDays },
+    DelMarkerExpiration: { Days: retention.oldVersionDays },
   };
   const exports = {
     ID: "exports",

@@ -132,7 +132,7 @@ settle_bucket() {
   rule=$(rule_of "$2")
   [ "$(reply version info "$1/$2" | jq -r .versioning.status)" = Enabled ] || reply version enable "$1/$2" >/dev/null
   mc ilm rule export "$1/$2" 2>/dev/null | jq -eS --slurpfile declared "$rule" \
-    'def plain: .Rules | map({ID, Status, Expiration, NoncurrentVersionExpiration}) | sort_by(.ID); plain == ($declared[0] | plain)' >/dev/null 2>&1 ||
+    'def plain: .Rules | map({ID, Status, Expiration, NoncurrentVersionExpiration, DelMarkerExpiration}) | sort_by(.ID); plain == ($declared[0] | plain)' >/dev/null 2>&1 ||
     mc ilm rule import "$1/$2" <"$rule" >/dev/null
 }
 
