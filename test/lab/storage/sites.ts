@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rm, stat, truncate, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { onTestFinished } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import * as z from "zod";
 import { PORTS } from "../../../infra/firewall.ts";
 import { openLab } from "../../../local/lab/lab.ts";
@@ -207,6 +207,13 @@ export async function whole(lab: TestLab, site: Site = "primary", seconds = 180)
     if (found === "ok online") return;
     if (Date.now() > end) throw new Error(`the ${site} site is not whole after ${seconds} s: ${found}`);
   }
+}
+
+/** Until both sites hold the same objects, versions and delete markers included. */
+export async function equal(lab: TestLab): Promise<void> {
+  await expect
+    .poll(() => lab.on("ops-1", "settle-storage compare || true"), { timeout: 540_000, interval: 5000 })
+    .toBe("Both sites hold the same objects.");
 }
 
 /** Removes the objects of earlier loads, with all versions, from both sites. */
