@@ -1,13 +1,13 @@
 // What machines download and run is what somebody wrote down: a flipped byte, anywhere in any of them, and nothing is
 // installed.
 import { execa, execaSync } from "execa";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createHash, randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import * as z from "zod";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -23,6 +23,13 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
+/** A folder in the place of a machine's file system. */
+function machine(): string {
+  const folder = mkdtempSync(join(tmpdir(), "framaspace-artifact-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  return folder;
+}
+
 /** Runs `download` of lib.sh as the machines do; gives what it said and left behind. */
 async function download(into: string) {
   const { port } = server.address() as AddressInfo;
@@ -37,7 +44,7 @@ async function download(into: string) {
 describe("an artifact", () => {
   it("that is what was pinned is installed", async () => {
     served = artifact;
-    const into = mkdtempSync(join(tmpdir(), "framaspace-artifact-"));
+    const into = machine();
     expect((await download(into)).exitCode).toBe(0);
     expect(readFileSync(join(into, "bin/minio"))).toEqual(artifact);
   });
@@ -45,7 +52,7 @@ describe("an artifact", () => {
   it.each([0, 1, 32 * 1024, 64 * 1024 - 1])("with byte %i flipped is not", async (position) => {
     served = Buffer.from(artifact);
     served[position] = (served[position] ?? 0) ^ 1;
-    const into = mkdtempSync(join(tmpdir(), "framaspace-artifact-"));
+    const into = machine();
     const { exitCode, stderr } = await download(into);
     expect(exitCode).toBe(1);
     expect(stderr).toContain(`not the pinned ${sha256}; nothing was installed`);
@@ -53,7 +60,7 @@ describe("an artifact", () => {
   });
 
   it("cut short, or exchanged behind what is installed, neither", async () => {
-    const into = mkdtempSync(join(tmpdir(), "framaspace-artifact-"));
+    const into = machine();
     served = artifact;
     await download(into);
     served = artifact.subarray(0, 1000);

@@ -4,7 +4,7 @@ import { execa, execaSync } from "execa";
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { storageMachines } from "../../infra/addresses.ts";
 import { renderGatewayNginx } from "../../infra/gateway.ts";
@@ -23,9 +23,6 @@ const KEPT = {
   weak_ssl_tls: "TLS 1.2 at least, and both ends have OpenSSL's own list",
 };
 
-const folder = mkdtempSync(join(tmpdir(), "framaspace-gixy-"));
-afterAll(() => rmSync(folder, { recursive: true }));
-
 const prod = exampleEnvironment("prod");
 const [node] = storageMachines(prod, "primary");
 if (!node) throw new Error("prod has storage");
@@ -36,6 +33,12 @@ const CONFIGURATIONS = {
 };
 
 describe.skipIf(!isInstalled)(`gixy${isInstalled ? "" : " (skipped: no gixy on PATH)"}`, () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "framaspace-gixy-"));
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
   const find = async (name: string, text: string) => {
     const file = join(folder, `${name}.conf`);
     writeFileSync(file, text);
