@@ -1,12 +1,20 @@
 // Machines that are gone for good, as docs/runbooks/rebuild-a-machine.md and full-rebuild.md have it: deleted at the cloud,
-// made again by `up`, in service afterwards, with what spaces had.
+// made again by `up`, in service afterwards, with what spaces had. With MinIO, a lab of two sites.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { DOMAIN, sharedLab as lab, storageWords } from "./lab.ts";
+import { DOMAIN, storageWords, TestLab } from "./lab.ts";
 import { sqlOf } from "./ledger.ts";
 import { commandsOf } from "./runbook.ts";
+import { equal, exchange } from "./storage/sites.ts";
 
-const SPACE = "lotus";
+const SPACES = ["iris", "lotus"];
+/** Of each space, in the database and in the bucket. */
+const ROWS = 500;
+const FILES = 40;
 const hasStorage = storageWords().length > 0;
+const lab = new TestLab("rebuild", 18448, [
+  ...storageWords(),
+  ...(hasStorage ? ["--storage-sites", "2"] : []),
+]);
 const CLOUD = [
   "gateway-1",
   "gateway-2",
@@ -19,14 +27,26 @@ const CLOUD = [
   "web-2",
 ];
 
+/** What each space has in its bucket: a checksum for each file. */
+const checksums = (space: string) =>
+  lab.on(
+    "ops-1",
+    `for n in $(seq ${FILES}); do mc cat serving/space-${space}/kept-$n | sha256sum; done`,
+  );
+const sums: Record<string, string> = {};
+
 beforeAll(async () => {
   await lab.prepare();
-  await sqlOf(
-    lab,
-    SPACE,
-    "CREATE TABLE IF NOT EXISTS kept (n int); TRUNCATE kept; INSERT INTO kept SELECT generate_series(1, 500)",
-  );
-  if (hasStorage) await lab.on("ops-1", `echo kept | mc --quiet pipe serving/space-${SPACE}/kept >/dev/null`);
+  await lab.up();
+  for (const space of SPACES) {
+    await sqlOf(lab, space, `CREATE TABLE kept AS SELECT generate_series(1, ${ROWS}) AS n`);
+    if (!hasStorage) continue;
+    await lab.on(
+      "ops-1",
+      `for n in $(seq ${FILES}); do head -c $((n * 3000)) /dev/urandom | mc --quiet pipe serving/space-${space}/kept-$n >/dev/null; done`,
+    );
+    sums[space] = await checksums(space);
+  }
 });
 afterAll(() => lab.remove());
 
@@ -47,14 +67,15 @@ const primary = () => lab.on("ops-1", "jq -r .primary /var/lib/framaspace/postgr
 
 /** Spaces answer through the load balancer, with what they had; no alarm but those of an unchecked, young platform. */
 async function inService(): Promise<void> {
-  await expect
-    .poll(async () => (await lab.visit(`${SPACE}.${DOMAIN}`)).status, { timeout: 90_000, interval: 2000 })
-    .toBe(200);
-  for (const web of ["web-1", "web-2"])
-    await expect.poll(() => lab.statusFrom(web, SPACE), { timeout: 90_000, interval: 2000 }).toBe("200");
-  expect(await sqlOf(lab, SPACE, "SELECT count(*), max(n) FROM kept")).toBe("500|500");
-  const file = hasStorage ? await lab.on("ops-1", `mc cat serving/space-${SPACE}/kept`) : "kept";
-  expect(file).toBe("kept");
+  for (const space of SPACES) {
+    await expect
+      .poll(async () => (await lab.visit(`${space}.${DOMAIN}`)).status, { timeout: 90_000, interval: 2000 })
+      .toBe(200);
+    for (const web of ["web-1", "web-2"])
+      await expect.poll(() => lab.statusFrom(web, space), { timeout: 90_000, interval: 2000 }).toBe("200");
+    expect(await sqlOf(lab, space, "SELECT count(*), max(n) FROM kept")).toBe(`${ROWS}|${ROWS}`);
+    if (hasStorage) expect(await checksums(space)).toBe(sums[space]);
+  }
   await expect
     .poll(() => lab.on("ops-1", "platform-health | grep -v ^backups || true"), {
       timeout: 120_000,
@@ -94,20 +115,31 @@ test("a PostgreSQL primary is made again as the other one's standby, never as an
 });
 
 describe.skipIf(!hasStorage)("with MinIO (FRAMASPACE_MINIO, FRAMASPACE_MC)", () => {
-  test("everything but the storage is made again from it", async () => {
+  test("everything is made again from the replica site, and then the primary site, too", async () => {
     await lab.on(await primary(), "postgres-node backup");
-    await sqlOf(lab, SPACE, "INSERT INTO kept VALUES (0)");
     // The last minute is what may be missing: wait for its segment.
+    await sqlOf(lab, SPACES[0] ?? "", "CREATE TABLE late AS SELECT 1 AS n");
     await lab.on(await primary(), "postgres-node archive");
-    await sqlOf(lab, SPACE, "DELETE FROM kept WHERE n = 0");
-    await lab.on(await primary(), "postgres-node archive");
+    await equal(lab);
     for (const machine of CLOUD) await destroy(machine);
+    await exchange(lab, ["storage-a1"]);
+    const lost = ["--storage-serving", "replica", "--storage-away", "primary"];
     const began = Date.now();
-    await expect(lab.up()).rejects.toThrow(/there are backups of this platform/);
+    await expect(lab.up(...lost)).rejects.toThrow(/there are backups of this platform/);
     await type("full-rebuild", "3. Databases");
+    await lab.up(...lost);
+    console.log(`everything made again from the replica: ${((Date.now() - began) / 60_000).toFixed(1)} min`);
+    // That one has no second copy is an alarm now.
+    expect(await lab.on("ops-1", "settle-storage watch; cat /var/lib/framaspace/storage/problems")).toMatch(
+      /^storage site: one is declared away/m,
+    );
+    expect(await sqlOf(lab, SPACES[0] ?? "", "SELECT n FROM late")).toBe("1");
+    // A new site in the place of the lost one is filled, and spaces go back to it.
+    await lab.up("--storage-serving", "replica");
+    await equal(lab);
     await lab.up();
-    console.log(`everything but the storage made again: ${((Date.now() - began) / 60_000).toFixed(1)} min`);
     await inService();
-    await type("full-rebuild", "How to know that it worked").catch(() => {});
+    await type("backups", "Check one now");
+    await type("full-rebuild", "How to know that it worked");
   }, 1_800_000);
 });
