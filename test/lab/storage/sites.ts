@@ -69,6 +69,9 @@ export class Load {
     };
     await writeFile(options.ledger, "");
     const load = new Load(lab, options);
+    onTestFinished(() => {
+      load.#process?.kill("SIGKILL");
+    });
     load.resume(site);
     return load;
   }
