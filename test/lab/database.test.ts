@@ -191,6 +191,43 @@ describe.each(ROUNDS)("round %i", (round) => {
     await expect.poll(() => unconfirmed(node), { timeout: 30_000 }).toBe(kept);
     expect(hasStorage ? ["0", "1"] : ["0"]).toContain(kept);
   });
+
+  test("a disk that is full under the log: writes are refused, seen, and go on once there is room", async () => {
+    const node = await primary();
+    const log = "/var/lib/postgresql/17/main/pg_wal";
+    const small = "/mnt/log";
+    /** While it stands, and ops-1 doesn't start it half-way. */
+    const standing = async (script: string) => {
+      await lab.on("ops-1", "systemctl stop postgres-watch");
+      await lab.on(
+        node,
+        `set -e; systemctl stop postgresql@17-main; ${script}; systemctl start postgresql@17-main`,
+      );
+      await lab.on("ops-1", "systemctl start postgres-watch");
+    };
+    await standing(
+      `mkdir -p ${small}; mount -t tmpfs -o size=$(($(du -sm ${log} | cut -f1) + 64))m,mode=0700 tmpfs ${small}; cp -a ${log}/. ${small}/; chown postgres:postgres ${small}; mount --bind ${small} ${log}`,
+    );
+    try {
+      await under("a full disk", async () => {
+        await someMoment(round);
+        await lab.on(
+          node,
+          `dd if=/dev/zero of=${small}/fill bs=1M 2>/dev/null; cd /; for n in $(seq 50); do timeout 10 runuser -u postgres -- psql -qc "SELECT pg_logical_emit_message(true, 'test', 'x'), pg_switch_wal()" >/dev/null 2>&1 || break; done`,
+        );
+        await expect
+          .poll(() => lab.on("ops-1", "platform-health || true"), { timeout: 60_000, interval: 2000 })
+          .toContain(`${node} down: PostgreSQL does not run there`);
+        await lab.on(node, `rm ${small}/fill`);
+      });
+    } finally {
+      await standing(
+        `umount ${log}; find ${log} -mindepth 1 -delete; rm -f ${small}/fill; cp -a ${small}/. ${log}/; umount ${small}`,
+      );
+    }
+    expect(await primary()).toBe(node);
+    await inStep();
+  });
 });
 
 describe("what hurts soon is seen", () => {
