@@ -134,18 +134,22 @@ nothing_heals() { ! health "$MACHINE" cluster -D - -o /dev/null 2>/dev/null | gr
 differs() { journalctl --quiet --unit minio.service "_SYSTEMD_INVOCATION_ID=$(systemctl show -P InvocationID minio.service)" --grep 'has incorrect configuration' >/dev/null 2>&1; }
 settled() { serves "$MACHINE" || differs; }
 
+wait_to_be_missed() {
+  (wait_until 120 "every node of the site runs" all_live) ||
+    fail "nothing was restarted: another node is down. \`mc admin info\` on ops-1 says which; mend that one, then run up again."
+  nobody_waits || return 0
+  (wait_until 120 "the site can do without $MACHINE" can_be_missed) ||
+    fail "nothing was restarted: drives of other nodes are missing. \`mc admin info\` on ops-1 says which; mend those, then run up again."
+  (wait_until 3600 "no drive is being filled" nothing_heals) ||
+    fail "nothing was restarted: a replaced drive is still being filled. Run up again when \`mc admin heal\` on ops-1 says that it is done."
+}
+
 restart_minio() {
   local served=false
   if site_serves; then
     served=true
-    (wait_until 120 "every node of the site runs" all_live) ||
-      fail "nothing was restarted: another node is down. \`mc admin info\` on ops-1 says which; mend that one, then run up again."
-    if nobody_waits; then
-      (wait_until 120 "the site can do without $MACHINE" can_be_missed) ||
-        fail "nothing was restarted: drives of other nodes are missing. \`mc admin info\` on ops-1 says which; mend those, then run up again."
-      (wait_until 3600 "no drive is being filled" nothing_heals) ||
-        fail "nothing was restarted: a replaced drive is still being filled. Run up again when \`mc admin heal\` on ops-1 says that it is done."
-    fi
+    # A new server, or one that was replaced, is missed already.
+    ! systemctl -q is-active minio.service || wait_to_be_missed
   fi
   systemctl daemon-reload
   systemctl stop minio.service
