@@ -167,9 +167,10 @@ export async function emptyDrive(lab: TestLab, machine: string, drive: number): 
   const { directory } = openLab(lab.name);
   const file = join(directory, "machines", machine, "drives", `lab-${machine}-drive-${drive}.img`);
   const { size } = await stat(file);
+  // First, or what the file system still writes lands on the new drive.
+  await lab.on(machine, `xfs_io -x -c shutdown /srv/minio/drive-${drive}`);
   await truncate(file, 0);
   await truncate(file, size);
-  await lab.on(machine, `xfs_io -x -c shutdown /srv/minio/drive-${drive}`);
 }
 
 /** Until no drive of the primary site is being filled. */
