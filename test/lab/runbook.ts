@@ -5,13 +5,17 @@ import { join } from "node:path";
 const PAGES = join(import.meta.dirname, "../../docs/runbooks");
 
 /**
- * The commands under a heading of a page that are typed on a machine: blocks that begin with ```sh and its name. Throws
- * where the page has no such heading, or nothing to type there.
+ * The commands of a page, or of what stands under one of its headings, that are typed on a machine: blocks that begin
+ * with ```sh and its name. Throws where there is no such heading, or nothing to type there.
  */
-export function commandsOf(page: string, heading: string): string[] {
+export function commandsOf(page: string, heading?: string): string[] {
   const text = readFileSync(join(PAGES, `${page}.md`), "utf8");
-  const section = text.split(/^## /m).find((part) => part.startsWith(`${heading}\n`));
-  const commands = [...(section ?? "").matchAll(/^```sh \S+\n(.*?)^```$/gms)].map((block) => block[1] ?? "");
-  if (commands.length === 0) throw new Error(`docs/runbooks/${page}.md has no command under "## ${heading}"`);
+  const part =
+    heading === undefined ? text : text.split(/^## /m).find((section) => section.startsWith(`${heading}\n`));
+  const commands = [...(part ?? "").matchAll(/^```sh \S+\n(.*?)^```$/gms)].map((block) => block[1] ?? "");
+  if (commands.length === 0)
+    throw new Error(
+      `docs/runbooks/${page}.md has no command${heading === undefined ? "" : ` under "## ${heading}"`}`,
+    );
   return commands;
 }

@@ -12,6 +12,7 @@ import { openLab } from "../../../local/lab/lab.ts";
 import { startDaemon } from "../../../local/lab/lifecycle.ts";
 import { halt, insideMachine, remove } from "../../../local/lab/machine.ts";
 import type { TestLab, UpWords } from "../lab.ts";
+import { commandsOf } from "../runbook.ts";
 import type { ClientOptions } from "./client.ts";
 import { ABSENT, isWrite, readLedger, type Line, type Verdict } from "./ledger.ts";
 
@@ -193,12 +194,10 @@ export async function anotherBuild(words: UpWords): Promise<{ path: string; sha2
   return { path, sha256: createHash("sha256").update(program).digest("hex") };
 }
 
-/** Runs the blocks of a runbook that are for ops-1, in order, and gives what each says. */
+/** Types the commands of a runbook on ops-1, in order, and gives what each says. */
 export async function runbook(lab: TestLab, page: string): Promise<string[]> {
-  const text = await readFile(join(import.meta.dirname, `../../../docs/runbooks/${page}.md`), "utf8");
-  const blocks = [...text.matchAll(/^```sh ops-1\n(.*?)^```$/gms)].map(([, block = ""]) => block);
   const said = [];
-  for (const block of blocks)
+  for (const block of commandsOf(page))
     for (const command of block.trim().split("\n")) said.push(await lab.on("ops-1", command));
   return said;
 }
