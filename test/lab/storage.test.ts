@@ -322,7 +322,7 @@ describe.skipIf(binaries.length === 0)(
       await whole(lab);
     });
 
-    test("MinIO's binary exchanged on every node, one after the other and under load, and back", async () => {
+    test("MinIO's binary exchanged on every node, one after the other, under load", async () => {
       const load = await Load.begin(lab, seed);
       await load.more(MINIMUM_LOAD);
       const { path, sha256 } = await anotherBuild(binaries);
@@ -336,9 +336,6 @@ describe.skipIf(binaries.length === 0)(
       const [primary, replica] = await runbook(lab, "upgrade-minio");
       expect(primary).toMatch(/^\S+$/);
       expect(replica).toBe(primary);
-      const back = Date.now();
-      await lab.up();
-      const gap = longestGap(load.lines, back, Date.now(), WRITES);
       await load.more(20);
       await load.stop();
       const verdict = await load.verify();
@@ -347,9 +344,9 @@ describe.skipIf(binaries.length === 0)(
         lost: verdict.lost.length,
         "seconds for ten nodes": (until - from) / 1000,
         "seconds without a write": longestGap(load.lines, from, until, WRITES),
-        "on the way back": gap,
       });
       expectAll(verdict);
+      await lab.up();
     });
 
     // The last one: a site cannot be brought back to one pool.
