@@ -50,9 +50,10 @@ export class LabWorld implements World {
     await this.#removeMachinesBut(new Set([...state.servers, ...racked].map(({ name }) => name)));
     const balancer = state.load_balancers[0];
     const places: Place[] = [
-      ...racked.map(({ name, address, privateAddress }, index) => ({
+      ...racked.map(({ name, address, privateAddress }) => ({
         name,
-        link: `r${index}`,
+        // Not by its place in the list, which changes when a pool is added.
+        link: `r${address.split(".").at(-1)}`,
         publicAddress: address,
         privateAddress,
       })),
