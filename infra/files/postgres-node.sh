@@ -282,7 +282,9 @@ restore() {
   [ $# -eq 0 ] || arguments=(--type=time "--target=$*" --target-action=promote)
   rm -rf "$INCOMING"
   install -d -m 0700 -o postgres -g postgres "$INCOMING" "$DATA"
-  backrest restore --pg1-path="$INCOMING" "${arguments[@]}" || fail "pgbackrest could not restore; /var/log/pgbackrest says why"
+  # Of its own it would have the log fetched to where the data are restored, and PostgreSQL not find it where they go.
+  backrest restore --pg1-path="$INCOMING" "${arguments[@]}" \
+    --recovery-option=restore_command='pgbackrest --stanza=main archive-get %f "%p"' || fail "pgbackrest could not restore; /var/log/pgbackrest says why"
   mv -T "$INCOMING" "$DATA"
   synchronous off
   rm -f "$FENCED"
