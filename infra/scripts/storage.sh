@@ -146,10 +146,10 @@ wait_to_be_missed() {
 
 restart_minio() {
   local served=false
-  if site_serves; then
+  # A new server, or one that was replaced, is missed already. One of a new pool waits for most of its site to know it.
+  if systemctl -q is-active minio.service && site_serves; then
     served=true
-    # A new server, or one that was replaced, is missed already.
-    ! systemctl -q is-active minio.service || wait_to_be_missed
+    wait_to_be_missed
   fi
   systemctl daemon-reload
   systemctl stop minio.service
