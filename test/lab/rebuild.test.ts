@@ -135,6 +135,8 @@ describe.skipIf(!hasStorage)("with MinIO (FRAMASPACE_MINIO, FRAMASPACE_MC)", () 
     await lab.up("--storage-serving", "replica");
     await equal(lab);
     await lab.up();
+    // As its timer does, a quarter of an hour later.
+    await lab.on("ops-1", "settle-storage watch");
     await inService();
     await type("backups", "Check one now");
     await type("full-rebuild", "How to know that it worked");
