@@ -282,7 +282,7 @@ restore() {
   [ $# -eq 0 ] || arguments=(--type=time "--target=$*" --target-action=promote)
   rm -rf "$INCOMING"
   install -d -m 0700 -o postgres -g postgres "$INCOMING" "$DATA"
-  # Of its own it would have the log fetched to where the data are restored, and PostgreSQL not find it where they go.
+  # Else pgBackRest has the log fetched to $INCOMING, where nothing is any more when PostgreSQL starts.
   backrest restore --pg1-path="$INCOMING" "${arguments[@]}" \
     --recovery-option=restore_command='pgbackrest --stanza=main archive-get %f "%p"' || fail "pgbackrest could not restore; /var/log/pgbackrest says why"
   mv -T "$INCOMING" "$DATA"
