@@ -1,6 +1,6 @@
 // How ops-1 learns what will hurt soon: it asks databases, Redis and storage itself, and every machine by a program that
 // each has, with a key that opens that program and nothing else.
-import { cloudMachines, isStorage, reachableMachines } from "./addresses.ts";
+import { cloudMachines, reachableMachines } from "./addresses.ts";
 import type { Environment } from "./environment.ts";
 import { opsDoor, opsKey } from "./ops-keys.ts";
 import { program, type Access, type RemoteFile } from "./remote.ts";
@@ -31,13 +31,7 @@ export function healthWatch(environment: Environment, secrets: Secrets, access: 
         MACHINES: machines.map(({ name }) => name),
       })}\n`,
     },
-    ...opsKey("health", {
-      secrets,
-      hostKeys: machines.map((spec) => ({
-        name: spec.name,
-        key: isStorage(spec) ? spec.server.hostKey : access.hostKey(spec.name).publicKey,
-      })),
-    }),
+    ...opsKey("health", { secrets, access, machines }),
     { path: "/etc/systemd/system/platform-health.service", content: SERVICE },
     { path: "/etc/systemd/system/platform-health.timer", content: TIMER },
   ];

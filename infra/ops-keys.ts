@@ -1,9 +1,9 @@
 // The SSH keys of ops-1, one for each purpose: each opens one program on the machines that have its door, to ops-1 alone.
 import * as pulumi from "@pulumi/pulumi";
-import { cloudMachines } from "./addresses.ts";
+import { cloudMachines, isStorage, type MachineSpec } from "./addresses.ts";
 import type { Environment } from "./environment.ts";
 import { sshKeyPair } from "./keys.ts";
-import type { RemoteFile } from "./remote.ts";
+import type { Access, RemoteFile } from "./remote.ts";
 import type { Secrets } from "./secrets.ts";
 
 /** Which is the name of the secret (`ops/<purpose>`), and of the folder under /etc/framaspace on ops-1. */
@@ -24,14 +24,15 @@ export function opsDoor(
 
 interface OpsKeyArgs {
   secrets: Secrets;
-  /** The machines' host keys, by the names that they are asked under. */
-  hostKeys: readonly { name: string; key: string }[];
+  access: Access;
+  /** Those that have the purpose's door. */
+  machines: readonly MachineSpec[];
   /** How long a connection stays open for the next request, in seconds; each has its own where this is absent. */
   persist?: number;
 }
 
 /** What `ssh -F /etc/framaspace/<purpose>/ssh_config` takes on ops-1. It gives a machine up after three to six seconds. */
-export function opsKey(purpose: Purpose, { secrets, hostKeys, persist }: OpsKeyArgs): RemoteFile[] {
+export function opsKey(purpose: Purpose, { secrets, access, machines, persist }: OpsKeyArgs): RemoteFile[] {
   const folder = `/etc/framaspace/${purpose}`;
   const shared =
     persist === undefined
@@ -44,7 +45,12 @@ export function opsKey(purpose: Purpose, { secrets, hostKeys, persist }: OpsKeyA
     { path: `${folder}/key`, mode: "0600", content: pulumi.secret(keyOf(secrets, purpose).privateKey) },
     {
       path: `${folder}/known_hosts`,
-      content: hostKeys.map(({ name, key }) => `${name} ${key}\n`).join(""),
+      content: machines
+        .map((spec) => {
+          const key = isStorage(spec) ? spec.server.hostKey : access.hostKey(spec.name).publicKey;
+          return `${spec.name} ${key}\n`;
+        })
+        .join(""),
     },
     {
       path: `${folder}/ssh_config`,

@@ -79,11 +79,7 @@ export class Postgres extends pulumi.ComponentResource {
           program("postgres-cluster"),
           ...(storage ? [...backupFiles(environment, secrets), ...backupPrograms()] : []),
           // ops-1 looks every few seconds.
-          ...opsKey("postgres", {
-            secrets,
-            hostKeys: specs.map(({ name }) => ({ name, key: access.hostKey(name).publicKey })),
-            persist: 60,
-          }),
+          ...opsKey("postgres", { secrets, access, machines: specs, persist: 60 }),
           {
             path: "/etc/framaspace/postgres/nodes",
             content: `${assignments({ NODES: specs.map((spec) => spec.name) })}\n`,

@@ -62,11 +62,7 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
       { path: "/etc/systemd/system/archive-spaces.timer", content: ARCHIVE_TIMER },
       { path: "/etc/framaspace/web-servers", content: lines(webServers.map(({ name }) => name)) },
       // A shard of a hundred spaces connects once.
-      ...opsKey("distribute", {
-        secrets,
-        hostKeys: webServers.map(({ name }) => ({ name, key: access.hostKey(name).publicKey })),
-        persist: 120,
-      }),
+      ...opsKey("distribute", { secrets, access, machines: webServers, persist: 120 }),
       { path: "/etc/systemd/system/distribute-spaces.service", content: SERVICE },
       { path: "/etc/systemd/system/distribute-spaces.timer", content: TIMER },
       { path: "/etc/systemd/system/run-cron.service", content: CRON },
