@@ -1,6 +1,6 @@
 // What ops-1 hears of every machine: the programs run here with stand-ins for df, systemctl and ssh.
 import { execa } from "execa";
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
@@ -8,6 +8,7 @@ import { allMachines } from "../../infra/addresses.ts";
 import { healthDoor, healthWatch } from "../../infra/health.ts";
 import { Access } from "../../infra/remote.ts";
 import { Secrets } from "../../infra/secrets.ts";
+import { standIn } from "../stand-in.ts";
 import { exampleEnvironment } from "./example-environment.ts";
 import { commandOf, prodPlatform } from "./platform-graph.ts";
 
@@ -15,10 +16,6 @@ const FILES = join(import.meta.dirname, "../../infra/files");
 const bin = mkdtempSync(join(tmpdir(), "framaspace-health-"));
 afterAll(() => rmSync(bin, { recursive: true }));
 
-function standIn(name: string, script: string): void {
-  writeFileSync(join(bin, name), `#!/bin/bash\n${script}\n`);
-  chmodSync(join(bin, name), 0o755);
-}
 const run = async (words: readonly string[]) => {
   const { stdout } = await execa("bash", words, { stdin: "ignore", env: { PATH: `${bin}:/usr/bin:/bin` } });
   return stdout.split("\n").filter(Boolean);
@@ -27,10 +24,10 @@ const run = async (words: readonly string[]) => {
 describe("machine-health", () => {
   beforeEach(() => {
     standIn(
-      "df",
+      `${bin}/df`,
       "printf '%s\\n' 'Use% Mounted on' ' 79% /' ' 80% /var' '  -  /odd' ' 99% /srv/minio/drive-1'",
     );
-    standIn("systemctl", "echo 'nginx.service loaded failed failed A web server'");
+    standIn(`${bin}/systemctl`, "echo 'nginx.service loaded failed failed A web server'");
   });
   const look = () => run([join(FILES, "machine-health.sh")]);
 
@@ -46,7 +43,7 @@ describe("machine-health", () => {
   });
 
   test("says so where disks cannot be looked at, and tells the rest", async () => {
-    standIn("df", "exit 1");
+    standIn(`${bin}/df`, "exit 1");
     expect((await look()).slice(1)).toEqual([
       "disks: df cannot say how full they are",
       "unit nginx.service: failed; systemctl status nginx.service",
@@ -62,7 +59,7 @@ describe("what platform-health makes of a machine's word", () => {
   const ask = async (...names: string[]) =>
     (await run(["-euo", "pipefail", "-c", `${functions}\nMACHINES=(${names.join(" ")}); machines`])).sort();
   /** Every machine says the same, its name aside. */
-  const say = (script: string) => standIn("ssh", `name=\${!#}\n${script}`);
+  const say = (script: string) => standIn(`${bin}/ssh`, `name=\${!#}\n${script}`);
 
   test("nothing, where all is well", async () => {
     say("date +%s.%N");

@@ -1,11 +1,12 @@
 // When nginx opens before a MinIO that starts: the program runs here with stand-ins for curl, systemctl and sleep.
 import { execa } from "execa";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { storageMachines } from "../../infra/addresses.ts";
 import { storageFiles } from "../../infra/storage.ts";
+import { standIn } from "../stand-in.ts";
 import { exampleEnvironment } from "./example-environment.ts";
 
 const SECRET = "pass-word_1";
@@ -15,21 +16,20 @@ let folder = "";
 const at = (name: string) => join(folder, name);
 const textOf = (name: string) => (existsSync(at(name)) ? readFileSync(at(name), "utf8") : "");
 
-function standIn(name: string, script: string): void {
-  writeFileSync(at(`bin/${name}`), `#!/bin/bash\ncd ${folder}\necho "${name} $*" >>called\n${script}\n`);
-  chmodSync(at(`bin/${name}`), 0o755);
-}
+/** In the folder of the test, and noted as called. */
+const play = (name: string, script: string) =>
+  standIn(at(`bin/${name}`), `cd ${folder}\necho "${name} $*" >>called\n${script}`);
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "framaspace-ready-"));
   for (const name of ["bin", "etc/minio", "run"]) mkdirSync(at(name), { recursive: true });
   writeFileSync(at("etc/minio/environment"), `MINIO_ROOT_USER=root\nMINIO_ROOT_PASSWORD=${SECRET}\n`);
   writeFileSync(at("buckets"), "archive\nbackup\nspace-iris\nspace-lotus\n");
-  standIn("sleep", "[ ! -e later ] || rm -f plain");
-  standIn("systemctl", "");
-  standIn("journalctl", "[ -e lacked ]");
+  play("sleep", "[ ! -e later ] || rm -f plain");
+  play("systemctl", "");
+  play("journalctl", "[ -e lacked ]");
   // MinIO's answers as it gives them: versions are kept but for the buckets in the file `plain`.
-  standIn(
+  play(
     "curl",
     `[ "$*" = "--config -" ] || exit 0
      [ ! -e refused ] || { rm refused; exit 22; }
@@ -108,7 +108,7 @@ test("waits for a bucket that is being made", async () => {
 test("stays closed after three starts, until MinIO has looked again", async () => {
   writeFileSync(at("plain"), "space-lotus\n");
   for (let start = 1; start <= 3; start++) expect(await run()).toBe(1);
-  standIn("sleep", '[ "$1" != 15 ] || { cat run/problems/minio >said; rm -f plain; }');
+  play("sleep", '[ "$1" != 15 ] || { cat run/problems/minio >said; rm -f plain; }');
   expect(await run()).toBe(0);
   expect(textOf("called").split(RESTARTED)).toHaveLength(4);
   expect(textOf("said")).toMatch(/^minio versions: .* closed until MinIO has looked again\n$/);

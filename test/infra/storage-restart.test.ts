@@ -1,20 +1,16 @@
 // When a storage server restarts its MinIO: the part of storage.sh that decides, with stand-ins for systemctl and curl.
 import { execa } from "execa";
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { standIn } from "../stand-in.ts";
 
 const SCRIPT = readFileSync(join(import.meta.dirname, "../../infra/scripts/storage.sh"), "utf8");
 const PART = /^health\(\) [\s\S]*?^restart_minio\(\) \{[\s\S]*?^\}$/m.exec(SCRIPT)?.[0] ?? "";
 const NODES = ["storage-a1", "storage-a2", "storage-a3"];
 
 let folder: string;
-
-function standIn(name: string, script: string): void {
-  writeFileSync(join(folder, name), `#!/bin/bash\n${script}\n`);
-  chmodSync(join(folder, name), 0o755);
-}
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "framaspace-restart-"));
@@ -26,7 +22,7 @@ beforeEach(() => {
 async function restart(machine: string, serving: readonly string[], { missed = true, heals = false } = {}) {
   for (const node of serving) writeFileSync(join(folder, `serves-${node}`), "");
   standIn(
-    "systemctl",
+    `${folder}/systemctl`,
     `echo "$*" >>${folder}/called
 case "$*" in
   *is-active*minio*) [ -e ${folder}/serves-${machine} ] ;;
@@ -35,7 +31,7 @@ case "$*" in
 esac`,
   );
   standIn(
-    "curl",
+    `${folder}/curl`,
     `for word; do case $word in https://*) url=$word ;; -D) head=1 ;; esac; done
 node=\${url#https://} node=\${node%%:*}
 [ -e ${folder}/serves-$node ] || exit 7
@@ -45,7 +41,7 @@ else
   case $url in *maintenance=true) printf ${missed ? 200 : 412} ;; *) printf 200 ;; esac
 fi`,
   );
-  standIn("journalctl", "exit 1");
+  standIn(`${folder}/journalctl`, "exit 1");
   const input = `set -euo pipefail
 MACHINE=${machine} NODES=(${NODES.join(" ")})
 fail() { echo "$MACHINE: $*" >&2; exit 1; }

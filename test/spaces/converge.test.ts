@@ -1,7 +1,6 @@
 // converge-space with everything around it played: no root, no network. What it does on real machines is the lab's.
 import { execaSync } from "execa";
 import {
-  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -13,6 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { standIn } from "../stand-in.ts";
 
 const SCRIPTS = ["space-lib.sh", "converge-space.sh"] as const;
 const tools = ["jq", "flock"].every((tool) => execaSync("which", [tool], { reject: false }).exitCode === 0);
@@ -69,10 +69,7 @@ beforeEach(() => {
   ])
     mkdirSync(at(folder), { recursive: true });
   for (const release of ["34.0.4", "35.0.2"]) writeFileSync(at("srv/releases", release, "index.php"), "");
-  for (const [name, body] of Object.entries(PLAYED)) {
-    writeFileSync(at("bin", name), `#!/bin/bash\nROOT=${root}\n${body}\n`);
-    chmodSync(at("bin", name), 0o755);
-  }
+  for (const [name, body] of Object.entries(PLAYED)) standIn(at("bin", name), `ROOT=${root}\n${body}`);
   writeFileSync(
     at("etc/framaspace/platform.json"),
     '{"database":{"hosts":"postgres-1,postgres-2"},"mail":{"host":"relay","port":25}}',
