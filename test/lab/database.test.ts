@@ -7,7 +7,7 @@ import { openLab } from "../../local/lab/lab.ts";
 import { insideMachine } from "../../local/lab/machine.ts";
 import { sharedLab as lab, storageWords } from "./lab.ts";
 import { Ledger, sqlOf, type Verdict } from "./ledger.ts";
-import { commandsOf } from "./runbook.ts";
+import { type } from "./runbook.ts";
 
 const SPACE = "lotus";
 const ROUNDS = Array.from({ length: Number(process.env.FRAMASPACE_ROUNDS ?? 1) }, (_, index) => index + 1);
@@ -27,14 +27,6 @@ afterAll(() => lab.remove());
 function someMoment(round: number): Promise<void> {
   const state = Math.sin(SEED * 1000 + round) * 10_000;
   return sleep(1000 + (state - Math.floor(state)) * 4000);
-}
-
-/** Types all of a runbook's section on ops-1, and returns what it printed. */
-async function type(page: string, heading: string, change = (command: string) => command): Promise<string> {
-  const said: string[] = [];
-  for (const command of commandsOf(page, heading))
-    said.push(await lab.on("ops-1", `set -e\n${change(command)}`));
-  return said.join("\n");
 }
 
 interface Cluster {
@@ -113,10 +105,10 @@ describe.each(ROUNDS)("round %i", (round) => {
     const node = await primary();
     await under("switchover", async () => {
       await someMoment(round);
-      await type("postgres-switchover", "Switch over");
+      await type(lab, "postgres-switchover", "Switch over");
     });
     expect(await primary()).toBe(other(node));
-    expect(await type("postgres-switchover", "How to know that it worked")).toMatch(/streaming\|sync$/);
+    expect(await type(lab, "postgres-switchover", "How to know that it worked")).toMatch(/streaming\|sync$/);
   });
 
   test("a primary that is off is replaced, by its page, and does not come back as a second one", async () => {
@@ -125,7 +117,7 @@ describe.each(ROUNDS)("round %i", (round) => {
       await someMoment(round);
       await power("poweroff", node);
       await expect(lab.on("ops-1", "postgres-cluster failover")).rejects.toThrow(/Power it off at the cloud/);
-      await type("postgres-failover", "Fail over");
+      await type(lab, "postgres-failover", "Fail over");
     });
     expect(await primary()).toBe(other(node));
 
@@ -146,11 +138,11 @@ describe.each(ROUNDS)("round %i", (round) => {
       .toBe(true);
     expect((await cluster()).nodes.find((one) => one.node === node)?.running).toBe(false);
 
-    await type("postgres-failover", "Make the old primary a standby again");
+    await type(lab, "postgres-failover", "Make the old primary a standby again");
     await inStep();
-    const said = await type("postgres-failover", "How to know that it worked", (command) =>
-      command.replace(/^platform-health$/m, "platform-health | grep ^postgres || true"),
-    );
+    const said = await type(lab, "postgres-failover", "How to know that it worked", {
+      change: (command) => command.replace(/^platform-health$/m, "platform-health | grep ^postgres || true"),
+    });
     expect(said.trim()).toBe(`${node}|streaming|sync`);
   });
 
@@ -169,7 +161,7 @@ describe.each(ROUNDS)("round %i", (round) => {
         `cd /; timeout 12 setpriv --reuid=postgres --regid=postgres --init-groups psql -d ${SPACE} -c 'INSERT INTO ledger VALUES (-${round})'`,
       );
       expect(write).toBe(124);
-      await type("postgres-failover", "Fail over");
+      await type(lab, "postgres-failover", "Fail over");
     });
     await insideOf(node, "nft delete table inet cut");
     await expect
@@ -178,7 +170,7 @@ describe.each(ROUNDS)("round %i", (round) => {
         interval: 2000,
       })
       .toBe(false);
-    await type("postgres-failover", "Make the old primary a standby again");
+    await type(lab, "postgres-failover", "Make the old primary a standby again");
     await inStep();
     // What it had for itself alone was confirmed to nobody. Where the archive, which it still reached, passed it on, both
     // have it; never one of them.
@@ -252,7 +244,7 @@ describe("what hurts soon is seen", () => {
     await seen(/^postgres slot: (lost|unreserved)/m);
     await onNode("ALTER SYSTEM RESET max_slot_wal_keep_size");
     await onNode("SELECT pg_reload_conf()");
-    await type("postgres-failover", "Make the old primary a standby again");
+    await type(lab, "postgres-failover", "Make the old primary a standby again");
     await inStep();
     await over(/^postgres (standby|slot)/m);
     expect((await cluster()).record).toMatchObject({ primary: node, mode: "synchronous" });
@@ -276,7 +268,9 @@ describe("what hurts soon is seen", () => {
     await expect.poll(() => redis("GET session-of-a-test").catch(() => ""), { timeout: 30_000 }).toBe("kept");
     await over(/^redis/m);
     expect(
-      await type("redis", "How to know that it worked", (text) => text.replace("platform-health", "true")),
+      await type(lab, "redis", "How to know that it worked", {
+        change: (text) => text.replace("platform-health", "true"),
+      }),
     ).toBe("PONG");
   });
 
@@ -293,16 +287,10 @@ test.skipIf(hasStorage)("without object storage there is no backup, and that is 
 });
 
 describe.skipIf(!hasStorage)("backups (with MinIO: FRAMASPACE_MINIO, FRAMASPACE_MC)", () => {
-  const onPrimary = async (page: string, heading: string) => {
-    const said = [];
-    for (const command of commandsOf(page, heading)) said.push(await lab.on(await primary(), command));
-    return said.join("\n");
-  };
-
   test("are made and checked, by their page", async () => {
-    await onPrimary("backups", "Make one now");
-    expect(await type("backups", "Look")).toContain("full backup");
-    expect(await type("backups", "Check one now")).toMatch(/restored and read \d+ spaces/);
+    await type(lab, "backups", "Make one now", { machine: await primary() });
+    expect(await type(lab, "backups", "Look")).toContain("full backup");
+    expect(await type(lab, "backups", "Check one now")).toMatch(/restored and read \d+ spaces/);
   });
 
   test("that can't be written are an alarm, and nothing is lost by it", async () => {
@@ -343,7 +331,9 @@ describe.skipIf(!hasStorage)("backups (with MinIO: FRAMASPACE_MINIO, FRAMASPACE_
     await put("urn:oid:2", "second");
     await put("urn:oid:4", "later");
     const began = Date.now();
-    await type("restore-one-space", "In place", (text) => text.replace("2026-11-23 14:00", moment));
+    await type(lab, "restore-one-space", "In place", {
+      change: (text) => text.replace("2026-11-23 14:00", moment),
+    });
     console.log(`one space restored: ${((Date.now() - began) / 1000).toFixed(0)} s`);
     expect(await rows(SPACE)).toBe("1000|1000");
     expect(await rows("iris")).toBe("1001|1001");
@@ -354,7 +344,7 @@ describe.skipIf(!hasStorage)("backups (with MinIO: FRAMASPACE_MINIO, FRAMASPACE_
       "urn:oid:3",
     ]);
     expect(await lab.on("ops-1", `mc cat serving/space-${SPACE}/urn:oid:2`)).toBe("first-urn:oid:2");
-    await type("restore-one-space", "How to know that it worked");
+    await type(lab, "restore-one-space", "How to know that it worked");
   });
 
   test("that rotted are an alarm, until there is a new one", async () => {
@@ -374,7 +364,7 @@ describe.skipIf(!hasStorage)("backups (with MinIO: FRAMASPACE_MINIO, FRAMASPACE_
       "ops-1",
       `mc --quiet undo --last 1 --force 'serving/backup/postgres/backup/main/${object}' >/dev/null`,
     );
-    await type("backups", "Check one now");
+    await type(lab, "backups", "Check one now");
     expect(await lab.on("ops-1", "platform-health || true")).not.toMatch(/^backups/m);
   });
 });

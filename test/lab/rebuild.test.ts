@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DOMAIN, storageWords, TestLab } from "./lab.ts";
 import { sqlOf } from "./ledger.ts";
-import { commandsOf } from "./runbook.ts";
+import { type } from "./runbook.ts";
 import { equal, exchange } from "./storage/sites.ts";
 
 const SPACES = ["iris", "lotus"];
@@ -57,9 +57,6 @@ async function destroy(machine: string): Promise<void> {
   await expect.poll(async () => (await servers()).length, { timeout: 60_000 }).toBe(0);
 }
 
-const type = async (page: string, heading: string) => {
-  for (const command of commandsOf(page, heading)) await lab.on("ops-1", `set -e\n${command}`);
-};
 const primary = () => lab.on("ops-1", "jq -r .primary /var/lib/framaspace/postgres.json");
 
 /** Spaces answer through the load balancer, with what they had; no alarm but those of an unchecked, young platform. */
@@ -104,7 +101,7 @@ test("a PostgreSQL primary is made again as the other one's standby, never as an
   const gone = await primary();
   await destroy(gone);
   await expect(lab.up()).rejects.toThrow(/holds no data any more/);
-  await type("rebuild-a-machine", "A PostgreSQL node");
+  await type(lab, "rebuild-a-machine", "A PostgreSQL node");
   await lab.up();
   expect(await primary()).not.toBe(gone);
   expect(await lab.on(gone, "cd /; runuser -u postgres -- psql -Atc 'SELECT pg_is_in_recovery()'")).toBe("t");
@@ -123,7 +120,7 @@ describe.skipIf(!hasStorage)("with MinIO (FRAMASPACE_MINIO, FRAMASPACE_MC)", () 
     const lost = ["--storage-serving", "replica", "--storage-away", "primary"];
     const began = Date.now();
     await expect(lab.up(...lost)).rejects.toThrow(/there are backups of this platform/);
-    await type("full-rebuild", "3. Databases");
+    await type(lab, "full-rebuild", "3. Databases");
     await lab.up(...lost);
     console.log(`everything made again from the replica: ${((Date.now() - began) / 60_000).toFixed(1)} min`);
     // That one has no second copy is an alarm now.
@@ -138,7 +135,7 @@ describe.skipIf(!hasStorage)("with MinIO (FRAMASPACE_MINIO, FRAMASPACE_MC)", () 
     // As its timer does, a quarter of an hour later.
     await lab.on("ops-1", "settle-storage watch");
     await inService();
-    await type("backups", "Check one now");
-    await type("full-rebuild", "How to know that it worked");
+    await type(lab, "backups", "Check one now");
+    await type(lab, "full-rebuild", "How to know that it worked");
   }, 1_800_000);
 });

@@ -1,6 +1,7 @@
 // The commands of docs/runbooks/, as the pages have them: what the lab's suites type, so that no page can rot.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { TestLab } from "./lab.ts";
 
 const PAGES = join(import.meta.dirname, "../../docs/runbooks");
 
@@ -18,4 +19,20 @@ export function commandsOf(page: string, heading?: string): string[] {
       `docs/runbooks/${page}.md has no command${heading === undefined ? "" : ` under "## ${heading}"`}`,
     );
   return commands;
+}
+
+/**
+ * Types the commands of a page, or of one of its headings, and returns what they printed. Rejects at the first one that
+ * fails. `change` is for what a reader puts in its place, such as an hour.
+ */
+export async function type(
+  lab: TestLab,
+  page: string,
+  heading?: string,
+  { machine = "ops-1", change = (command: string) => command } = {},
+): Promise<string> {
+  const said: string[] = [];
+  for (const command of commandsOf(page, heading))
+    said.push(await lab.on(machine, `set -e\n${change(command)}`));
+  return said.join("\n");
 }

@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { storageWords, TestLab } from "./lab.ts";
+import { type } from "./runbook.ts";
 import { ABSENT, generator, isWrite, longestGap, type Verdict } from "./storage/ledger.ts";
 import {
   anotherBuild,
@@ -19,7 +20,6 @@ import {
   Load,
   MINIMUM_LOAD,
   nodesOf,
-  runbook,
   SPACE,
   start,
   tell,
@@ -309,7 +309,7 @@ describe.skipIf(binaries.length === 0)(
       await lab.up();
       await load.more(20);
       for (const page of ["replace-a-drive", "replace-a-storage-node"]) {
-        const [missing, healing] = (await runbook(lab, page)).slice(-2);
+        const [missing, healing] = (await type(lab, page)).split("\n").slice(-2);
         expect([page, missing]).toEqual([page, page === "replace-a-drive" ? "ok" : "ok online"]);
         expect(healing).toMatch(/^\d+$/);
       }
@@ -340,7 +340,7 @@ describe.skipIf(binaries.length === 0)(
         expect(await lab.on(node, "sha256sum </proc/$(systemctl show -P MainPID minio)/exe")).toContain(
           sha256,
         );
-      const [primary, replica] = await runbook(lab, "upgrade-minio");
+      const [primary, replica] = (await type(lab, "upgrade-minio")).split("\n");
       expect(primary).toMatch(/^\S+$/);
       expect(replica).toBe(primary);
       await load.more(20);
@@ -365,7 +365,7 @@ describe.skipIf(binaries.length === 0)(
       const seconds = longestGap(load.lines, from, Date.now(), WRITES);
       await load.more(MINIMUM_LOAD);
       await load.stop();
-      expect((await runbook(lab, "add-a-storage-pool")).at(-1)).toBe("2 pools");
+      expect((await type(lab, "add-a-storage-pool")).split("\n").at(-1)).toBe("2 pools");
       for (const node of ["storage-a6", "storage-b6"])
         expect(await lab.on(node, `find /srv/minio/drive-*/space-${SPACE} -name xl.meta | head -1`)).not.toBe(
           "",

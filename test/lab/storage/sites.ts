@@ -12,7 +12,6 @@ import { openLab } from "../../../local/lab/lab.ts";
 import { startDaemon } from "../../../local/lab/lifecycle.ts";
 import { halt, insideMachine, remove } from "../../../local/lab/machine.ts";
 import type { TestLab, UpWords } from "../lab.ts";
-import { commandsOf } from "../runbook.ts";
 import type { ClientOptions } from "./client.ts";
 import { ABSENT, isWrite, readLedger, type Line, type Verdict } from "./ledger.ts";
 
@@ -192,14 +191,6 @@ export async function anotherBuild(words: UpWords): Promise<{ path: string; sha2
   const path = join(folder, "minio");
   await writeFile(path, program, { mode: 0o755 });
   return { path, sha256: createHash("sha256").update(program).digest("hex") };
-}
-
-/** Types the commands of a runbook on ops-1, in order, and gives what each says. */
-export async function runbook(lab: TestLab, page: string): Promise<string[]> {
-  const said = [];
-  for (const block of commandsOf(page))
-    for (const command of block.trim().split("\n")) said.push(await lab.on("ops-1", command));
-  return said;
 }
 
 /** Until a site takes writes, every one of its drives is there, and every node is open to web servers. */
