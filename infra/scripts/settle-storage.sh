@@ -65,6 +65,16 @@ is_paired() {
   [ "$(ids_in primary)" = "$both" ] && [ "$(ids_in replica)" = "$both" ]
 }
 
+# add_sites SOURCE TARGET. MinIO asks every five seconds who is there (cmd/bucket-targets.go, heartBeat), and until then takes a
+# site that is back for one that is away still.
+add_sites() {
+  local said end=$((SECONDS + 60))
+  until said=$(reply admin replicate add "$1" "$2" 2>&1); do
+    [ "$SECONDS" -lt "$end" ] && grep -q 'is offline for endpoint' <<<"$said" || { echo "$said" >&2; return 1; }
+    sleep 2
+  done
+}
+
 pair() {
   local source target
   [ "${#SITES[@]}" -eq 2 ] || return 0
@@ -77,7 +87,7 @@ pair() {
   fi
   unpair "$source"
   unpair "$target"
-  reply admin replicate add "$source" "$target" >/dev/null
+  add_sites "$source" "$target" || exit
   is_paired || fail "primary and replica were paired, but do not both say so: run up again."
   # What the source held before is copied by a scan that takes days to come round; this begins it now.
   [ -z "$(buckets "$source")" ] || reply admin replicate resync start "$source" "$target" >/dev/null
