@@ -1,12 +1,10 @@
 // logs-1: what every machine logs, by machine and by space, for a year. How machines send is in infra/server.ts.
 import * as pulumi from "@pulumi/pulumi";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { allMachines } from "./addresses.ts";
 import type { Environment } from "./environment.ts";
 import { PORTS } from "./firewall.ts";
 import { PACKAGES } from "./packages.ts";
-import { remoteScript } from "./remote.ts";
+import { program, remoteScript } from "./remote.ts";
 import { cloudServers, type Foundation } from "./server.ts";
 
 /**
@@ -40,11 +38,7 @@ export class Logs extends pulumi.ComponentResource {
               path: "/etc/rsyslog.d/log-senders.json",
               content: renderSenders(environment, machine.spec.name),
             },
-            {
-              path: "/usr/local/sbin/keep-logs",
-              mode: "0755",
-              content: readFileSync(join(import.meta.dirname, "files/keep-logs.sh"), "utf8"),
-            },
+            program("keep-logs"),
             { path: "/etc/systemd/system/keep-logs.service", content: KEEP_LOGS_SERVICE },
             { path: "/etc/systemd/system/keep-logs.timer", content: KEEP_LOGS_TIMER },
           ],

@@ -1,8 +1,6 @@
 // Object storage: one MinIO cluster per site on dedicated servers, the two sites replicating each other. Buckets and
 // users of spaces belong to spaces/space.ts; drives and machines come from the inventory in the configuration.
 import * as pulumi from "@pulumi/pulumi";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { siteName, storageMachines, type SiteRole, type StorageSpec } from "./addresses.ts";
 import {
   poolLayout,
@@ -58,11 +56,7 @@ export class Storage extends pulumi.ComponentResource {
         packages: ["jq"],
         settings: { MC_URL: storage.mc.url, MC_SHA256: storage.mc.sha256 },
         files: [
-          {
-            path: "/usr/local/sbin/settle-storage",
-            mode: "0755",
-            content: readFileSync(join(import.meta.dirname, "scripts/settle-storage.sh"), "utf8"),
-          },
+          program("settle-storage"),
           { path: "/etc/framaspace/storage/settings", content: renderSettleSettings(storage) },
           {
             path: "/root/.mc/config.json",

@@ -65,8 +65,8 @@ is_paired() {
   [ "$(ids_in primary)" = "$both" ] && [ "$(ids_in replica)" = "$both" ]
 }
 
-# add_sites SOURCE TARGET. MinIO asks every five seconds who is there (cmd/bucket-targets.go, heartBeat), and until then takes a
-# site that is back for one that is away still.
+# add_sites SOURCE TARGET. MinIO asks every five seconds who is there (cmd/bucket-targets.go, heartBeat), and until then
+# takes a site that is back for one that is away still.
 add_sites() {
   local said end=$((SECONDS + 60))
   until said=$(reply admin replicate add "$1" "$2" 2>&1); do
@@ -77,7 +77,6 @@ add_sites() {
 
 pair() {
   local source target
-  [ "${#SITES[@]}" -eq 2 ] || return 0
   ! is_paired || return 0
   # MinIO pairs sites of which at most one holds anything; what was there is copied to the other.
   if is_empty replica; then source=primary target=replica
@@ -87,11 +86,27 @@ pair() {
   fi
   unpair "$source"
   unpair "$target"
+  echo "$source $target" >"$STATE/fill"
   add_sites "$source" "$target" || exit
   is_paired || fail "primary and replica were paired, but do not both say so: run up again."
-  # What the source held before is copied by a scan that takes days to come round; this begins it now.
-  [ -z "$(buckets "$source")" ] || reply admin replicate resync start "$source" "$target" >/dev/null
   echo "sites paired, from $source to $target"
+}
+
+# What the source held before is copied by a scan that takes days to come round; this begins it now, also where an earlier
+# run was cut off before it. MinIO begins no second time while it is at it.
+fill() {
+  local source target said left
+  [ -e "$STATE/fill" ] || return 0
+  read -r source target <"$STATE/fill"
+  if [ -n "$(buckets "$source")" ]; then
+    if ! said=$(reply admin replicate resync start "$source" "$target" 2>&1); then
+      grep -q 'already in progress' <<<"$said" || { echo "$said" >&2; exit 1; }
+      return 0
+    fi
+    left=$(jq -r '.buckets[]? | select(.errorDetail) | "\(.bucket): \(.errorDetail)"' <<<"$said")
+    [ -z "$left" ] || fail "not copied from $source to $target: $(head -n 1 <<<"$left") ($(wc -l <<<"$left") in all). It is tried again every quarter of an hour."
+  fi
+  rm "$STATE/fill"
 }
 
 # A policy in one form: MinIO gives its lists in an order of its own.
@@ -240,7 +255,10 @@ flock 9
 wait_for_sites
 if [ "$WORK" = compare ]; then compare; exit; fi
 check_layout
-if $PAIRED; then pair; fi
+if $PAIRED && [ "${#SITES[@]}" -eq 2 ]; then
+  pair
+  fill
+fi
 check_move
 settle_users
 make_buckets
