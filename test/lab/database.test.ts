@@ -347,24 +347,31 @@ describe.skipIf(!hasStorage)("backups (with MinIO: FRAMASPACE_MINIO, FRAMASPACE_
     await type(lab, "restore-one-space", "How to know that it worked");
   });
 
-  test("that rotted are an alarm, until there is a new one", async () => {
-    const object = await lab.on(
-      "ops-1",
-      `mc --json ls --recursive serving/backup/postgres/backup/main | jq -r 'select(.key | test("/bundle/")) | .key' | sort | tail -n 1`,
-    );
-    await lab.on(
-      "ops-1",
-      `head -c 4096 /dev/urandom | mc --quiet pipe 'serving/backup/postgres/backup/main/${object}' >/dev/null`,
-    );
-    await expect(lab.on("ops-1", "postgres-backups check")).rejects.toThrow(/can't be restored|finds damage/);
-    expect(await lab.on("ops-1", "platform-health || true")).toMatch(/^backups damaged/m);
-    await lab.on(await primary(), "cd /; runuser -u postgres -- pgbackrest --stanza=main backup --type=full");
-    // The rotten one goes with its object's old version.
-    await lab.on(
-      "ops-1",
-      `mc --quiet undo --last 1 --force 'serving/backup/postgres/backup/main/${object}' >/dev/null`,
-    );
-    await type(lab, "backups", "Check one now");
-    expect(await lab.on("ops-1", "platform-health || true")).not.toMatch(/^backups/m);
-  });
+  test.each([
+    ["backup", "/bundle/"],
+    ["archive", "/[0-9A-F]{24}-"],
+  ])(
+    "a rotten object of the %s is an alarm, until it is gone and there is a new backup",
+    async (part, kind) => {
+      const folder = `serving/backup/postgres/${part}/main`;
+      const object = await lab.on(
+        "ops-1",
+        `mc --json ls --recursive ${folder} | jq -r 'select(.key | test("${kind}")) | .key' | sort | tail -n 1`,
+      );
+      expect(object).not.toBe("");
+      await lab.on("ops-1", `head -c 4096 /dev/urandom | mc --quiet pipe '${folder}/${object}' >/dev/null`);
+      await expect(lab.on("ops-1", "postgres-backups check")).rejects.toThrow(
+        /can't be restored|finds damage/,
+      );
+      expect(await lab.on("ops-1", "platform-health || true")).toMatch(/^backups damaged/m);
+      await lab.on(
+        await primary(),
+        "cd /; runuser -u postgres -- pgbackrest --stanza=main backup --type=full",
+      );
+      // The rotten one goes with its object's old version.
+      await lab.on("ops-1", `mc --quiet undo --last 1 --force '${folder}/${object}' >/dev/null`);
+      await type(lab, "backups", "Check one now");
+      expect(await lab.on("ops-1", "platform-health || true")).not.toMatch(/^backups/m);
+    },
+  );
 });

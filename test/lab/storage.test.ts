@@ -63,6 +63,15 @@ async function expectServing(site: Site): Promise<void> {
   expect(platform).toMatchObject({ s3: { hosts: nodesOf(site) } });
 }
 
+/** Drives of one of the primary site's sets: host and path. */
+async function drivesOf(lab: TestLab, set: number): Promise<URL[]> {
+  const found = await lab.on(
+    "ops-1",
+    `mc --json admin info primary | jq -r '.info.servers[].drives[] | select(.set_index == ${set}) | .endpoint'`,
+  );
+  return found.split("\n").map((endpoint) => new URL(endpoint));
+}
+
 const WRITES = ["put", "delete"] as const;
 
 describe.skipIf(binaries.length === 0)(
@@ -161,12 +170,7 @@ describe.skipIf(binaries.length === 0)(
 
     test.each(runs)("drives of one set wiped, cut short and rotten (run %i)", async (run) => {
       const random = generator(run);
-      const info = await lab.on(
-        "ops-1",
-        "mc --json admin info primary | jq -c '[.info.servers[].drives[] | select(.set_index == 0) | .endpoint]'",
-      );
-      // Of mc's own.
-      const drives = pick(JSON.parse(info) as string[], 4, random);
+      const drives = pick(await drivesOf(lab, 0), 4, random);
       const load = await Load.begin(lab, run);
       await load.more(MINIMUM_LOAD);
       const damage = [
@@ -177,8 +181,7 @@ describe.skipIf(binaries.length === 0)(
           `find ${path}/space-${SPACE} -type f -size +8k -exec sh -c 'for f; do printf X | dd of="$f" bs=1 seek=5000 conv=notrunc status=none; done' sh {} +`,
         (path: string) => `find ${path}/space-${SPACE} -type f -name xl.meta -delete`,
       ];
-      for (const [index, endpoint] of drives.entries()) {
-        const { hostname, pathname } = new URL(endpoint);
+      for (const [index, { hostname, pathname }] of drives.entries()) {
         await lab.on(hostname, damage[index]?.(pathname) ?? "true");
         await load.more(20);
       }
@@ -193,7 +196,7 @@ describe.skipIf(binaries.length === 0)(
       );
       const seconds = (Date.now() - began) / 1000;
       tell("drives damaged", {
-        drives: drives.join(" "),
+        drives: drives.map(({ hostname, pathname }) => hostname + pathname).join(" "),
         acknowledged: before.checked,
         "lost before healing": before.lost.length,
         "wrong or absent reads": reads("wrong", ABSENT).length,
@@ -211,6 +214,57 @@ describe.skipIf(binaries.length === 0)(
       await start(lab);
       expectAll(after);
     });
+
+    test.each(runs)(
+      "a drive of each set that fills up: seen, then refused, then well (run %i)",
+      async (run) => {
+        const random = generator(run);
+        const victims: URL[] = [];
+        for (const set of [0, 1]) {
+          const drives = await drivesOf(lab, set);
+          victims.push(...pick(drives, 1, random));
+        }
+        const fill = async (file: string, bytes: string) => {
+          for (const { hostname, pathname } of victims)
+            await lab.on(
+              hostname,
+              `read -r size used avail < <(df -B1 --output=size,used,avail ${pathname} | tail -n 1); fallocate -l $((${bytes})) ${pathname}/${file}`,
+            );
+        };
+        const load = await Load.begin(lab, run);
+        await load.more(MINIMUM_LOAD);
+        await fill("most", "size * 85 / 100 - used");
+        const look = () => lab.on("ops-1", "settle-storage watch && platform-health || true");
+        for (const { hostname, pathname } of victims)
+          await expect
+            .poll(look, { timeout: 120_000, interval: 5000 })
+            .toContain(`storage primary drive ${hostname}${pathname}: over 80 % full`);
+        await load.more(50);
+        await fill("rest", "avail - 65536");
+        await sleep(8000);
+        const full = Date.now();
+        await sleep(10_000);
+        const puts = load.lines.filter(({ time, kind }) => time > full && kind === "put");
+        for (const { hostname, pathname } of victims)
+          await lab.on(hostname, `rm ${pathname}/most ${pathname}/rest`);
+        const room = Date.now();
+        await load.more(20);
+        const [first] = load.lines.filter(({ time, kind }) => time > room && kind === "put");
+        await load.stop();
+        await whole(lab);
+        const verdict = await load.verify();
+        tell("drives full", {
+          drives: victims.map(({ hostname, pathname }) => hostname + pathname).join(" "),
+          acknowledged: verdict.checked,
+          lost: verdict.lost.length,
+          unknown: verdict.unknown,
+          "seconds from room to the first write": ((first?.time ?? NaN) - room) / 1000,
+        });
+        // MinIO takes nothing that one drive of the set has no room for (cmd/object-api-utils.go, hasSpaceFor).
+        expect(puts).toEqual([]);
+        expectAll(verdict);
+      },
+    );
 
     test.each(runs)("sites cut from each other, and the source killed in it (run %i)", async (run) => {
       const random = generator(run);
