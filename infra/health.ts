@@ -10,7 +10,7 @@ import { assignments } from "./shell.ts";
 /** What every machine has. */
 export function healthDoor(environment: Environment, secrets: Secrets): RemoteFile[] {
   return [
-    program("machine-health"),
+    program("infra/files/machine-health.sh"),
     {
       path: "/etc/framaspace/authorized_keys/root-health",
       content: opsDoor(environment, secrets, "health", "/usr/local/sbin/machine-health"),
@@ -22,7 +22,7 @@ export function healthDoor(environment: Environment, secrets: Secrets): RemoteFi
 export function healthWatch(environment: Environment, secrets: Secrets, access: Access): RemoteFile[] {
   const machines = reachableMachines(environment);
   return [
-    program("platform-health"),
+    program("infra/files/platform-health.sh"),
     {
       path: "/etc/framaspace/health/settings",
       content: `${assignments({

@@ -38,7 +38,7 @@ export class Logs extends pulumi.ComponentResource {
               path: "/etc/rsyslog.d/log-senders.json",
               content: renderSenders(environment, machine.spec.name),
             },
-            program("keep-logs"),
+            program("infra/files/keep-logs.sh"),
             { path: "/etc/systemd/system/keep-logs.service", content: KEEP_LOGS_SERVICE },
             { path: "/etc/systemd/system/keep-logs.timer", content: KEEP_LOGS_TIMER },
           ],

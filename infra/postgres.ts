@@ -76,7 +76,7 @@ export class Postgres extends pulumi.ComponentResource {
           NODE_IDS: pulumi.all(servers.map(({ identity }) => identity)),
         },
         files: [
-          program("postgres-cluster"),
+          program("infra/files/postgres-cluster.sh"),
           ...(storage ? [...backupFiles(environment, secrets), ...backupPrograms()] : []),
           // ops-1 looks every few seconds.
           ...opsKey("postgres", { secrets, access, machines: specs, persist: 60 }),
@@ -98,8 +98,8 @@ const source = (name: string) => readFileSync(join(import.meta.dirname, `files/$
 /** What ops-1 does with backups. */
 function backupPrograms(): RemoteFile[] {
   return [
-    program("postgres-backups"),
-    program("restore-space-at"),
+    program("infra/files/postgres-backups.sh"),
+    program("infra/files/restore-space-at.sh"),
     { path: "/usr/local/lib/framaspace/scratch-postgres.sh", content: source("scratch-postgres") },
     { path: "/etc/systemd/system/postgres-backups-check.service", content: CHECK_SERVICE },
     { path: "/etc/systemd/system/postgres-backups-check.timer", content: CHECK_TIMER },
@@ -152,7 +152,7 @@ export function postgresFiles(
       content: renderHba(peer),
     },
     { path: `${CONFIGURATION}/pg_ident.conf`, mode: "0640", owner: "root:postgres", content: "# empty\n" },
-    program("postgres-node"),
+    program("infra/files/postgres-node.sh"),
     {
       path: "/etc/framaspace/postgres-node",
       content: `${assignments({ MACHINE: node.name, PEER: peer?.name ?? "", ADMIN: POSTGRES_ADMIN })}\n`,

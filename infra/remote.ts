@@ -3,7 +3,7 @@
 import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { MachineSpec } from "./addresses.ts";
 import { sshKeyPair } from "./keys.ts";
 import type { Secrets } from "./secrets.ts";
@@ -77,12 +77,15 @@ export interface RemoteFile {
   owner?: string;
 }
 
-/** A program of `infra/files`, where root finds it by name. */
-export function program(name: string): RemoteFile {
+/**
+ * A program of ours, where root finds it by name.
+ * @param script Path in this repository: `infra/files/keep-logs.sh`.
+ */
+export function program(script: string): RemoteFile {
   return {
-    path: `/usr/local/sbin/${name}`,
+    path: `/usr/local/sbin/${basename(script, ".sh")}`,
     mode: "0755",
-    content: readFileSync(join(import.meta.dirname, `files/${name}.sh`), "utf8"),
+    content: source(script),
   };
 }
 

@@ -56,7 +56,7 @@ export class Storage extends pulumi.ComponentResource {
         packages: ["jq"],
         settings: { MC_URL: storage.mc.url, MC_SHA256: storage.mc.sha256 },
         files: [
-          program("settle-storage"),
+          program("infra/files/settle-storage.sh"),
           { path: "/etc/framaspace/storage/settings", content: renderSettleSettings(storage) },
           {
             path: "/root/.mc/config.json",
@@ -173,7 +173,7 @@ export function storageFiles(
     { path: "/etc/sysctl.d/60-framaspace-storage.conf", content: SYSCTL },
     NGINX_RESTART,
     { path: "/etc/systemd/system/nginx.service.d/minio.conf", content: NGINX_AFTER_MINIO },
-    program("minio-ready"),
+    program("infra/files/minio-ready.sh"),
     { path: "/etc/nginx/nginx.conf", content: renderS3Proxy(node) },
   ];
 }

@@ -7,7 +7,7 @@ import { cloudMachines, servingMachines, SUBNETS } from "../infra/addresses.ts";
 import type { Environment } from "../infra/environment.ts";
 import { PORTS } from "../infra/firewall.ts";
 import { opsDoor, opsKey } from "../infra/ops-keys.ts";
-import { Access, type RemoteFile } from "../infra/remote.ts";
+import { Access, program } from "../infra/remote.ts";
 import type { Secrets } from "../infra/secrets.ts";
 import type { SpaceSoftware } from "../infra/web.ts";
 import type { Catalog } from "./catalog.ts";
@@ -26,7 +26,7 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
   const access = new Access(secrets);
   return {
     shared: [
-      program("install-releases"),
+      program("spaces/scripts/install-releases.sh"),
       { path: "/etc/framaspace/releases", content: renderReleases(catalog) },
       { path: "/usr/local/share/framaspace/config.php", content: fileOf("files/config.php") },
       {
@@ -47,17 +47,17 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
     ops: [
       { path: "/usr/local/lib/framaspace/space-lib.sh", content: fileOf("scripts/space-lib.sh") },
       { path: "/etc/framaspace/catalog.json", content: renderCatalog(catalog) },
-      program("prepare-release"),
-      program("converge-space"),
-      program("run-cron"),
-      program("distribute-spaces"),
-      program("redis-users"),
+      program("spaces/scripts/prepare-release.sh"),
+      program("spaces/scripts/converge-space.sh"),
+      program("spaces/scripts/run-cron.sh"),
+      program("spaces/scripts/distribute-spaces.sh"),
+      program("spaces/scripts/redis-users.sh"),
       { path: "/usr/local/lib/framaspace/archive-lib.sh", content: fileOf("scripts/archive-lib.sh") },
-      program("export-space"),
-      program("archive-space"),
-      program("restore-space"),
-      program("remove-space"),
-      program("list-spaces"),
+      program("spaces/scripts/export-space.sh"),
+      program("spaces/scripts/archive-space.sh"),
+      program("spaces/scripts/restore-space.sh"),
+      program("spaces/scripts/remove-space.sh"),
+      program("spaces/scripts/list-spaces.sh"),
       { path: "/etc/systemd/system/archive-spaces.service", content: ARCHIVE_SERVICE },
       { path: "/etc/systemd/system/archive-spaces.timer", content: ARCHIVE_TIMER },
       { path: "/etc/framaspace/web-servers", content: lines(webServers.map(({ name }) => name)) },
@@ -86,10 +86,6 @@ export function renderCli(): string {
 
 function fileOf(path: string): string {
   return readFileSync(join(import.meta.dirname, path), "utf8");
-}
-
-function program(name: string): RemoteFile {
-  return { path: `/usr/local/sbin/${name}`, mode: "0755", content: fileOf(`scripts/${name}.sh`) };
 }
 
 function lines(values: readonly string[]): string {
