@@ -78,6 +78,7 @@ export class Storage extends pulumi.ComponentResource {
           })),
           { path: "/etc/systemd/system/settle-storage.service", content: SETTLE_SERVICE },
           { path: "/etc/systemd/system/settle-storage.timer", content: SETTLE_TIMER },
+          { path: "/etc/systemd/system/heal-storage@.service", content: HEAL_SERVICE },
         ],
       },
       { parent: this, dependsOn: [ops, ...previous] },
@@ -416,6 +417,14 @@ After=network-online.target
 [Service]
 Type=oneshot
 ExecStart=/usr/local/sbin/settle-storage watch
+`;
+
+const HEAL_SERVICE = `[Unit]
+Description=Bring every object of the %i site onto all the drives that it belongs on
+After=network-online.target
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/settle-storage heal %i
 `;
 
 // A new space's bucket gets its lifecycle rule within the quarter of an hour, and a lost pairing is mended in it.

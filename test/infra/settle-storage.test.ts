@@ -1,4 +1,4 @@
-// How ops-1 pairs the two storage sites: the program runs here with stand-ins for mc, curl and sleep.
+// How ops-1 pairs the two storage sites, and has brought back what drives missed: the program runs here with stand-ins for mc, curl and sleep.
 import { execa, execaSync } from "execa";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,7 +21,10 @@ echo "$*" >>called
 shift
 case $* in
   "alias list "*) echo '{"URL":"https://storage:9000"}' ;;
-  "admin info "*) echo '{"info":{"deploymentID":"'"$3"'","backend":{"standardSCParity":4,"totalSets":[2],"totalDrivesPerSet":[10]},"servers":[]}}' ;;
+  "admin info "*)
+    drive='"state":"ok"'
+    if [ -e away ]; then drive='"state":"offline"'; elif [ -e filling ]; then drive+=',"healing":true'; fi
+    echo '{"info":{"deploymentID":"'"$3"'","backend":{"standardSCParity":4,"totalSets":[2],"totalDrivesPerSet":[10]},"servers":[{"endpoint":"https://storage-a1:9000","state":"online","drives":[{'"$drive"'}]}]}}' ;;
   "admin replicate info "*) if [ -e paired ]; then echo '{"enabled":true,"sites":[{"name":"primary","deploymentID":"primary"},{"name":"replica","deploymentID":"replica"}]}'; else echo '{"enabled":false}'; fi ;;
   "admin replicate add "*)
     left=$(cat offline 2>/dev/null || echo 0)
@@ -36,6 +39,11 @@ case $* in
     if [ -e resyncing ]; then echo '{"status":"error","error":{"message":"site replication resync is already in progress"}}'; exit 1; fi
     if [ -e lacking ]; then echo '{"status":"success","buckets":[{"bucket":"space-iris","status":"started"},{"bucket":"space-lotus","errorDetail":"no target"}]}'; exit; fi
     touch resyncing ;;
+  "admin heal "*)
+    if [ -e killed ]; then exit 1; fi
+    if [ -e later ]; then touch state/gaps-primary; fi
+    echo '{"status":"success","type":"object","name":"space-iris/1"}'
+    echo '{"status":"success","type":"summary","objects_scanned":41,"objects_healed":3}' ;;
   "ls "*) cat "$2.buckets" 2>/dev/null | sed 's,.*,{"key":"&/"},' ;;
   "version info "*) echo '{"versioning":{"status":"Enabled"}}' ;;
 esac`;
@@ -53,15 +61,16 @@ beforeEach(() => {
   writeFileSync(at("etc/storage/lifecycle/others.json"), '{"Rules":[]}');
   writeFileSync(at("primary.buckets"), "space-iris\nspace-lotus\n");
   standIn(at("bin/mc"), MC.replace("FOLDER", folder));
+  standIn(at("bin/systemctl"), `echo "$*" >>${folder}/systemctl`);
   standIn(at("bin/curl"), "");
   standIn(at("bin/sleep"), "");
 });
 
-async function settle() {
+async function settle(...words: string[]) {
   const script = PROGRAM.replaceAll("/etc/framaspace", at("etc"))
     .replaceAll("/var/lib/framaspace/storage", at("state"))
     .replaceAll("/run/lock/settle-storage", at("lock"));
-  const { exitCode, stdout, stderr } = await execa("bash", ["-c", script], {
+  const { exitCode, stdout, stderr } = await execa("bash", ["-c", script, "settle-storage", ...words], {
     stdin: "ignore",
     reject: false,
     // A group of its own, for the stand-in that kills it.
@@ -75,7 +84,7 @@ const asked = (what: string) =>
     .split("\n")
     .filter((line) => line.startsWith(`--json admin replicate ${what}`));
 
-describe.skipIf(!tools)("settle-storage (jq and flock on PATH)", () => {
+describe.skipIf(!tools)("settle-storage (jq and flock on PATH)", { timeout: 60_000 }, () => {
   test("pairs from the site that holds something, and has it copied at once", async () => {
     expect(await settle()).toMatchObject({ exitCode: 0, stderr: "" });
     expect(asked("add")).toEqual(["--json admin replicate add primary replica"]);
@@ -127,5 +136,41 @@ describe.skipIf(!tools)("settle-storage (jq and flock on PATH)", () => {
     expect(exitCode).toBe(1);
     expect(stderr).toContain("only a person can say which is right");
     expect([...asked("add"), ...asked("rm"), ...asked("resync")]).toEqual([]);
+  });
+
+  test.each(["away", "filling"])("once no drive is %s, what it missed is brought to it", async (state) => {
+    await settle("watch");
+    expect(textOf("systemctl")).toBe("");
+    writeFileSync(at(state), "");
+    await settle("watch");
+    expect(textOf("systemctl")).toBe("");
+    rmSync(at(state));
+    await settle("watch");
+    expect(textOf("systemctl")).toContain("start --no-block heal-storage@primary.service");
+    expect(await settle("heal", "primary")).toMatchObject({
+      exitCode: 0,
+      stdout: "primary: 41 objects looked at, 3 brought onto drives that lacked them",
+    });
+    rmSync(at("systemctl"));
+    rmSync(at("state/gaps-replica"));
+    await settle("watch");
+    expect(textOf("systemctl")).toBe("");
+  });
+
+  test.each(["killed", "later"])(
+    "it is done again where it was cut off, or a drive went away in it (%s)",
+    async (how) => {
+      writeFileSync(at("state/gaps-primary"), "");
+      writeFileSync(at(how), "");
+      await settle("heal", "primary");
+      await settle("watch");
+      expect(textOf("systemctl")).toContain("start --no-block heal-storage@primary.service");
+    },
+  );
+
+  test("an unknown site is refused", async () => {
+    const { exitCode, stderr } = await settle("heal", "secondary");
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain("write which site: settle-storage heal primary");
   });
 });

@@ -14,7 +14,6 @@ import {
   emptyDrive,
   equal,
   exchange,
-  healed,
   kill,
   line,
   Load,
@@ -363,11 +362,16 @@ describe.skipIf(binaries.length === 0)(
       await lab.up();
       await load.more(20);
       for (const page of ["replace-a-drive", "replace-a-storage-node"]) {
-        const [missing, healing] = (await type(lab, page)).split("\n").slice(-2);
+        const [missing, filling, gaps = ""] = (await type(lab, page)).split("\n").slice(-3);
         expect([page, missing]).toEqual([page, page === "replace-a-drive" ? "ok" : "ok online"]);
-        expect(healing).toMatch(/^\d+$/);
+        expect(filling).toMatch(/^\d+$/);
+        const found = /^primary: (\d+) objects looked at, (\d+) brought/.exec(gaps);
+        expect(found, gaps).not.toBeNull();
+        tell("looked at after filling", {
+          objects: found?.[1] ?? "",
+          "brought onto drives": found?.[2] ?? "",
+        });
       }
-      await healed(lab);
       await load.stop();
       // Replication notes what it copied on each drive: half-noted, an object is unreadable without two nodes.
       await equal(lab);

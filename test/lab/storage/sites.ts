@@ -173,13 +173,6 @@ export async function emptyDrive(lab: TestLab, machine: string, drive: number): 
   await truncate(file, size);
 }
 
-/** Until no drive of the primary site is being filled. */
-export async function healed(lab: TestLab, seconds = 300): Promise<void> {
-  const count = "mc --json admin info primary | jq '[.info.servers[].drives[] | select(.healing)] | length'";
-  for (const end = Date.now() + seconds * 1000; (await lab.on("ops-1", count)) !== "0"; await sleep(2000))
-    if (Date.now() > end) throw new Error(`drives are still being filled after ${seconds} s`);
-}
-
 /** A MinIO that behaves as the one given does, and is another file: the loader does not read what follows the program. */
 export async function anotherBuild(words: UpWords): Promise<{ path: string; sha256: string }> {
   const program = Buffer.concat([
