@@ -75,6 +75,8 @@ const WRITES = ["put", "delete"] as const;
 
 describe.skipIf(binaries.length === 0)(
   `object storage with faults${binaries.length === 0 ? " (skipped: FRAMASPACE_MINIO and FRAMASPACE_MC name no MinIO)" : `, seed ${seed}`}`,
+  // Ten nodes and a client share the machine.
+  { timeout: 1_200_000 },
   () => {
     beforeAll(async () => {
       if (standing !== undefined) return;
