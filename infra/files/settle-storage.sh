@@ -194,13 +194,23 @@ is_filled() {
   all_there "$1" && reply admin info "$1" | jq -e 'all(.info.servers[].drives[]?; .healing != true)' >/dev/null
 }
 
+# was_restarted SITE: a node has, since it was looked at last.
+was_restarted() {
+  local last
+  last=$(stat -c %Y "$STATE/looked-$1" 2>/dev/null) || return 1
+  reply admin info "$1" |
+    jq -e --argjson seconds $(($(date +%s) - last)) 'any(.info.servers[]; .uptime < $seconds)' >/dev/null
+}
+
 # What is written or deleted while a drive is away, or is being filled, is not on that one, and MinIO comes by to put it
 # there only when somebody reads it, or in months (docs/decisions/minio-versions.md). Meanwhile it bears fewer losses.
 note_gaps() {
-  local site
+  local site filled
   for site in "${SITES[@]}"; do
-    if ! is_filled "$site"; then touch "$STATE/gaps-$site"
-    elif [ -e "$STATE/gaps-$site" ]; then systemctl start --no-block "heal-storage@$site.service"; fi
+    if is_filled "$site"; then filled=true; else filled=false; fi
+    if ! $filled || was_restarted "$site"; then touch "$STATE/gaps-$site"; fi
+    touch "$STATE/looked-$site"
+    if $filled && [ -e "$STATE/gaps-$site" ]; then systemctl start --no-block "heal-storage@$site.service"; fi
   done
 }
 

@@ -1,6 +1,6 @@
 // How ops-1 pairs the two storage sites, and has brought back what drives missed: the program runs here with stand-ins for mc, curl and sleep.
 import { execa, execaSync } from "execa";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
@@ -24,7 +24,7 @@ case $* in
   "admin info "*)
     drive='"state":"ok"'
     if [ -e away ]; then drive='"state":"offline"'; elif [ -e filling ]; then drive+=',"healing":true'; fi
-    echo '{"info":{"deploymentID":"'"$3"'","backend":{"standardSCParity":4,"totalSets":[2],"totalDrivesPerSet":[10]},"servers":[{"endpoint":"https://storage-a1:9000","state":"online","drives":[{'"$drive"'}]}]}}' ;;
+    echo '{"info":{"deploymentID":"'"$3"'","backend":{"standardSCParity":4,"totalSets":[2],"totalDrivesPerSet":[10]},"servers":[{"endpoint":"https://storage-a1:9000","state":"online","uptime":'"$(cat uptime)"',"drives":[{'"$drive"'}]}]}}' ;;
   "admin replicate info "*) if [ -e paired ]; then echo '{"enabled":true,"sites":[{"name":"primary","deploymentID":"primary"},{"name":"replica","deploymentID":"replica"}]}'; else echo '{"enabled":false}'; fi ;;
   "admin replicate add "*)
     left=$(cat offline 2>/dev/null || echo 0)
@@ -56,6 +56,7 @@ beforeEach(() => {
   const { storage } = exampleEnvironment("prod");
   if (!storage) throw new Error("the example has storage");
   writeFileSync(at("etc/storage/settings"), renderSettleSettings(storage));
+  writeFileSync(at("uptime"), "1000000");
   writeFileSync(at("etc/storage/users"), "");
   writeFileSync(at("etc/storage/policies/backup.json"), "{}");
   writeFileSync(at("etc/storage/lifecycle/others.json"), '{"Rules":[]}');
@@ -155,6 +156,17 @@ describe.skipIf(!tools)("settle-storage (jq and flock on PATH)", { timeout: 60_0
     rmSync(at("state/gaps-replica"));
     await settle("watch");
     expect(textOf("systemctl")).toBe("");
+  });
+
+  test("a node that was started anew since the last look missed something", async () => {
+    await settle("watch");
+    writeFileSync(at("uptime"), "60");
+    utimesSync(at("state/looked-primary"), new Date(), new Date(Date.now() - 50_000));
+    await settle("watch");
+    expect(textOf("systemctl")).toBe("");
+    utimesSync(at("state/looked-primary"), new Date(), new Date(Date.now() - 70_000));
+    await settle("watch");
+    expect(textOf("systemctl")).toBe("start --no-block heal-storage@primary.service\n");
   });
 
   test.each(["killed", "later"])(
