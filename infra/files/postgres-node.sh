@@ -314,12 +314,15 @@ roles() {
   ensure "role $ADMIN" \
     "SELECT count(*) = 1 FROM pg_roles WHERE rolname = '$ADMIN' AND rolcanlogin AND rolcreaterole AND rolcreatedb" \
     "DO \$\$BEGIN IF to_regrole('$ADMIN') IS NULL THEN CREATE ROLE $ADMIN; END IF; END\$\$; ALTER ROLE $ADMIN LOGIN CREATEROLE CREATEDB"
-  # It makes roles with passwords, which a failing statement must not carry into the log. What it makes it may also use.
+  # It makes roles with passwords, which a failing statement must not carry into the log. What it makes it may also use. A
+  # database that it makes or renames is known to the standby, too, when it is told so: whoever asks that one first, as
+  # libpq does, is told that there is none, and asks no further.
   ensure "settings of $ADMIN" \
-    "SELECT count(*) = 3 FROM pg_db_role_setting, unnest(setconfig) WHERE setrole = to_regrole('$ADMIN') AND unnest IN
-       ('log_min_error_statement=panic', 'log_min_duration_statement=-1', 'createrole_self_grant=set, inherit')" \
+    "SELECT count(*) = 4 FROM pg_db_role_setting, unnest(setconfig) WHERE setrole = to_regrole('$ADMIN') AND unnest IN
+       ('log_min_error_statement=panic', 'log_min_duration_statement=-1', 'createrole_self_grant=set, inherit',
+        'synchronous_commit=remote_apply')" \
     "ALTER ROLE $ADMIN SET log_min_error_statement = panic; ALTER ROLE $ADMIN SET log_min_duration_statement = -1;
-     ALTER ROLE $ADMIN SET createrole_self_grant = 'set, inherit'"
+     ALTER ROLE $ADMIN SET createrole_self_grant = 'set, inherit'; ALTER ROLE $ADMIN SET synchronous_commit = remote_apply"
   ensure "reserved connections of $ADMIN" \
     "SELECT pg_has_role('$ADMIN', 'pg_use_reserved_connections', 'member') AND pg_has_role('$ADMIN', 'pg_monitor', 'member')" \
     "GRANT pg_use_reserved_connections, pg_monitor TO $ADMIN"

@@ -222,6 +222,24 @@ describe.each(ROUNDS)("round %i", (round) => {
   });
 });
 
+test("a database that was made is known to the standby, too: libpq asks no further where there is none", async () => {
+  await inStep();
+  const standby = other(await primary());
+  const replay = (verb: "pause" | "resume") =>
+    lab.on(standby, `cd /; runuser -u postgres -- psql -XAtqc 'SELECT pg_wal_replay_${verb}()'`);
+  const make = (name: string) =>
+    lab.on("ops-1", `timeout 5 psql service=framaspace -XAtqc 'CREATE DATABASE ${name}'; echo $?`);
+  await replay("pause");
+  try {
+    expect(await make("slow_of_a_test")).toBe("124");
+  } finally {
+    await replay("resume");
+  }
+  expect(await make("quick_of_a_test")).toBe("0");
+  for (const name of ["slow_of_a_test", "quick_of_a_test"])
+    await lab.on("ops-1", `psql service=framaspace -XAtqc 'DROP DATABASE ${name}'`);
+});
+
 describe("what hurts soon is seen", () => {
   const health = () => lab.on("ops-1", "platform-health || true");
   const seen = (line: RegExp) => expect.poll(health, { timeout: 120_000, interval: 3000 }).toMatch(line);
