@@ -1,7 +1,13 @@
 // Stand-ins for the commands that our shell programs call, to be put on their PATH.
+import { execaSync } from "execa";
 import { writeFileSync } from "node:fs";
 
 /** Writes a bash script that can be run as `file`, in the place of an earlier one. */
 export function standIn(file: string, script: string): void {
   writeFileSync(file, `#!/bin/bash\n${script}\n`, { mode: 0o755 });
+}
+
+/** Whether these, which no stand-in plays, are on PATH. */
+export function onPath(...tools: string[]): boolean {
+  return tools.every((tool) => execaSync("which", [tool], { reject: false }).exitCode === 0);
 }

@@ -1,7 +1,7 @@
 #!/bin/bash
-# settle-storage [watch | all | compare | heal SITE]: keeps the storage sites as /etc/framaspace/storage declares them: laid out as
-# computed, paired, with their users, policies, buckets and lifecycle rules. Does only what is missing, never deletes an
-# object, and prints what it changed. `watch` is the timer's: it also notes what will need a person soon, for
+# settle-storage [watch | all | compare | heal SITE]: keeps the storage sites as /etc/framaspace/storage declares them:
+# laid out as computed, paired, with their users, policies, buckets and lifecycle rules. Does only what is missing, never
+# deletes an object, and prints what it changed. `watch` is the timer's: it also notes what will need a person soon, for
 # platform-health. `all` looks at every bucket's settings again, not only at new ones'. `compare` lists the objects that
 # one site has and the other has not, older than a minute. `heal` brings every object of a site onto all the drives that
 # it belongs on; `watch` has it done where drives were away.
@@ -202,8 +202,8 @@ was_restarted() {
     jq -e --argjson seconds $(($(date +%s) - last)) 'any(.info.servers[]; .uptime < $seconds)' >/dev/null
 }
 
-# What is written or deleted while a drive is away, or is being filled, is not on that one, and MinIO comes by to put it
-# there only when somebody reads it, or in months (docs/decisions/minio-versions.md). Meanwhile it bears fewer losses.
+# What is written or deleted while a drive is away, or is being filled, is not on that one, and MinIO puts it there only
+# when somebody reads it or its scanner comes by (docs/decisions/minio-versions.md). Meanwhile it bears fewer losses.
 note_gaps() {
   local site filled
   for site in "${SITES[@]}"; do

@@ -1,21 +1,22 @@
-// How ops-1 pairs the two storage sites, and has brought back what drives missed: the program runs here with stand-ins for mc, curl and sleep.
-import { execa, execaSync } from "execa";
+// How ops-1 pairs the two storage sites, and has brought back what drives missed: the program runs here with stand-ins for
+// mc, systemctl, curl and sleep.
+import { execa } from "execa";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { renderSettleSettings } from "../../infra/storage.ts";
-import { standIn } from "../stand-in.ts";
+import { onPath, standIn } from "../stand-in.ts";
 import { exampleEnvironment } from "./example-environment.ts";
 
-const tools = ["jq", "flock"].every((tool) => execaSync("which", [tool], { reject: false }).exitCode === 0);
+const tools = onPath("jq", "flock");
 const PROGRAM = readFileSync(join(import.meta.dirname, "../../infra/files/settle-storage.sh"), "utf8");
 
 let folder = "";
 const at = (name: string) => join(folder, name);
 const textOf = (name: string) => (existsSync(at(name)) ? readFileSync(at(name), "utf8") : "");
 
-/** MinIO's answers, as mc gives them. `paired`, `<site>.buckets`, `offline` (how often it says so) and `resyncing` are files. */
+/** MinIO's answers, as mc gives them. What it is asked stands in `called`; other files say how things are. */
 const MC = `cd FOLDER
 echo "$*" >>called
 shift

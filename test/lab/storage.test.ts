@@ -71,6 +71,25 @@ async function drivesOf(lab: TestLab, set: number): Promise<URL[]> {
   return found.split("\n").map((endpoint) => new URL(endpoint));
 }
 
+const nameOf = ({ hostname, pathname }: URL) => hostname + pathname;
+
+/** Until ops-1 tells of it. */
+async function seen(problem: string): Promise<void> {
+  const look = () => lab.on("ops-1", "settle-storage watch && platform-health || true");
+  await expect.poll(look, { timeout: 120_000, interval: 5000 }).toContain(problem);
+}
+
+/** What the other nodes of the primary site hold while these are off. */
+async function verifyWithout(load: Load, off: readonly string[]): Promise<Verdict> {
+  await kill(lab, off);
+  const verdict = await load.verify(
+    "primary",
+    nodesOf("primary").filter((node) => !off.includes(node)),
+  );
+  await start(lab);
+  return verdict;
+}
+
 const WRITES = ["put", "delete"] as const;
 
 describe.skipIf(binaries.length === 0)(
@@ -107,11 +126,7 @@ describe.skipIf(binaries.length === 0)(
         gaps.push(longestGap(load.lines, from, Date.now(), WRITES));
       }
       // Seen, before a third one makes it hurt.
-      const look = () => lab.on("ops-1", "settle-storage watch && platform-health || true");
-      for (const victim of victims.slice(0, 2))
-        await expect
-          .poll(look, { timeout: 120_000, interval: 5000 })
-          .toContain(`storage primary node ${victim}: offline`);
+      for (const victim of victims.slice(0, 2)) await seen(`storage primary node ${victim}: offline`);
       expect(load.absent).toBe(0);
       // With three away, four drives of ten are left: nothing is taken that could not be kept.
       await kill(lab, victims.slice(2));
@@ -128,10 +143,7 @@ describe.skipIf(binaries.length === 0)(
       // Once what the lost ones missed is on them, two others can be lost.
       const healed = await lab.on("ops-1", "settle-storage heal primary");
       const others = nodesOf("primary").filter((node) => !victims.slice(0, 2).includes(node));
-      await kill(lab, others.slice(0, 2));
-      const left = nodesOf("primary").filter((node) => !others.slice(0, 2).includes(node));
-      const verdict = await load.verify("primary", left);
-      await start(lab);
+      const verdict = await verifyWithout(load, others.slice(0, 2));
       tell("nodes lost", {
         victims: victims.join(" "),
         acknowledged: verdict.checked,
@@ -204,7 +216,7 @@ describe.skipIf(binaries.length === 0)(
       );
       const seconds = (Date.now() - began) / 1000;
       tell("drives damaged", {
-        drives: drives.map(({ hostname, pathname }) => hostname + pathname).join(" "),
+        drives: drives.map(nameOf).join(" "),
         acknowledged: before.checked,
         "lost before healing": before.lost.length,
         "wrong or absent reads": reads("wrong", ABSENT).length,
@@ -215,11 +227,7 @@ describe.skipIf(binaries.length === 0)(
       expectAll(before);
       await whole(lab);
       // Healed, the site does without any two nodes again.
-      const lostNow = pick(nodesOf("primary"), 2, random);
-      await kill(lab, lostNow);
-      const left = nodesOf("primary").filter((node) => !lostNow.includes(node));
-      const after = await load.verify("primary", left);
-      await start(lab);
+      const after = await verifyWithout(load, pick(nodesOf("primary"), 2, random));
       expectAll(after);
     });
 
@@ -242,11 +250,7 @@ describe.skipIf(binaries.length === 0)(
         const load = await Load.begin(lab, run);
         await load.more(MINIMUM_LOAD);
         await fill("most", "size * 85 / 100 - used");
-        const look = () => lab.on("ops-1", "settle-storage watch && platform-health || true");
-        for (const { hostname, pathname } of victims)
-          await expect
-            .poll(look, { timeout: 120_000, interval: 5000 })
-            .toContain(`storage primary drive ${hostname}${pathname}: over 80 % full`);
+        for (const drive of victims) await seen(`storage primary drive ${nameOf(drive)}: over 80 % full`);
         await load.more(50);
         await fill("rest", "avail - 65536");
         await sleep(8000);
@@ -262,7 +266,7 @@ describe.skipIf(binaries.length === 0)(
         await whole(lab);
         const verdict = await load.verify();
         tell("drives full", {
-          drives: victims.map(({ hostname, pathname }) => hostname + pathname).join(" "),
+          drives: victims.map(nameOf).join(" "),
           acknowledged: verdict.checked,
           lost: verdict.lost.length,
           unknown: verdict.unknown,
@@ -382,15 +386,7 @@ describe.skipIf(binaries.length === 0)(
       await followed("replace-a-storage-node", "ok online");
       // Replication notes what it copied on each drive: half-noted, an object is unreadable without two nodes.
       await equal(lab);
-      const gone = [other, third];
-      await kill(lab, gone);
-      expectAll(
-        await load.verify(
-          "primary",
-          nodesOf("primary").filter((node) => !gone.includes(node)),
-        ),
-      );
-      await start(lab);
+      expectAll(await verifyWithout(load, [other, third]));
       await whole(lab);
     });
 

@@ -12,10 +12,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { standIn } from "../stand-in.ts";
+import { onPath, standIn } from "../stand-in.ts";
 
 const SCRIPTS = ["space-lib.sh", "converge-space.sh"] as const;
-const tools = ["jq", "flock"].every((tool) => execaSync("which", [tool], { reject: false }).exitCode === 0);
+const tools = onPath("jq", "flock");
 
 /** The programs that it calls, as shell: what they are asked for stands in `calls`, what they say in files. */
 const PLAYED = {
