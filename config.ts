@@ -1,6 +1,7 @@
 // The only reader of the stack's configuration. Returns one object, checked by the same schema as `npm run check`.
 import * as pulumi from "@pulumi/pulumi";
-import { crossChecks, environmentSchema, SECRET_KEYS, type Environment } from "./infra/environment.ts";
+import { crossChecks } from "./infra/checks.ts";
+import { environmentSchema, SECRET_KEYS, type Environment } from "./infra/environment.ts";
 import { Secrets } from "./infra/secrets.ts";
 
 export interface Configuration {

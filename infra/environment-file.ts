@@ -5,13 +5,8 @@ import { join } from "node:path";
 import * as z from "zod";
 import { pathName, type Path } from "../findings.ts";
 import { readYaml, type Reading } from "../problems.ts";
-import {
-  crossChecks,
-  environmentSchema,
-  OPTIONAL_SECRET_KEYS,
-  SECRET_KEYS,
-  type Environment,
-} from "./environment.ts";
+import { crossChecks } from "./checks.ts";
+import { environmentSchema, OPTIONAL_SECRET_KEYS, SECRET_KEYS, type Environment } from "./environment.ts";
 
 const PREFIX = "framaspace:";
 

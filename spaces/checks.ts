@@ -1,5 +1,6 @@
 // The rules between spaces, and between spaces and what they name. Each is a small pure function from the whole
 // fleet to its problems; all run, whatever the others find. Rules of one entry alone are in its schema.
+import { generationsOfSpaces } from "../infra/checks.ts";
 import { describePools, usableBytes, type Environment } from "../infra/environment.ts";
 import { nearest, oneOf, show } from "../findings.ts";
 import type { Problem } from "../problems.ts";
@@ -20,6 +21,7 @@ export const CHECKS: readonly Check[] = [
   officeSuitesExist,
   wavesExist,
   storageSuffices,
+  rotatedSpacesExist,
 ];
 
 function problem(shard: Shard, tenant: Tenant, key: keyof Tenant, what: string): Problem {
@@ -210,6 +212,24 @@ function storageSuffices(fleet: Fleet): Problem[] {
       what: `spaces are promised ${committed}, but ${promisable} is the most (${usable} usable × commitRatio ${environment.storage?.commitRatio}); archive spaces, add storage servers, or raise commitRatio if measured use allows`,
     },
   ];
+}
+
+/** A mistyped id would rotate nothing, and whoever wrote it would believe that it had. */
+function rotatedSpacesExist({ environment, shards, sources, problems }: Fleet): Problem[] {
+  // An entry that cannot be read is missing from the ids.
+  if (!environment || problems.length > 0) return [];
+  const ids = shards.flatMap(({ tenants }) => tenants.map(({ id }) => id));
+  return generationsOfSpaces(environment)
+    .filter(({ id }) => !ids.includes(id))
+    .map(({ key, id }) => {
+      const meant = nearest(id, ids);
+      return {
+        file: sources.environment.file,
+        ...sources.environment.at(["generations", key]),
+        who: `generations.${key}`,
+        what: `no space has the id "${id}"; ${meant === undefined ? "remove it" : `did you mean "${meant}"?`}`,
+      };
+    });
 }
 
 /** `192 TB`, `1.6 TB`: terabytes of 10^12 bytes, as drives are sold. */

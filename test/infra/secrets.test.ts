@@ -1,5 +1,8 @@
+import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { crossChecks } from "../../infra/checks.ts";
 import { Secrets } from "../../infra/secrets.ts";
+import { exampleEnvironment } from "./example-environment.ts";
 
 const secrets = new Secrets("master", "prod", {});
 const hex = (one: Secrets, owner = "lotus", purpose = "postgres") => one.seed(owner, purpose).toString("hex");
@@ -19,4 +22,14 @@ test("raising one generation changes no other secret", () => {
   const raised = new Secrets("master", "prod", { "lotus/postgres": 2 });
   expect(hex(raised, "lotus", "redis")).toBe(hex(secrets, "lotus", "redis"));
   expect(hex(raised, "iris")).toBe(hex(secrets, "iris"));
+});
+
+test("every key of the page on rotation is one that rotates", () => {
+  const page = readFileSync("docs/runbooks/rotate-a-secret.md", "utf8");
+  const rows = page.split("\n").filter((line) => line.startsWith("|"));
+  const keys = rows.flatMap((row) => [...row.matchAll(/`([^` ]+\/[^` ]+)`/g)].map(([, key = ""]) => key));
+  expect(keys.length).toBeGreaterThan(15);
+  const real = keys.map((key) => key.replace("<id>", "lotus").replace("<machine>", "storage-a1"));
+  const generations = Object.fromEntries(real.map((key) => [key, 2]));
+  expect(crossChecks({ ...exampleEnvironment("prod"), generations })).toEqual([]);
 });

@@ -1,13 +1,8 @@
 // What makes a storage node and the pair of sites: files, pool, order, policy.
 import { describe, expect, it } from "vitest";
 import { servingMachines, storageMachines } from "../../infra/addresses.ts";
-import {
-  crossChecks,
-  poolLayout,
-  usableBytes,
-  type Environment,
-  type Storage,
-} from "../../infra/environment.ts";
+import { crossChecks } from "../../infra/checks.ts";
+import { poolLayout, usableBytes, type Environment, type Storage } from "../../infra/environment.ts";
 import {
   POLICIES,
   renderLifecycles,

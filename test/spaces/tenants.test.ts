@@ -165,6 +165,25 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
   Pulumi.demo.yaml:27:18  storage: spaces are promised 8.61 TB, but 0.12 TB is the most (0.12 TB usable × commitRatio 1); archive spaces, add storage servers, or raise commitRatio if measured use allows.`,
   ],
   [
+    "secrets that nobody has, or that never rotate",
+    (root) =>
+      replaceIn(
+        root,
+        CONFIGURATION,
+        "generations: {}",
+        "generations: { zinnia/s3: 2, postgres/superusr: 2, web-1/tls: 2, lotus/nextcloud-secret: 2 }",
+      ),
+    `Environment demo is not valid: 2 problems.
+  Pulumi.demo.yaml:68:62  generations.postgres/superusr: names no secret that rotates; did you mean postgres/superuser?
+  Pulumi.demo.yaml:68:103  generations.lotus/nextcloud-secret: names no secret that rotates; write one of lotus/postgres, lotus/redis, lotus/s3.`,
+  ],
+  [
+    "secrets of a space that is not there",
+    (root) => replaceIn(root, CONFIGURATION, "generations: {}", "generations: { lotus/s3: 2, zinia/s3: 2 }"),
+    `Environment demo is not valid: 1 problem.
+  Pulumi.demo.yaml:68:52  generations.zinia/s3: no space has the id "zinia"; did you mean "zinnia"?`,
+  ],
+  [
     "YAML that does not parse, other entries still checked",
     (root) => {
       replaceIn(root, TENANTS_1, "name: Collectif Lotus", 'name: "Collectif Lotus');
