@@ -162,18 +162,16 @@ settle_bucket() {
     mc ilm rule import "$1/$2" <"$rule" >/dev/null
 }
 
-# Settings that are written while a node is away are none for one that starts later and reads them before it has found
-# all others (docs/decisions/minio-versions.md).
-all_there() {
-  reply admin info "$1" |
-    jq -e 'all(.info.servers[]; .state == "online" and all(.drives[]?; .state == "ok"))' >/dev/null
-}
+# What `mc admin info` says, as input: every node answers and has all of its drives. Settings that are written while a
+# node is away are none for one that starts later and reads them before it has found all others
+# (docs/decisions/minio-versions.md).
+all_there() { jq -e 'all(.info.servers[]; .state == "online" and all(.drives[]?; .state == "ok"))' >/dev/null; }
 
 # Buckets are new ones mostly: what was seen to is noted, by rule, and looked at again after a day.
 settle_buckets() {
   local site noted new bucket
   for site in "${SITES[@]}"; do
-    all_there "$site" || { echo "settings of the $site site's buckets are left alone until all of its drives are there" >&2; continue; }
+    reply admin info "$site" | all_there || { echo "settings of the $site site's buckets are left alone until all of its drives are there" >&2; continue; }
     noted=$STATE/buckets-$site-$(cat /etc/framaspace/storage/lifecycle/*.json | sha256sum | cut -c1-16)
     find "$STATE" -name "buckets-$site-*" ! -path "$noted" -delete
     find "$noted" -mmin +1440 -delete 2>/dev/null || true
@@ -189,34 +187,32 @@ settle_buckets() {
   done
 }
 
-# is_filled SITE: no drive is away, none is being filled.
+# As input likewise: nor is a drive being filled.
 is_filled() {
-  all_there "$1" && reply admin info "$1" | jq -e 'all(.info.servers[].drives[]?; .healing != true)' >/dev/null
+  jq -e 'all(.info.servers[]; .state == "online" and all(.drives[]?; .state == "ok" and .healing != true))' >/dev/null
 }
 
-# was_restarted SITE: a node has, since it was looked at last.
+# As input likewise: a node was restarted after MOMENT, in seconds since 1970.
 was_restarted() {
-  local last
-  last=$(stat -c %Y "$STATE/looked-$1" 2>/dev/null) || return 1
-  reply admin info "$1" |
-    jq -e --argjson seconds $(($(date +%s) - last)) 'any(.info.servers[]; .uptime < $seconds)' >/dev/null
+  jq -e --argjson seconds $(($(date +%s) - $1)) 'any(.info.servers[]; .uptime < $seconds)' >/dev/null
 }
 
 # What is written or deleted while a drive is away, or is being filled, is not on that one, and MinIO puts it there only
 # when somebody reads it or its scanner comes by (docs/decisions/minio-versions.md). Meanwhile it bears fewer losses.
 note_gaps() {
-  local site filled
+  local site info looked
   for site in "${SITES[@]}"; do
-    if is_filled "$site"; then filled=true; else filled=false; fi
-    if ! $filled || was_restarted "$site"; then touch "$STATE/gaps-$site"; fi
+    info=$(reply admin info "$site")
+    looked=$(stat -c %Y "$STATE/looked-$site" 2>/dev/null || date +%s)
+    if ! is_filled <<<"$info" || was_restarted "$looked" <<<"$info"; then touch "$STATE/gaps-$site"; fi
     touch "$STATE/looked-$site"
-    if $filled && [ -e "$STATE/gaps-$site" ]; then systemctl start --no-block "heal-storage@$site.service"; fi
+    if is_filled <<<"$info" && [ -e "$STATE/gaps-$site" ]; then systemctl start --no-block "heal-storage@$site.service"; fi
   done
 }
 
 heal() {
   local site=$1 noted said
-  until is_filled "$site" 2>/dev/null; do sleep 10; done
+  until reply admin info "$site" 2>/dev/null | is_filled; do sleep 10; done
   noted=$(stat -c %y "$STATE/gaps-$site" 2>/dev/null || true)
   # A line for each object, then one for all.
   said=$(mc --json admin heal --recursive "$site" | tail -n 1) && [ "$(jq -r .type <<<"$said")" = summary ] ||

@@ -32,9 +32,9 @@ export interface Given {
   mc?: string;
   imaginary?: string;
   nextcloud?: string[];
-  /** Storage servers per pool. */
+  /** Storage servers of each site's first pool, and of its second: 0 where there is none. */
   storageNodes: number;
-  storagePools: number;
+  storageSecondPool: number;
   storageSites: number;
   storageServing: SiteRole;
   storageAway?: SiteRole;
@@ -225,12 +225,11 @@ async function pack(lab: Lab, tree: string, name: string): Promise<string> {
 
 /** An inventory of servers that the lab racks, with drives that it makes. */
 function storage(given: Given, secrets: Secrets, minio: Artifact, mc: Artifact) {
-  const { storageNodes, storagePools, storageSites, storageServing, storageAway } = given;
-  const pool = { nodes: storageNodes, drivesPerNode: DRIVES, driveTerabytes: 0.002 };
+  const { storageNodes, storageSecondPool, storageSites, storageServing, storageAway } = given;
   const sites = Object.entries(SITES)
     .slice(0, storageSites)
     .map(([role, { letter, host }]) => {
-      const servers = Array.from({ length: storageNodes * storagePools }, (_, index) => {
+      const servers = Array.from({ length: storageNodes + storageSecondPool }, (_, index) => {
         const name = `storage-${letter}${index + 1}`;
         const drives = Array.from({ length: DRIVES }, (_, drive) => `lab-${name}-drive-${drive + 1}`);
         return {
@@ -243,7 +242,9 @@ function storage(given: Given, secrets: Secrets, minio: Artifact, mc: Artifact) 
       return [role, { location: "lab", ...(role === storageAway && { away: "as asked for" }), servers }];
     });
   return {
-    pools: Array.from({ length: storagePools }, () => pool),
+    pools: [storageNodes, storageSecondPool]
+      .filter((nodes) => nodes > 0)
+      .map((nodes) => ({ nodes, drivesPerNode: DRIVES, driveTerabytes: 0.002 })),
     parity: storageNodes === 1 ? 2 : 4,
     serving: storageServing,
     retention: { oldVersionDays: 30, unfinishedUploadHours: 48, exportDays: 365 },
