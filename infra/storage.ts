@@ -113,6 +113,8 @@ export class Storage extends pulumi.ComponentResource {
           },
           files: [
             ...storageFiles(storage.pools, specs, spec),
+            // Its own copy: another authority has to restart it, one node after the other (cmd/server-main.go reads it once).
+            { path: "/etc/minio/certs/CAs/framaspace.crt", content: foundation.authority.root() },
             {
               path: "/etc/framaspace/minio/environment",
               mode: "0600",

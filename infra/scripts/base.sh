@@ -20,11 +20,12 @@ on_change '/etc/ssh/*' reload_sshd
 
 restart_rsyslog() { rsyslogd -N1 >/dev/null 2>&1 || rsyslogd -N1; systemctl restart rsyslog; }
 on_change '/etc/rsyslog*' restart_rsyslog
-on_change '/etc/framaspace/tls/*' systemctl try-restart rsyslog
-# On storage servers it shows the certificate, and checks others by the authority.
-reload_running_nginx() { ! systemctl -q is-active nginx || systemctl reload nginx; }
-on_change '/etc/framaspace/tls/*' reload_running_nginx
-on_change '/usr/local/share/ca-certificates/*' reload_running_nginx
+# Both read what they show and whom they trust at their start; nginx has it on storage servers alone.
+show_and_trust() {
+  systemctl try-restart rsyslog
+  ! systemctl -q is-active nginx || systemctl reload nginx
+}
+on_change '/etc/framaspace/tls/* /usr/local/share/ca-certificates/*' show_and_trust
 on_change '/etc/systemd/journald.conf.d/*' systemctl restart systemd-journald
 enable rsyslog.service unattended-upgrades.service apt-daily-upgrade.timer
 

@@ -35,12 +35,15 @@ file() {
   note "$path"
 }
 
-# on_change GLOB COMMAND…: runs the command where a file that matches has changed since the command last succeeded.
+# on_change 'GLOB…' COMMAND…: runs the command where a file that matches has changed since the command last succeeded.
 on_change() {
-  local glob=${1//\//%} mark found=()
+  local glob globs mark found=()
+  read -ra globs <<<"${1//\//%}"
   shift
-  for mark in "$PENDING"/$glob; do
-    [ -e "$mark" ] && found+=("$mark")
+  for glob in "${globs[@]}"; do
+    for mark in "$PENDING"/$glob; do
+      [ -e "$mark" ] && found+=("$mark")
+    done
   done
   [ "${#found[@]}" -gt 0 ] || return 0
   "$@"

@@ -104,11 +104,9 @@ for index in "${!DRIVES[@]}"; do
   : >"$SERVED/$id"
 done
 
-# MinIO follows links and reads renewed certificates by itself.
-mkdir -p /etc/minio/certs/CAs
+# MinIO looks at them again every minute (minio/pkg/certs/manager.go).
 ln -sfT /etc/framaspace/tls/cert.pem /etc/minio/certs/public.crt
 ln -sfT /etc/framaspace/tls/key.pem /etc/minio/certs/private.key
-ln -sfT /usr/local/share/ca-certificates/framaspace.crt /etc/minio/certs/CAs/framaspace.crt
 
 # In a container the kernel's settings are the host's.
 set_kernel() { [ ! -w /proc/sys/vm/swappiness ] || sysctl -q -p /etc/sysctl.d/60-framaspace-storage.conf; }
@@ -161,9 +159,9 @@ restart_minio() {
     differs || wait_until 1200 "MinIO knows its buckets (journalctl -u nginx)" systemctl -q is-active nginx.service
   fi
 }
-# One restart, whatever changed: binary, unit, environment.
+# One restart, whatever changed: binary, unit, environment, or the authorities, which it reads at its start alone.
 file /var/lib/framaspace/minio-started-with 0600 root:root < <(
-  { echo "$MINIO_SHA256"; cat /etc/systemd/system/minio.service /etc/framaspace/minio/environment; } | sha256sum
+  { echo "$MINIO_SHA256"; cat /etc/systemd/system/minio.service /etc/framaspace/minio/environment /etc/minio/certs/CAs/framaspace.crt; } | sha256sum
 )
 on_change '/var/lib/framaspace/minio-started-with' restart_minio
 systemctl -q is-enabled minio.service || { systemctl -q enable minio.service; note "minio.service enabled"; }

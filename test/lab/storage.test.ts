@@ -417,6 +417,46 @@ describe.skipIf(binaries.length === 0)(
       await lab.up();
     });
 
+    // Near the end: nobody goes back to an authority that is worth nothing.
+    test("the authority replaced under load, in the three steps of its page", async () => {
+      const generations = (numbers: Record<string, number>) =>
+        lab.edit(
+          "Pulumi.lab.yaml",
+          /framaspace:generations: .*/,
+          `framaspace:generations: ${JSON.stringify(numbers)}`,
+        );
+      const settle = async (numbers: Record<string, number>) => {
+        await generations(numbers);
+        await lab.up();
+        await whole(lab, "primary");
+        await whole(lab, "replica");
+      };
+      const trusted = () => lab.on("storage-b1", "grep -c BEGIN /etc/minio/certs/CAs/framaspace.crt");
+      await settle({ "ca/trusted": 2 });
+      // The client reads whom it trusts when it begins: from here on, both.
+      const load = await Load.begin(lab, seed);
+      await load.more(MINIMUM_LOAD);
+      const from = Date.now();
+      await settle({ "ca/key": 2, "ca/trusted": 1 });
+      await load.more(20);
+      expect(await trusted()).toBe("2");
+      await settle({ "ca/key": 2, "ca/trusted": 2 });
+      expect(await trusted()).toBe("1");
+      await load.more(20);
+      await load.stop();
+      const seconds = longestGap(load.lines, from, Date.now(), WRITES);
+      // What was written last crossed between sites that trust the new one alone.
+      await equal(lab);
+      const verdict = await load.verify("replica");
+      tell("authority replaced", {
+        acknowledged: verdict.checked,
+        lost: verdict.lost.length,
+        "seconds without a write": seconds,
+      });
+      expectAll(await load.verify("primary"));
+      expectAll(verdict);
+    });
+
     // The last one: a site cannot be brought back to one pool.
     test("a second pool on both sites, under load", async () => {
       const load = await Load.begin(lab, seed);
