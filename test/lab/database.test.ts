@@ -41,7 +41,6 @@ interface Cluster {
   }[];
 }
 const cluster = async () => JSON.parse(await lab.on("ops-1", "postgres-cluster status")) as Cluster;
-const primary = async () => (await cluster()).record.primary;
 const other = (node: string) => (node === "postgres-1" ? "postgres-2" : "postgres-1");
 
 /** Until commits wait for a standby: what a failover without loss needs. */
@@ -93,33 +92,33 @@ async function under(what: string, fault: () => Promise<void>): Promise<void> {
 
 describe.each(ROUNDS)("round %i", (round) => {
   test("PostgreSQL killed comes back by itself", async () => {
-    const node = await primary();
+    const node = await lab.primary();
     await under("kill -9 of the primary", async () => {
       await someMoment(round);
       await lab.on(node, "kill -9 $(head -n 1 /var/lib/postgresql/17/main/postmaster.pid)");
     });
-    expect(await primary()).toBe(node);
+    expect(await lab.primary()).toBe(node);
   });
 
   test("switchover, by its page", async () => {
-    const node = await primary();
+    const node = await lab.primary();
     await under("switchover", async () => {
       await someMoment(round);
       await type(lab, "postgres-switchover", "Switch over");
     });
-    expect(await primary()).toBe(other(node));
+    expect(await lab.primary()).toBe(other(node));
     expect(await type(lab, "postgres-switchover", "How to know that it worked")).toMatch(/streaming\|sync$/);
   });
 
   test("a primary that is off is replaced, by its page, and does not come back as a second one", async () => {
-    const node = await primary();
+    const node = await lab.primary();
     await under("power off and failover", async () => {
       await someMoment(round);
       await power("poweroff", node);
       await expect(lab.on("ops-1", "postgres-cluster failover")).rejects.toThrow(/Power it off at the cloud/);
       await type(lab, "postgres-failover", "Fail over");
     });
-    expect(await primary()).toBe(other(node));
+    expect(await lab.primary()).toBe(other(node));
 
     // The later primary goes off too, and the old one is back first: it must not take writes that the later lacks.
     await power("poweroff", other(node));
@@ -147,7 +146,7 @@ describe.each(ROUNDS)("round %i", (round) => {
   });
 
   test("a primary that is cut off confirms nothing, and is stopped when it is reached again", async () => {
-    const node = await primary();
+    const node = await lab.primary();
     await under("partition and failover", async () => {
       const cut = "10.0.1.1, 10.0.30.1, 10.0.30.2";
       await insideOf(
@@ -185,7 +184,7 @@ describe.each(ROUNDS)("round %i", (round) => {
   });
 
   test("a disk that is full under the log: writes are refused, seen, and go on once there is room", async () => {
-    const node = await primary();
+    const node = await lab.primary();
     const log = "/var/lib/postgresql/17/main/pg_wal";
     const small = "/mnt/log";
     /** While it stands, and ops-1 doesn't start it half-way. */
@@ -217,14 +216,14 @@ describe.each(ROUNDS)("round %i", (round) => {
         `umount ${log}; find ${log} -mindepth 1 -delete; rm -f ${small}/fill; cp -a ${small}/. ${log}/; umount ${small}`,
       );
     }
-    expect(await primary()).toBe(node);
+    expect(await lab.primary()).toBe(node);
     await inStep();
   });
 });
 
 test("a database that was made is known to the standby, too: libpq asks no further where there is none", async () => {
   await inStep();
-  const standby = other(await primary());
+  const standby = other(await lab.primary());
   const replay = (verb: "pause" | "resume") =>
     lab.on(standby, `cd /; runuser -u postgres -- psql -XAtqc 'SELECT pg_wal_replay_${verb}()'`);
   const make = (name: string) =>
@@ -246,7 +245,7 @@ describe("what hurts soon is seen", () => {
   const over = (line: RegExp) => expect.poll(health, { timeout: 180_000, interval: 3000 }).not.toMatch(line);
 
   test("a standby that is lost: writes go on, its slot is given up before the disk is full, and it comes back", async () => {
-    const node = await primary();
+    const node = await lab.primary();
     await inStep();
     const onNode = (sql: string) => lab.on(node, `cd /; runuser -u postgres -- psql -XAtq -c "${sql}"`);
     await lab.on(other(node), "systemctl stop postgresql@17-main");
@@ -306,7 +305,7 @@ test.skipIf(hasStorage)("without object storage there is no backup, and that is 
 
 describe.skipIf(!hasStorage)("backups (with MinIO: FRAMASPACE_MINIO, FRAMASPACE_MC)", () => {
   test("are made and checked, by their page", async () => {
-    await type(lab, "backups", "Make one now", { machine: await primary() });
+    await type(lab, "backups", "Make one now", { machine: await lab.primary() });
     expect(await type(lab, "backups", "Look")).toContain("full backup");
     expect(await type(lab, "backups", "Check one now")).toMatch(/restored and read \d+ spaces/);
   });
@@ -315,7 +314,7 @@ describe.skipIf(!hasStorage)("backups (with MinIO: FRAMASPACE_MINIO, FRAMASPACE_
     await lab.on("ops-1", "mc admin user disable serving backup");
     try {
       await lab.on(
-        await primary(),
+        await lab.primary(),
         "cd /; runuser -u postgres -- psql -qc 'SELECT txid_current(), pg_switch_wal()'",
       );
       await expect
@@ -383,7 +382,7 @@ describe.skipIf(!hasStorage)("backups (with MinIO: FRAMASPACE_MINIO, FRAMASPACE_
       );
       expect(await lab.on("ops-1", "platform-health || true")).toMatch(/^backups damaged/m);
       await lab.on(
-        await primary(),
+        await lab.primary(),
         "cd /; runuser -u postgres -- pgbackrest --stanza=main backup --type=full",
       );
       // The rotten one goes with its object's old version.

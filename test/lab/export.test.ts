@@ -223,17 +223,15 @@ describe("a bad day", () => {
   });
 
   test("database down", async () => {
+    const node = await lab.primary();
     // A node that merely stopped is started again.
-    await on("postgres-1", "systemctl mask --runtime --now postgresql@17-main");
+    await on(node, "systemctl mask --runtime --now postgresql@17-main");
     try {
       expect(await refusal(on("ops-1", `export-space ${ID}`))).toMatch(
         /space muguet, database: .*look at the primary/,
       );
     } finally {
-      await on(
-        "postgres-1",
-        "systemctl unmask --runtime postgresql@17-main && systemctl start postgresql@17-main",
-      );
+      await on(node, "systemctl unmask --runtime postgresql@17-main && systemctl start postgresql@17-main");
     }
     await exported(ID);
     expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);

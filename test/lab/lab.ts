@@ -103,6 +103,11 @@ export class TestLab {
     );
   }
 
+  /** The PostgreSQL node that takes the writes, as ops-1 remembers it. */
+  primary(): Promise<string> {
+    return this.on("ops-1", "jq -r .primary /var/lib/framaspace/postgres.json");
+  }
+
   /** A request to the lab's cloud, as somebody would make in the cloud's console. Rejects where it is refused. */
   cloud(method: string, path: string): Promise<unknown> {
     return ask(openLab(this.name), method, path);

@@ -547,7 +547,7 @@ describe.skipIf(missing.length > 0)(
 
       /** The machine that works for the space: its web server is the one that gateways chose for it. */
       async function working(service: Service): Promise<string> {
-        if (service === "postgres") return ops("jq -r .primary /var/lib/framaspace/postgres.json");
+        if (service === "postgres") return lab.primary();
         if (service === "redis") return "redis-1";
         await client(LARGE).ask("PROPFIND", `${FILES}/?asked-for=${service}`);
         const line = `grep -a asked-for=web /var/log/spaces/${LARGE}.log | tail -n 1 | grep -o 10.0.20.[0-9]* || true`;

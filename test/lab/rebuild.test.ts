@@ -57,8 +57,6 @@ async function destroy(machine: string): Promise<void> {
   await expect.poll(async () => (await servers()).length, { timeout: 60_000 }).toBe(0);
 }
 
-const primary = () => lab.on("ops-1", "jq -r .primary /var/lib/framaspace/postgres.json");
-
 /** Spaces answer through the load balancer, with what they had; no alarm but those of an unchecked, young platform. */
 async function inService(): Promise<void> {
   for (const space of SPACES) {
@@ -87,33 +85,33 @@ test.each(["web-1", "gateway-1", "redis-1"])("%s is made again", async (machine)
 });
 
 test("ops-1 is made again, with the spaces' directories and the knowledge of who is the primary", async () => {
-  const before = await primary();
+  const before = await lab.primary();
   const directories = await lab.on("web-1", "ls /srv/spaces");
   await destroy("ops-1");
   await lab.up();
-  expect(await primary()).toBe(before);
+  expect(await lab.primary()).toBe(before);
   expect(await lab.on("web-1", "ls /srv/spaces")).toBe(directories);
   expect(await lab.on("ops-1", "ls /srv/spaces")).toBe(directories);
   await inService();
 });
 
 test("a PostgreSQL primary is made again as the other one's standby, never as an empty primary", async () => {
-  const gone = await primary();
+  const gone = await lab.primary();
   await destroy(gone);
   await expect(lab.up()).rejects.toThrow(/holds no data any more/);
   await type(lab, "rebuild-a-machine", "A PostgreSQL node");
   await lab.up();
-  expect(await primary()).not.toBe(gone);
+  expect(await lab.primary()).not.toBe(gone);
   expect(await lab.on(gone, "cd /; runuser -u postgres -- psql -Atc 'SELECT pg_is_in_recovery()'")).toBe("t");
   await inService();
 });
 
 describe.skipIf(!hasStorage)("with MinIO (FRAMASPACE_MINIO, FRAMASPACE_MC)", () => {
   test("everything is made again from the replica site, and then the primary site, too", async () => {
-    await lab.on(await primary(), "postgres-node backup");
+    await lab.on(await lab.primary(), "postgres-node backup");
     // The last minute is what may be missing: wait for its segment.
     await sqlOf(lab, SPACES[0] ?? "", "CREATE TABLE late AS SELECT 1 AS n");
-    await lab.on(await primary(), "postgres-node archive");
+    await lab.on(await lab.primary(), "postgres-node archive");
     await equal(lab);
     for (const machine of CLOUD) await destroy(machine);
     await exchange(lab, ["storage-a1"]);
