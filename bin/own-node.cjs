@@ -1,0 +1,14 @@
+// Required before the program (`nodeargs` in Pulumi.yaml). The engine takes whatever Node is on PATH; one
+// that does not run TypeScript by itself gives way to the project's own, which `npm ci` has put beside the program.
+// JavaScript of the old kind, so that any Node can read it.
+const { spawnSync } = require("node:child_process");
+const { join } = require("node:path");
+
+const own = join(__dirname, "../node_modules/node/bin/node");
+if (!process.features.typescript && process.execPath !== own) {
+  const words = [...process.execArgv, ...process.argv.slice(1)];
+  const { status, error } = spawnSync(own, words, { stdio: "inherit" });
+  if (error)
+    console.error(`Node ${process.version} does not run TypeScript; run npm ci, which brings one that does.`);
+  process.exit(status ?? 1);
+}
