@@ -391,7 +391,7 @@ describe.skipIf(binaries.length === 0)(
     });
 
     test("MinIO's binary exchanged on every node, one after the other, under load", async () => {
-      const load = await Load.begin(lab, seed);
+      const load = await Load.begin(lab, seed, { rest: 1000 });
       await load.more(MINIMUM_LOAD);
       const { path, sha256 } = await anotherBuild(binaries);
       const from = Date.now();
@@ -434,7 +434,7 @@ describe.skipIf(binaries.length === 0)(
       const trusted = () => lab.on("storage-b1", "grep -c BEGIN /etc/minio/certs/CAs/framaspace.crt");
       await settle({ "ca/trusted": 2 });
       // The client reads whom it trusts when it begins: from here on, both.
-      const load = await Load.begin(lab, seed);
+      const load = await Load.begin(lab, seed, { rest: 1000 });
       await load.more(MINIMUM_LOAD);
       const from = Date.now();
       await settle({ "ca/key": 2, "ca/trusted": 1 });
@@ -459,7 +459,7 @@ describe.skipIf(binaries.length === 0)(
 
     // The last one: a site cannot be brought back to one pool.
     test("a second pool on both sites, under load", async () => {
-      const load = await Load.begin(lab, seed);
+      const load = await Load.begin(lab, seed, { rest: 1000 });
       await load.more(MINIMUM_LOAD);
       const from = Date.now();
       // Smaller than the first, as a new one may be: twenty nodes are too many for a small machine.

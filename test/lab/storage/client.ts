@@ -30,6 +30,8 @@ export interface ClientOptions {
   seed: number;
   /** Tells the keys of this client from those of others. */
   prefix: string;
+  /** Milliseconds that each writer rests between its writes. */
+  rest: number;
 }
 
 const WRITERS = 4;
@@ -138,6 +140,7 @@ async function write(writer: number): Promise<void> {
     }
     const read = keys[Math.floor(random() * keys.length)];
     if (read !== undefined) await readBack(node + 1, read, latest.get(read), earlier);
+    await sleep(options.rest);
   }
 }
 
