@@ -57,6 +57,13 @@ const SABOTAGES: Sabotage[] = [
     suites: ["test/infra/secrets.test.ts"],
   },
   {
+    name: "a generation of no secret is taken",
+    file: "infra/checks.ts",
+    from: "if (known.includes(purpose)) return [];",
+    to: "if (known.length > 0) return [];",
+    suites: ["test/spaces/tenants.test.ts"],
+  },
+  {
     name: "a drive that holds something is formatted",
     file: "infra/scripts/storage.sh",
     from: "    echo foreign\n  fi",
@@ -113,6 +120,15 @@ const SABOTAGES: Sabotage[] = [
     to: "  true || wanted",
     suites: ["test/lab/database.test.ts"],
     test: "switchover|is replaced, by its page",
+    lab: true,
+  },
+  {
+    name: "MinIO is not started anew for another authority",
+    file: "infra/scripts/storage.sh",
+    from: "/etc/framaspace/minio/environment /etc/minio/certs/CAs/framaspace.crt; }",
+    to: "/etc/framaspace/minio/environment; }",
+    suites: ["test/lab/rotation.test.ts"],
+    test: "the authority",
     lab: true,
   },
   {
