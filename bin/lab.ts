@@ -116,8 +116,9 @@ program
   .allowUnknownOption()
   .action((words: string[]) =>
     run(async (lab) => {
-      const found = await findPulumi();
-      if ("missing" in found) throw new LabError(`${found.missing}.`);
+      // Of which stack, and so whether MinIO's provider is needed, the CLI itself will see.
+      const found = await findPulumi({ storage: false });
+      if ("missing" in found) throw new LabError(`${found.missing}; ${found.remedy}.`);
       if (!(await exists(lab)))
         throw new LabError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);
       const takesFile = ["up", "preview", "refresh", "destroy"].includes(words[0] ?? "");

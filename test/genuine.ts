@@ -11,6 +11,10 @@ const PATH = (process.env.PATH ?? "")
 export const isGenuine =
   execaSync("pulumi", ["version"], { env: { PATH }, extendEnv: false, reject: false }).exitCode === 0;
 
+/** Whether a provider's plug-in is installed for it. */
+export const hasPlugin = (name: string): boolean =>
+  isGenuine && execaSync("pulumi", ["plugin", "ls"], { env: { PATH } }).stdout.includes(`\n${name} `);
+
 /** Said in the title of what is skipped without it. */
 export const WHY_SKIPPED = isGenuine ? "" : " (skipped: no pulumi CLI on PATH)";
 

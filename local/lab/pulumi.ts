@@ -18,26 +18,39 @@ import { PROXY_PORT } from "./tunnel.ts";
 /** Resources at once. The machines share this machine's cores. */
 const PARALLEL = 8;
 
-/** Providers that the program uses; MinIO's only where storage is declared. */
-const PROVIDERS = ["hcloud", "command", "postgresql", "minio"] as const;
+/** Where the genuine CLI is; or what is missing of it, and what brings it. */
+type Found = { cli: string } | { missing: string; remedy: string };
 
-/** Where the genuine CLI is, or what is missing of it. npm's `pulumi` is a wrapper that would download it. */
-export async function findPulumi(): Promise<{ cli: string } | { missing: string }> {
+/**
+ * Looks for the genuine CLI and its plug-ins; MinIO's is needed only for stacks with `storage`. npm's `pulumi` is a
+ * wrapper that would download it.
+ */
+export async function findPulumi({ storage }: { storage: boolean }): Promise<Found> {
   const path = (process.env.PATH ?? "").split(delimiter).filter((folder) => !folder.includes("node_modules"));
   const home = process.env.PULUMI_HOME ?? join(homedir(), ".pulumi");
   const folders = [...path, join(home, "bin")];
   const find = (name: string) => folders.map((folder) => join(folder, name)).find((file) => existsSync(file));
   const cli = find("pulumi");
-  if (cli === undefined) return { missing: "no pulumi CLI on PATH" };
+  if (cli === undefined)
+    return {
+      missing: "no pulumi CLI on PATH",
+      remedy: "install it from https://www.pulumi.com/docs/iac/download-install/",
+    };
   const plugins = await readdir(join(home, "plugins")).catch(() => []);
   const isThere = (kind: string, name: string) =>
     find(`pulumi-${kind}-${name}`) !== undefined ||
     plugins.some((folder) => folder.startsWith(`${kind}-${name}-v`));
   const absent = [
-    ...PROVIDERS.filter((name) => !isThere("resource", name)),
+    ...["hcloud", "command", "postgresql", ...(storage ? ["minio"] : [])].filter(
+      (name) => !isThere("resource", name),
+    ),
     ...(isThere("language", "nodejs") ? [] : ["nodejs"]),
   ];
-  if (absent.length > 0) return { missing: `pulumi's plug-ins ${absent.join(", ")} are not installed` };
+  if (absent.length > 0)
+    return {
+      missing: `pulumi has no plug-in for ${absent.join(", ")}`,
+      remedy: "run `pulumi install` in this folder",
+    };
   return { cli };
 }
 

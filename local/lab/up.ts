@@ -37,7 +37,7 @@ export async function up(lab: Lab, options: UpOptions): Promise<void> {
   const lock = await lockLab(lab);
   try {
     await prepareHost((text) => progress.say(`this machine: ${text}`));
-    const { engine, why } = await chooseEngine(options.engine);
+    const { engine, why } = await chooseEngine(options);
     progress.say(`lab "${lab.name}", engine: ${engine.name}${why}`);
     const image = await buildImage(progress);
     await clearRemains(lab, progress);
@@ -81,14 +81,12 @@ export async function up(lab: Lab, options: UpOptions): Promise<void> {
   }
 }
 
-async function chooseEngine(wanted: UpOptions["engine"]): Promise<{ engine: Engine; why: string }> {
+async function chooseEngine({ engine: wanted, minio }: UpOptions): Promise<{ engine: Engine; why: string }> {
   if (wanted === "applier") return { engine: applier, why: ", as asked for" };
-  const found = await findPulumi();
+  const found = await findPulumi({ storage: minio !== undefined });
   if ("cli" in found) return { engine: pulumi(found.cli), why: ` (${found.cli})` };
   if (wanted === "pulumi")
-    throw new LabError(
-      `--engine pulumi: ${found.missing}. Install it from https://www.pulumi.com/docs/iac/download-install/ or leave --engine out.`,
-    );
+    throw new LabError(`--engine pulumi: ${found.missing}; ${found.remedy}, or leave --engine out.`);
   return { engine: applier, why: `, because ${found.missing}` };
 }
 

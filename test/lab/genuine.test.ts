@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { renderEntry } from "../../spaces/edit.ts";
-import { genuineEnvironment, isGenuine, WHY_SKIPPED } from "../genuine.ts";
+import { genuineEnvironment, hasPlugin, isGenuine, WHY_SKIPPED } from "../genuine.ts";
 import { DOMAIN, storageWords, TestLab } from "./lab.ts";
 import { generator } from "./storage/ledger.ts";
 
@@ -33,12 +33,13 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
     });
     afterAll(() => rm(state, { recursive: true }));
 
-    test.each([
-      ["prod-platform", "Pulumi.prod.yaml"],
-      ["prod-spaces-001", "Pulumi.prod.yaml"],
-      ["lab-platform", "Pulumi.lab.yaml"],
-      ["lab-spaces-001", "Pulumi.lab.yaml"],
-    ])("%s, with and without the policies", async (stack, file) => {
+    test.for([
+      ["prod-platform", "Pulumi.prod.yaml", "hcloud"],
+      ["prod-spaces-001", "Pulumi.prod.yaml", "minio"],
+      ["lab-platform", "Pulumi.lab.yaml", "hcloud"],
+      ["lab-spaces-001", "Pulumi.lab.yaml", "postgresql"],
+    ] as const)("%s, with and without the policies", async ([stack, file, plugin], { skip }) => {
+      if (!hasPlugin(plugin)) skip(`pulumi has no plug-in for ${plugin}`);
       await run("stack", "init", stack, "--no-select");
       const words = ["preview", "--non-interactive", "--stack", stack, "--config-file", file];
       for (const pack of [[], ["--policy-pack", "policies"]]) {
