@@ -81,7 +81,8 @@ guard() {
       fail "not started: its data is a primary's, but $PEER takes the writes now. On ops-1: postgres-cluster rebuild $MACHINE"
       ;;
     standby)
-      timeline=$(ask_peer IDENTIFY_SYSTEM | cut -d'|' -f2)
+      timeline=$(ask_peer IDENTIFY_SYSTEM | cut -d'|' -f2) ||
+        fail "not started yet: $PEER is a standby, and does not say at which timeline. It is tried again."
       [ "$timeline" -le "$(own_timeline)" ] || {
         : >"$FENCED"
         fail "not started: $PEER is at timeline $timeline, later than this data. It was the primary in between. On ops-1: postgres-cluster status"

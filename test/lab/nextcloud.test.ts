@@ -517,6 +517,10 @@ describe.skipIf(missing.length > 0)(
       type Service = keyof typeof SERVICES;
       const LIBRARY = "/usr/local/lib/libfaketime.so.1";
       const VARIABLES = ["LD_PRELOAD", "FAKETIME", "FAKETIME_DONT_FAKE_MONOTONIC"] as const;
+      /** Debian starts PostgreSQL with what stands here, and with nothing else. */
+      const POSTGRES = "/etc/postgresql/17/main/environment";
+      /** What tells a machine's time, to ops-1 too. */
+      const DATE = "/usr/local/bin/date";
       let library = Buffer.alloc(0);
 
       beforeAll(async () => {
@@ -528,20 +532,24 @@ describe.skipIf(missing.length > 0)(
         await rm(folder, { recursive: true });
       });
 
-      /** All machines share this one's clock; for one it is bent in every process that starts from now on. */
+      /** All machines share this one's clock; for one it is bent, in the service and in what tells its time. */
       async function setOff(service: Service, machine: string, seconds: number): Promise<void> {
         const [program = "", ...words] = await insideMachine(openLab(lab.name), machine);
-        await execa(program, [...words, "sh", "-c", `cat >${LIBRARY}`], { input: library });
-        const settings = `LD_PRELOAD=${LIBRARY} FAKETIME=${seconds >= 0 ? "+" : ""}${seconds} FAKETIME_DONT_FAKE_MONOTONIC=1`;
-        await lab.on(
-          machine,
-          `printf '%s\n' ${settings} >/etc/environment; systemctl set-environment ${settings}; systemctl restart ${SERVICES[service]}`,
-        );
+        const write = (path: string, input: Buffer | string) =>
+          execa(program, [...words, "sh", "-c", `cat >${path} && chmod 0755 ${path}`], { input });
+        const values = [LIBRARY, `${seconds >= 0 ? "+" : ""}${seconds}`, "1"];
+        const settings = VARIABLES.map((name, index) => `${name}=${values[index]}`);
+        await write(LIBRARY, library);
+        await write(DATE, `#!/bin/sh\nexport ${settings.join(" ")}\nexec /usr/bin/date "$@"\n`);
+        if (service === "postgres")
+          await write(POSTGRES, settings.map((line) => `${line.replace("=", " = '")}'\n`).join(""));
+        else await lab.on(machine, `systemctl set-environment ${settings.join(" ")}`);
+        await lab.on(machine, `systemctl restart ${SERVICES[service]}`);
       }
       const setRight = (service: Service, machine: string) =>
         lab.on(
           machine,
-          `: >/etc/environment; systemctl unset-environment ${VARIABLES.join(" ")}; systemctl restart ${SERVICES[service]}; rm -f ${LIBRARY}`,
+          `rm -f ${DATE} ${POSTGRES}; systemctl unset-environment ${VARIABLES.join(" ")}; systemctl restart ${SERVICES[service]}; rm -f ${LIBRARY}`,
         );
       const alarms = () => ops("platform-health || true");
 
