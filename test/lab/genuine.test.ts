@@ -100,7 +100,7 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
 
   test("an up that is killed anywhere is finished by the next: nothing twice, nothing left over", async () => {
     const random = generator(seed);
-    const ids = Array.from({ length: kills }, (_, index) => `killed-${index}`);
+    const ids = Array.from({ length: kills }, (_, index) => `killed-${index}`).sort();
     for (const id of ids) {
       await genuine.space("add", "--id", id, "--name", id);
       // Spaces' steps are the last of what `up` does; how long that takes is not known, so all of it is tried.
