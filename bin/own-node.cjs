@@ -2,9 +2,9 @@
 // that does not run TypeScript by itself gives way to the project's own, which `npm ci` has put beside the program.
 // JavaScript of the old kind, so that any Node can read it.
 const { spawnSync } = require("node:child_process");
-const { join } = require("node:path");
+const path = require("node:path");
 
-const own = join(__dirname, "../node_modules/node/bin/node");
+const own = path.join(__dirname, "../node_modules/node/bin/node");
 if (!process.features.typescript && process.execPath !== own) {
   const words = [...process.execArgv, ...process.argv.slice(1)];
   const { status, error } = spawnSync(own, words, { stdio: "inherit" });
