@@ -189,19 +189,30 @@ const ROTATED: Readonly<Record<string, readonly string[]>> = {
   postgres: ["replication", "superuser"],
   redis: ["admin"],
 };
+const ROTATED_OF_MACHINES = ["tls"];
 /**
  * Not what Nextcloud keeps for good: with another instance id, secret or salt a space no longer finds its previews, and
  * reads no password that it keeps.
  */
 const ROTATED_OF_SPACES = ["postgres", "redis", "s3"];
 
+/** The generations that are configured; `platform` has the purposes that rotate for an owner that is no space. */
+function generationsOf(environment: Environment) {
+  const platform = new Map([
+    ...Object.entries(ROTATED),
+    ...allMachines(environment).map(({ name }) => [name, ROTATED_OF_MACHINES] as const),
+  ]);
+  return Object.keys(environment.generations).map((key) => {
+    const [owner = "", purpose = ""] = key.split("/");
+    return { key, owner, purpose, platform: platform.get(owner) };
+  });
+}
+
 /** A number under a mistyped key would rotate nothing, and whoever wrote it would believe that it had. */
 function generationsNameSecrets(environment: Environment): Finding[] {
-  const machines = new Map(allMachines(environment).map(({ name }) => [name, ["tls"]]));
-  return Object.keys(environment.generations).flatMap((key) => {
-    const [owner = "", purpose = ""] = key.split("/");
-    // Any other owner is a space: whether there is such a one, spaces/checks.ts knows.
-    const known = ROTATED[owner] ?? machines.get(owner) ?? ROTATED_OF_SPACES;
+  return generationsOf(environment).flatMap(({ key, owner, purpose, platform }) => {
+    // Whether there is a space of that id, spaces/checks.ts knows.
+    const known = platform ?? ROTATED_OF_SPACES;
     if (known.includes(purpose)) return [];
     const keys = known.map((one) => `${owner}/${one}`);
     const meant = nearest(key, keys);
@@ -212,8 +223,7 @@ function generationsNameSecrets(environment: Environment): Finding[] {
 
 /** The generations of spaces' secrets: each key, and the id in it. */
 export function generationsOfSpaces(environment: Environment): { key: string; id: string }[] {
-  const others = new Set([...Object.keys(ROTATED), ...allMachines(environment).map(({ name }) => name)]);
-  return Object.keys(environment.generations)
-    .map((key) => ({ key, id: key.replace(/\/.*/, "") }))
-    .filter(({ id }) => !others.has(id));
+  return generationsOf(environment)
+    .filter(({ platform }) => platform === undefined)
+    .map(({ key, owner }) => ({ key, id: owner }));
 }

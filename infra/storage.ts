@@ -113,7 +113,7 @@ export class Storage extends pulumi.ComponentResource {
           },
           files: [
             ...storageFiles(storage.pools, specs, spec),
-            // Its own copy: another authority has to restart it, one node after the other (cmd/server-main.go reads it once).
+            // Its own copy: another authority has to restart one node after the other (cmd/server-main.go reads it once).
             { path: "/etc/minio/certs/CAs/framaspace.crt", content: foundation.authority.root() },
             {
               path: "/etc/framaspace/minio/environment",

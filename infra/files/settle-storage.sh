@@ -204,9 +204,10 @@ note_gaps() {
   for site in "${SITES[@]}"; do
     info=$(reply admin info "$site")
     looked=$(stat -c %Y "$STATE/looked-$site" 2>/dev/null || date +%s)
-    if ! is_filled <<<"$info" || was_restarted "$looked" <<<"$info"; then touch "$STATE/gaps-$site"; fi
+    if was_restarted "$looked" <<<"$info"; then touch "$STATE/gaps-$site"; fi
+    if ! is_filled <<<"$info"; then touch "$STATE/gaps-$site"
+    elif [ -e "$STATE/gaps-$site" ]; then systemctl start --no-block "heal-storage@$site.service"; fi
     touch "$STATE/looked-$site"
-    if is_filled <<<"$info" && [ -e "$STATE/gaps-$site" ]; then systemctl start --no-block "heal-storage@$site.service"; fi
   done
 }
 

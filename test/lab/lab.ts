@@ -131,6 +131,12 @@ export class TestLab {
     await writeFile(join(this.#tree, file), after);
   }
 
+  /** Writes which generation of each secret is in use; the next `up` rotates those that are others now. */
+  setGenerations(numbers: Record<string, number>): Promise<void> {
+    const line = `framaspace:generations: ${JSON.stringify(numbers)}`;
+    return this.edit("Pulumi.lab.yaml", /framaspace:generations: .*/, line);
+  }
+
   /** The page of a host, through the load balancer. */
   async visit(host: string, { method = "GET", path = "/" } = {}): Promise<Page> {
     const { status, headers, text } = await new Visitor(this.port, host).ask(method, path);

@@ -5,7 +5,6 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DOMAIN, storageWords, TestLab } from "./lab.ts";
 import { commandsOf } from "./runbook.ts";
 
-const CONFIGURATION = "Pulumi.lab.yaml";
 const SPACE = "lotus";
 const hasStorage = storageWords().length > 0;
 /** Seconds without an answer that a rotation may cost, with the lab's machines all on one; each prints its own. */
@@ -39,11 +38,7 @@ async function longestWait(signal: AbortSignal): Promise<number> {
 /** Writes the numbers to the configuration and runs `up`; resolves to the longest time in which no visitor was served. */
 async function rotate(numbers: Record<string, number>): Promise<number> {
   generations = { ...generations, ...numbers };
-  await lab.edit(
-    CONFIGURATION,
-    /framaspace:generations: .*/,
-    `framaspace:generations: ${JSON.stringify(generations)}`,
-  );
+  await lab.setGenerations(generations);
   const done = new AbortController();
   const longest = longestWait(done.signal);
   try {

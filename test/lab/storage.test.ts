@@ -419,14 +419,8 @@ describe.skipIf(binaries.length === 0)(
 
     // Near the end: nobody goes back to an authority that is worth nothing.
     test("the authority replaced under load, in the three steps of its page", async () => {
-      const generations = (numbers: Record<string, number>) =>
-        lab.edit(
-          "Pulumi.lab.yaml",
-          /framaspace:generations: .*/,
-          `framaspace:generations: ${JSON.stringify(numbers)}`,
-        );
       const settle = async (numbers: Record<string, number>) => {
-        await generations(numbers);
+        await lab.setGenerations(numbers);
         await lab.up();
         await whole(lab, "primary");
         await whole(lab, "replica");
