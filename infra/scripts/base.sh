@@ -11,7 +11,6 @@ install_packages
 getent group framaspace-tls >/dev/null || { groupadd --system framaspace-tls; note "group framaspace-tls"; }
 install_files
 
-on_change '/usr/local/share/ca-certificates/*' update-ca-certificates >/dev/null
 on_change '/etc/nftables.conf' nft -f /etc/nftables.conf
 enable nftables.service
 
@@ -20,8 +19,9 @@ on_change '/etc/ssh/*' reload_sshd
 
 restart_rsyslog() { rsyslogd -N1 >/dev/null 2>&1 || rsyslogd -N1; systemctl restart rsyslog; }
 on_change '/etc/rsyslog*' restart_rsyslog
-# Both read what they show and whom they trust at their start; nginx has it on storage servers alone.
+# rsyslog and nginx read what they show and whom they trust at their start; nginx has it on storage servers alone.
 show_and_trust() {
+  update-ca-certificates >/dev/null
   systemctl try-restart rsyslog
   ! systemctl -q is-active nginx || systemctl reload nginx
 }

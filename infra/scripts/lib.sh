@@ -36,6 +36,7 @@ file() {
 }
 
 # on_change 'GLOB…' COMMAND…: runs the command where a file that matches has changed since the command last succeeded.
+# The first that matches a file takes it: a later one of the same script does not see that it has changed.
 on_change() {
   local glob globs mark found=()
   read -ra globs <<<"${1//\//%}"
