@@ -7,6 +7,7 @@ install_files
 on_change '/etc/systemd/system/*' systemctl daemon-reload
 
 on_change '/etc/nginx/*' reload_nginx
+on_change '/etc/systemd/system/nginx*' systemctl try-restart nginx
 enable nginx.service
 
 finish

@@ -30,25 +30,26 @@ file() {
     rm "$new"
     return
   fi
-  touch "$PENDING/${path//\//%}"
+  : >"$PENDING/${path//\//%}"
   mv "$new" "$path"
   note "$path"
 }
 
 # on_change 'GLOB…' COMMAND…: runs the command where a file that matches has changed since the command last succeeded.
-# The first that matches a file takes it: a later one of the same script does not see that it has changed.
+# A file's mark lists who has taken the change over, so that several commands may wait for one file, and a run after one
+# that failed repeats only what is missing.
 on_change() {
-  local glob globs mark found=()
+  local taker="$*" glob globs mark found=()
   read -ra globs <<<"${1//\//%}"
   shift
   for glob in "${globs[@]}"; do
     for mark in "$PENDING"/$glob; do
-      [ -e "$mark" ] && found+=("$mark")
+      [ ! -e "$mark" ] || grep -qxF -e "$taker" "$mark" || found+=("$mark")
     done
   done
   [ "${#found[@]}" -gt 0 ] || return 0
   "$@"
-  rm -f "${found[@]}"
+  for mark in "${found[@]}"; do echo "$taker" >>"$mark"; done
 }
 
 # install_packages: what $PACKAGES lists, without what Debian only recommends.
@@ -80,7 +81,7 @@ download() {
     fail "$url has SHA-256 ${found%% *}, not the pinned $sha256; nothing was installed. Check what is served there, then correct sha256 in the configuration."
   fi
   chmod "$mode" "$new"
-  touch "$PENDING/${path//\//%}"
+  : >"$PENDING/${path//\//%}"
   mv "$new" "$path"
   note "$path"
 }

@@ -8,7 +8,7 @@ install_packages
 mkdir -p /run/framaspace
 install_files
 on_change '/etc/systemd/system/*' systemctl daemon-reload
-on_change '/usr/local/sbin/postgres-cluster' systemctl try-restart postgres-watch.service
+on_change '/usr/local/sbin/postgres-cluster /etc/systemd/system/postgres-watch*' systemctl try-restart postgres-watch.service
 
 said=$(printf '%s\n%s\n' "$ADMIN_PASSWORD" "$REPLICATION_PASSWORD" | postgres-cluster settle)
 while read -r word change; do [ "$word" != changed ] || note "$change"; done <<<"$said"

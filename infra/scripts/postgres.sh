@@ -37,28 +37,36 @@ on_change '/etc/systemd/system/*' systemctl daemon-reload
 
 as_postgres() { (cd / && exec runuser -u postgres -- "$@"); }
 sql() { as_postgres psql -XAtq -v ON_ERROR_STOP=1 -d postgres "$@"; }
-# Reloads, and restarts only where a setting asks for it. A file that can't be read is refused before it does harm.
-apply_settings() {
-  local problem before
-  systemctl -q is-active postgresql@17-main || return 0
+# A file that can't be read is refused before it does harm.
+check_settings() {
+  local problem
   problem=$(sql -c "SELECT sourcefile || ' line ' || sourceline || ': ' || error FROM pg_file_settings
       WHERE error IS NOT NULL AND error <> 'setting could not be applied'
     UNION ALL SELECT file_name || ' line ' || line_number || ': ' || error FROM pg_hba_file_rules WHERE error IS NOT NULL")
   [ -z "$problem" ] || fail "$problem"
+}
+has_reloaded() { [ "$(sql -c 'SELECT pg_conf_load_time()')" != "$1" ]; }
+# Reloads, and restarts only where a setting asks for it.
+apply_settings() {
+  local before
+  check_settings
   before=$(sql -c 'SELECT pg_conf_load_time()')
   systemctl reload postgresql@17-main
   wait_until 30 "PostgreSQL read its settings" has_reloaded "$before"
   if [ "$(sql -c 'SELECT count(*) FROM pg_settings WHERE pending_restart')" != 0 ]; then restart; fi
 }
-has_reloaded() { [ "$(sql -c 'SELECT pg_conf_load_time()')" != "$1" ]; }
+# The other node may restart at this moment, too: then a primary's first start is refused (postgres-node guard), and
+# systemd tries again.
 restart() {
-  systemctl restart postgresql@17-main
+  check_settings
+  systemctl restart postgresql@17-main || true
+  wait_until 120 "PostgreSQL runs again (journalctl -u postgresql@17-main)" as_postgres pg_isready -q
   note "postgresql restarted"
 }
 if systemctl -q is-active postgresql@17-main; then
-  on_change '/etc/systemd/system/postgresql*' restart
+  on_change '/etc/systemd/system/postgresql@*' restart
+  on_change '/etc/postgresql/*' apply_settings
 fi
-on_change '/etc/postgresql/*' apply_settings
 enable framaspace-postgres-tls.path postgres-backup.timer
 # One that is to stay down does (postgres-node guard, fence): not a failure of this script.
 for unit in postgresql.service postgresql@17-main.service; do

@@ -27,9 +27,9 @@ write_users() {
   chmod 0640 $users.new
   mv $users.new $users
 }
-[ -s /etc/redis/users.acl ] || touch "$PENDING/%etc%redis%platform.acl"
+[ -s /etc/redis/users.acl ] || : >"$PENDING/%etc%redis%platform.acl"
 if [ -e "$PENDING/%etc%redis%platform.acl" ]; then write_users; fi
-on_change '/etc/redis/*' systemctl restart redis-server
+on_change '/etc/redis/* /etc/systemd/system/redis-server*' systemctl restart redis-server
 enable redis-server.service
 
 # Over the address that the spaces use; it also waits until the data is loaded.

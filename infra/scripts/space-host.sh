@@ -35,7 +35,7 @@ while read -r version _; do
   [ -z "$prepared" ] || note "$prepared"
 done </etc/framaspace/releases
 
-on_change '/usr/local/*' systemctl try-restart run-cron.service
+on_change '/usr/local/* /etc/systemd/system/run-cron*' systemctl try-restart run-cron.service
 enable distribute-spaces.timer archive-spaces.timer run-cron.service
 
 finish

@@ -24,6 +24,8 @@ reload_php() {
 }
 on_change '/etc/php/8.4/fpm/*' reload_php
 on_change '/etc/nginx/*' reload_nginx
+on_change '/etc/systemd/system/php8.4-fpm*' systemctl try-restart php8.4-fpm
+on_change '/etc/systemd/system/nginx*' systemctl try-restart nginx
 enable php8.4-fpm.service nginx.service
 
 finish

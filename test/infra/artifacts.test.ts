@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import * as z from "zod";
+import { libIn } from "../stand-in.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const artifact = randomBytes(64 * 1024);
@@ -33,12 +34,8 @@ function machine(): string {
 /** Runs `download` of lib.sh as the machines do; gives what it said and left behind. */
 async function download(into: string) {
   const { port } = server.address() as AddressInfo;
-  const lib = readFileSync(join(ROOT, "infra/scripts/lib.sh"), "utf8").replace(
-    "/var/lib/framaspace/pending",
-    join(into, "pending"),
-  );
   const call = `download http://127.0.0.1:${port}/minio ${sha256} ${into}/bin/minio 0755`;
-  return execa("bash", ["-s", "--", "x"], { input: `MACHINE=web-1\n${lib}\n${call}`, reject: false });
+  return execa("bash", ["-s", "--", "x"], { input: `${libIn(into)}\n${call}`, reject: false });
 }
 
 describe("an artifact", () => {
