@@ -27,7 +27,10 @@ file ${machine}/units/x.service 0644 "$(id -un):$(id -gn)" <<<'${content}'
 on_change '${machine}/other/* ${machine}/units/*' reload
 on_change '${machine}/units/x*' restart
 finish`;
-  const { exitCode, stdout } = await execa("bash", ["-s", "--", "infra/scripts/role.sh"], { input, reject: false });
+  const { exitCode, stdout } = await execa("bash", ["-s", "--", "infra/scripts/role.sh"], {
+    input,
+    reject: false,
+  });
   return { exitCode, stdout, did: readFileSync(join(machine, "did"), "utf8").trim().split("\n").join(" ") };
 }
 
