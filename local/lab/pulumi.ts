@@ -12,7 +12,7 @@ import type { Engine, Outcome, Task } from "./engine.ts";
 import { inside, killGroup, LabError, withinGroup, type Lab } from "./lab.ts";
 import { ADMIN } from "./network.ts";
 import { stepOf } from "./progress.ts";
-import { pendingFlags, removeOrphans } from "./recovery.ts";
+import { afterProviderSessions, pendingFlags, removeOrphans } from "./recovery.ts";
 import { PROXY_PORT } from "./tunnel.ts";
 
 /** Resources at once. The machines share this machine's cores. */
@@ -134,6 +134,7 @@ async function recover({ lab, progress }: Task, cli: string, stack: string): Pro
   const flags = await pendingFlags(file);
   if (flags.length > 0) {
     progress.say(`${stack}: an earlier up was killed; taking over what it was creating`);
+    if (!stack.endsWith("-platform")) await afterProviderSessions(lab);
     const refresh = ["refresh", "--yes", "--skip-preview", "--stack", stack, ...flags];
     const [program, ...rest] = await words(lab, cli, [...refresh, ...unattended(lab)]);
     const options = { cwd: ROOT, env: environmentOf(lab, cli), reject: false } as const;

@@ -1,9 +1,11 @@
 // After an `up` of the genuine engine that was killed: what it was creating may be there without the state knowing of it,
 // and would be in its own way at the next `up`. In a lab, all that the endpoint has and the state has not is such.
+import { execa } from "execa";
 import { readFile } from "node:fs/promises";
 import * as z from "zod";
 import { ask } from "./client.ts";
-import type { Lab } from "./lab.ts";
+import { LabError, type Lab } from "./lab.ts";
+import { insideMachine } from "./machine.ts";
 
 const resource = z.looseObject({
   urn: z.string(),
@@ -56,6 +58,30 @@ export async function removeOrphans(lab: Lab, stateFile: string): Promise<string
       }
   }
   return removed;
+}
+
+const PROVIDER_SESSIONS =
+  "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'Terraform provider'";
+
+/**
+ * Waits for PostgreSQL to be done with what a provider asked of it before it was killed: it finishes a database that it
+ * has begun to make, and until then a refresh does not see it. Rejects where that takes more than two minutes.
+ */
+export async function afterProviderSessions(lab: Lab): Promise<void> {
+  const script = `for try in {1..120}; do
+  [ "$(psql service=framaspace -XAtqc "${PROVIDER_SESSIONS}")" != 0 ] || exit 0
+  sleep 1
+done
+exit 1`;
+  const [program = "", ...words] = await insideMachine(lab, "ops-1");
+  const { failed, stderr } = await execa(program, [...words, "bash", "-c", script], {
+    reject: false,
+    stdin: "ignore",
+  });
+  if (failed)
+    throw new LabError(
+      `PostgreSQL is still at work for an earlier up that was killed, or does not answer ops-1; nothing was changed.\n${stderr}\nSee \`npm run lab -- ssh ops-1 postgres-cluster status\`, then run up again.`,
+    );
 }
 
 /** Words for `pulumi refresh` that take over, or forget, what a killed `up` was creating; empty where there is nothing. */
