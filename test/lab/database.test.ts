@@ -80,16 +80,6 @@ function tell(what: string, { acknowledged, lost, secondsWithout }: Verdict): vo
   expect(lost).toEqual([]);
 }
 
-/** What a node's running PostgreSQL works with: a setting of its own, or its limit of open files. */
-function inUse(node: string, limit: string): Promise<string> {
-  return lab.on(
-    node,
-    limit === "ulimit -n"
-      ? "prlimit --nofile --output SOFT --noheadings --pid $(head -n 1 /var/lib/postgresql/17/main/postmaster.pid)"
-      : `runuser -u postgres -- psql -XAtqc 'SHOW ${limit}'`,
-  );
-}
-
 /** A fault while spaces write: nothing acknowledged may be lost. */
 async function under(what: string, fault: () => Promise<void>): Promise<void> {
   await inStep();
@@ -111,9 +101,19 @@ describe.each(ROUNDS)("round %i", (round) => {
   });
 
   test.each([
-    ["unit", "LimitNOFILE=65536", "LimitNOFILE=65537", "ulimit -n"],
-    ["setting", "max_connections = 1000", "max_connections = 1001", "max_connections"],
-  ])("another %s restarts both nodes, and back again", async (what, before, after, limit) => {
+    [
+      "unit",
+      "LimitNOFILE=65536",
+      "LimitNOFILE=65537",
+      "awk '/^Max open files/ { print $4 }' /proc/$(head -n 1 /var/lib/postgresql/17/main/postmaster.pid)/limits",
+    ],
+    [
+      "setting",
+      "max_connections = 1000",
+      "max_connections = 1001",
+      "runuser -u postgres -- psql -XAtqc 'SHOW max_connections'",
+    ],
+  ])("another %s restarts both nodes, and back again", async (what, before, after, inUse) => {
     for (const [from, to] of [
       [before, after],
       [after, before],
@@ -123,7 +123,7 @@ describe.each(ROUNDS)("round %i", (round) => {
         await lab.up();
       });
       for (const node of ["postgres-1", "postgres-2"])
-        expect(await inUse(node, limit)).toBe(/\d+$/.exec(to)?.[0]);
+        expect(await lab.on(node, inUse)).toBe(/\d+$/.exec(to)?.[0]);
     }
   });
 

@@ -3,6 +3,8 @@
 // numbers come here. docs/runbooks/ are tested against it.
 import { execa } from "execa";
 import { setTimeout as sleep } from "node:timers/promises";
+import { openLab } from "../../local/lab/lab.ts";
+import { insideMachine } from "../../local/lab/machine.ts";
 import type { TestLab } from "./lab.ts";
 
 /** Acknowledged writes under which a run says nothing. */
@@ -63,8 +65,9 @@ for ((n = ${writer}000000; ; n++)); do
   if run "INSERT INTO ledger VALUES ($n)" >/dev/null 2>&1; then echo "$EPOCHREALTIME $n"; else sleep 0.05; fi
 done
 `;
-      const words = ["bin/lab.ts", "--name", this.#lab.name, "ssh", "ops-1", "bash -s"];
-      const child = execa(process.execPath, words, { cwd: this.#lab.tree, input: script, reject: false });
+      // Not over SSH: `up` closes what is open.
+      const [program = "", ...words] = await insideMachine(openLab(this.#lab.name), "ops-1");
+      const child = execa(program, [...words, "bash", "-s"], { input: script, reject: false });
       child.stdout.setEncoding("utf8");
       let rest = "";
       child.stdout.on("data", (chunk: string) => {
