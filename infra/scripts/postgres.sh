@@ -55,10 +55,19 @@ apply_settings() {
   wait_until 30 "PostgreSQL read its settings" has_reloaded "$before"
   if [ "$(sql -c 'SELECT count(*) FROM pg_settings WHERE pending_restart')" != 0 ]; then restart; fi
 }
+# A standby starts with no fewer connections than its primary's log says that there may be ("Administrator's Overview"
+# of hot standby in the manual; the others of its five settings are as they come).
+has_enough() {
+  local wanted there
+  wanted=$(sql -c "SELECT setting FROM pg_file_settings WHERE name = 'max_connections' ORDER BY seqno DESC LIMIT 1")
+  there=$(as_postgres /usr/lib/postgresql/17/bin/pg_controldata "$DATA" | sed -n 's/^max_connections setting: *//p')
+  [ "$wanted" -ge "$there" ]
+}
 # The other node may restart at this moment, too: then a primary's first start is refused (postgres-node guard), and
 # systemd tries again.
 restart() {
   check_settings
+  [ ! -e "$DATA/standby.signal" ] || wait_until 120 "the primary runs with as few connections as this standby is to have" has_enough
   systemctl restart postgresql@17-main || true
   wait_until 120 "PostgreSQL runs again (journalctl -u postgresql@17-main)" as_postgres pg_isready -q
   note "postgresql restarted"
