@@ -18,6 +18,9 @@ fail() {
 # note WHAT: counts a change and prints it at the end.
 note() { CHANGES+=("$*"); }
 
+# mark PATH: remembers for on_change that a file changes.
+mark() { : >"$PENDING/${1//\//%}"; }
+
 # file PATH MODE OWNER: makes the file equal to standard input, atomically; a change is remembered for on_change.
 file() {
   local path=$1 mode=$2 owner=$3 new
@@ -30,7 +33,7 @@ file() {
     rm "$new"
     return
   fi
-  : >"$PENDING/${path//\//%}"
+  mark "$path"
   mv "$new" "$path"
   note "$path"
 }
@@ -81,7 +84,7 @@ download() {
     fail "$url has SHA-256 ${found%% *}, not the pinned $sha256; nothing was installed. Check what is served there, then correct sha256 in the configuration."
   fi
   chmod "$mode" "$new"
-  : >"$PENDING/${path//\//%}"
+  mark "$path"
   mv "$new" "$path"
   note "$path"
 }

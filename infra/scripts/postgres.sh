@@ -66,14 +66,17 @@ has_enough() {
 # The other node may restart at this moment, too: then a primary's first start is refused (postgres-node guard), and
 # systemd tries again.
 restart() {
-  check_settings
   [ ! -e "$DATA/standby.signal" ] || wait_until 120 "the primary runs with as few connections as this standby is to have" has_enough
   systemctl restart postgresql@17-main || true
   wait_until 120 "PostgreSQL runs again (journalctl -u postgresql@17-main)" as_postgres pg_isready -q
   note "postgresql restarted"
 }
+take_over_unit() {
+  check_settings
+  restart
+}
 if systemctl -q is-active postgresql@17-main; then
-  on_change '/etc/systemd/system/postgresql@*' restart
+  on_change '/etc/systemd/system/postgresql@*' take_over_unit
   on_change '/etc/postgresql/*' apply_settings
 fi
 enable framaspace-postgres-tls.path postgres-backup.timer

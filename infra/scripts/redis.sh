@@ -27,8 +27,8 @@ write_users() {
   chmod 0640 $users.new
   mv $users.new $users
 }
-[ -s /etc/redis/users.acl ] || : >"$PENDING/%etc%redis%platform.acl"
-if [ -e "$PENDING/%etc%redis%platform.acl" ]; then write_users; fi
+[ -s /etc/redis/users.acl ] || mark /etc/redis/platform.acl
+on_change '/etc/redis/platform.acl' write_users
 on_change '/etc/redis/* /etc/systemd/system/redis-server*' systemctl restart redis-server
 enable redis-server.service
 
