@@ -1,8 +1,10 @@
 // A lab of a suite's own, driven by the commands as a person would. It is built from a copy of this tree, so that tenants
 // and configuration can be edited.
 import { execa, type Options } from "execa";
+import { randomBytes } from "node:crypto";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ask } from "../../local/lab/client.ts";
 import { openLab } from "../../local/lab/lab.ts";
 import { copyTree } from "../tree.ts";
@@ -21,6 +23,17 @@ export interface Page {
 export function storageWords(): UpWords {
   const { FRAMASPACE_MINIO: minio, FRAMASPACE_MC: mc } = process.env;
   return minio === undefined || mc === undefined ? [] : ["--minio", minio, "--mc", mc];
+}
+
+/** What has to be set for a real Nextcloud, and is not. */
+export const nextcloudMissing = ["FRAMASPACE_NEXTCLOUD", "FRAMASPACE_MINIO", "FRAMASPACE_MC"].filter(
+  (name) => process.env[name] === undefined,
+);
+
+/** Words for `up` that bring MinIO and Nextcloud's releases. */
+export function nextcloudWords(): UpWords {
+  const archives = process.env.FRAMASPACE_NEXTCLOUD?.split(":") ?? [];
+  return [...storageWords(), ...archives.flatMap((path) => ["--nextcloud", path])];
 }
 
 /** Options of `npm run lab -- up`; `--engine applier` unless they name another. */
@@ -141,6 +154,18 @@ export class TestLab {
   async visit(host: string, { method = "GET", path = "/" } = {}): Promise<Page> {
     const { status, headers, text } = await new Visitor(this.port, host).ask(method, path);
     return { status, retryAfter: headers["retry-after"], body: text };
+  }
+
+  /** The web server that the gateways have chosen for a space, as their log says of a request. */
+  async webServerOf(id: string): Promise<string> {
+    const mark = `asked-by=${randomBytes(6).toString("hex")}`;
+    await this.visit(`${id}.${DOMAIN}`, { path: `/status.php?${mark}` });
+    const line = `grep -a ${mark} /var/log/spaces/${id}.log | tail -n 1 | grep -o '10.0.20.[0-9]*' || true`;
+    for (const end = Date.now() + 30_000; Date.now() < end; await sleep(500)) {
+      const address = await this.on("logs-1", line);
+      if (address !== "") return `web-${address.split(".").at(-1)}`;
+    }
+    throw new Error(`no request for ${id} was logged within 30 s`);
   }
 
   /** The status that a web server gives for a space, asked past load balancer and gateways. */

@@ -12,27 +12,19 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { openLab } from "../../local/lab/lab.ts";
 import { insideMachine } from "../../local/lab/machine.ts";
-import { DOMAIN, givenLab, SharedLab, storageWords, TestLab } from "./lab.ts";
+import { DOMAIN, givenLab, nextcloudMissing as missing, nextcloudWords, SharedLab, TestLab } from "./lab.ts";
 import { Visitor } from "./visitor.ts";
 
 const {
-  FRAMASPACE_NEXTCLOUD: archives,
   FRAMASPACE_IMAGINARY: imaginary,
   FRAMASPACE_SCREENSHOTS: pictures = join(tmpdir(), "framaspace-screenshots"),
 } = process.env;
-const missing = ["FRAMASPACE_NEXTCLOUD", "FRAMASPACE_MINIO", "FRAMASPACE_MC"].filter(
-  (name) => process.env[name] === undefined,
-);
 const browser = ["chromium", "chromium-browser", "google-chrome"]
   .flatMap((name) => (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, name)))
   .find((path) => existsSync(path));
 
 const ROOT = join(import.meta.dirname, "../..");
-const WORDS = [
-  ...storageWords(),
-  ...(archives?.split(":").flatMap((path) => ["--nextcloud", path]) ?? []),
-  ...(imaginary === undefined ? [] : ["--imaginary", imaginary]),
-];
+const WORDS = [...nextcloudWords(), ...(imaginary === undefined ? [] : ["--imaginary", imaginary])];
 const [given, port] = givenLab ?? [];
 const lab =
   given === undefined ? new TestLab("nextcloud", 18446, WORDS) : new SharedLab(given, Number(port), WORDS);
@@ -557,13 +549,7 @@ describe.skipIf(missing.length > 0)(
       async function working(service: Service): Promise<string> {
         if (service === "postgres") return lab.primary();
         if (service === "redis") return "redis-1";
-        await client(LARGE).ask("PROPFIND", `${FILES}/?asked-for=${service}`);
-        const line = `grep -a asked-for=web /var/log/spaces/${LARGE}.log | tail -n 1 | grep -o 10.0.20.[0-9]* || true`;
-        let address = "";
-        await expect
-          .poll(async () => (address = await lab.on("logs-1", line)), { timeout: 30_000 })
-          .not.toBe("");
-        return `web-${address.split(".").at(-1)}`;
+        return lab.webServerOf(LARGE);
       }
 
       /** Twenty files, each put and read back: how many were. */

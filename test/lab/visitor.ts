@@ -14,6 +14,8 @@ export interface Ask {
   headers?: Record<string, string>;
   /** Text or bytes go with their length, an iterable in chunks of unknown number. */
   body?: string | Buffer | Iterable<Buffer>;
+  /** How long to wait for the answer; for ever where it is not said. */
+  patienceSeconds?: number;
 }
 
 export class Visitor {
@@ -30,7 +32,11 @@ export class Visitor {
   }
 
   /** One request; no redirect is followed. */
-  async ask(method: string, path: string, { headers = {}, body }: Ask = {}): Promise<Answer> {
+  async ask(
+    method: string,
+    path: string,
+    { headers = {}, body, patienceSeconds }: Ask = {},
+  ): Promise<Answer> {
     const options: RequestOptions = {
       host: "127.0.0.1",
       port: this.#port,
@@ -40,6 +46,7 @@ export class Visitor {
       // The certificate is the lab's own.
       rejectUnauthorized: false,
       agent: false,
+      ...(patienceSeconds !== undefined && { signal: AbortSignal.timeout(patienceSeconds * 1000) }),
       headers: {
         host: `${this.host}:${this.#port}`,
         // Without, Nextcloud takes a request with cookies for one that another site forged.

@@ -1,0 +1,112 @@
+// Gateways, web servers and Redis are killed, vanish and freeze while sync clients put files into a real Nextcloud: what
+// was acknowledged is there, and nobody is kept out by a lock of the dead. With FRAMASPACE_NEXTCLOUD (the first archive),
+// FRAMASPACE_MINIO and FRAMASPACE_MC. FRAMASPACE_ROUNDS repeats the faults.
+import { execa } from "execa";
+import { randomBytes } from "node:crypto";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { inside, machineGroup, openLab } from "../../local/lab/lab.ts";
+import { startDaemon } from "../../local/lab/lifecycle.ts";
+import { halt } from "../../local/lab/machine.ts";
+import { DOMAIN, givenLab, nextcloudMissing, nextcloudWords, SharedLab, TestLab } from "./lab.ts";
+import { SyncClients } from "./sync-clients.ts";
+import { Visitor } from "./visitor.ts";
+
+const ID = "lotus";
+const HOST = `${ID}.${DOMAIN}`;
+const ROUNDS = Array.from({ length: Number(process.env.FRAMASPACE_ROUNDS ?? 1) }, (_, index) => index + 1);
+const FROZEN_SECONDS = 60;
+
+const [given, port] = givenLab ?? [];
+const lab =
+  given === undefined
+    ? new TestLab("serving", 18447, nextcloudWords())
+    : new SharedLab(given, Number(port), nextcloudWords());
+const password = `Aa1-${randomBytes(18).toString("base64url")}`;
+const admin = () => new Visitor(lab.port, HOST, { user: "admin", password });
+
+/** Processes are gone at once, and the kernel resets their connections. */
+async function kill(machine: string): Promise<void> {
+  await halt(openLab(lab.name), machine);
+}
+
+/** As when power or a cable goes: nobody is told, and nothing answers any more. */
+async function vanish(machine: string): Promise<void> {
+  await nft(
+    machine,
+    "table inet gone { chain i { type filter hook input priority -300; policy drop; }; chain o { type filter hook output priority -300; policy drop; }; }",
+  );
+  await kill(machine);
+}
+
+/** All processes stop where they are; the kernel goes on taking connections. */
+async function freeze(machine: string, frozen: boolean): Promise<void> {
+  await writeFile(join(openLab(lab.name).cgroup, machineGroup(machine), "cgroup.freeze"), frozen ? "1" : "0");
+}
+
+async function nft(machine: string, rules: string): Promise<void> {
+  const [program = "", ...words] = inside(openLab(lab.name), machine);
+  await execa(program, [...words, "nft", rules]);
+}
+
+const FAULTS = {
+  killed: { begin: kill, end: () => startDaemon(openLab(lab.name)) },
+  "gone without a word": {
+    begin: vanish,
+    async end(machine: string) {
+      await nft(machine, "delete table inet gone");
+      await startDaemon(openLab(lab.name));
+    },
+  },
+  [`frozen for ${FROZEN_SECONDS} s`]: {
+    async begin(machine: string) {
+      await freeze(machine, true);
+      await sleep(FROZEN_SECONDS * 1000);
+      await freeze(machine, false);
+    },
+    end: () => Promise.resolve(),
+  },
+};
+
+describe.skipIf(nextcloudMissing.length > 0)(
+  `while files are put${nextcloudMissing.length > 0 ? ` (skipped: ${nextcloudMissing.join(", ")} not set)` : ""}`,
+  () => {
+    beforeAll(async () => {
+      await lab.prepare();
+      if (given === undefined) await lab.up();
+      await lab.inside(
+        ID,
+        `export OC_PASS=${password}; occ $DIRECTORY/config $RELEASE user:resetpassword --password-from-env admin`,
+      );
+    });
+    afterAll(() => lab.remove());
+
+    const cases = ["web", "gateway", "redis"].flatMap((service) =>
+      Object.entries(FAULTS).map(([how, fault]) => ({ service, how, fault })),
+    );
+
+    describe.each(ROUNDS)("round %i", (round) => {
+      test.each(cases)("$service $how", async ({ service, how, fault }) => {
+        const machine = service === "web" ? await lab.webServerOf(ID) : `${service}-1`;
+        const clients = new SyncClients(
+          admin,
+          `${service} ${how} ${round} ${Date.now()}`.replaceAll(" ", "-"),
+        );
+        await clients.start();
+        await fault.begin(machine);
+        // Without a gateway or a web server the others serve; there is one Redis.
+        if (service === "redis") await sleep(10_000);
+        else await clients.more();
+        await fault.end(machine);
+        await clients.more();
+        const { acknowledged, lost, secondsWithout, secondsForOne, refused } = await clients.stop();
+        console.log(
+          `${machine} ${how}: ${acknowledged} files acknowledged, ${lost.length} lost; ${secondsWithout.toFixed(1)} s without any, at most ${secondsForOne.toFixed(1)} s for one; refused ${JSON.stringify(refused)}`,
+        );
+        expect(lost).toEqual([]);
+      });
+    });
+  },
+);
