@@ -2,6 +2,7 @@
 // machines, but no space: adding, suspending or upgrading one changes nothing here.
 import * as pulumi from "@pulumi/pulumi";
 import { cloudMachines, LOAD_BALANCER_ADDRESS } from "./addresses.ts";
+import { DEAD_PEERS } from "./connections.ts";
 import type { Environment } from "./environment.ts";
 import { PORTS } from "./firewall.ts";
 import { PACKAGES } from "./packages.ts";
@@ -34,7 +35,8 @@ export class Gateway extends pulumi.ComponentResource {
               path: "/etc/nginx/nginx.conf",
               content: renderGatewayNginx(foundation.environment, machine.spec.privateAddress),
             },
-            { path: NGINX_RESTART.path, content: NGINX_RESTART.content },
+            NGINX_RESTART,
+            DEAD_PEERS,
           ],
         },
         { parent: this, dependsOn: [machine, ...dependsOn] },
@@ -139,6 +141,8 @@ ${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fa
   proxy_next_upstream_tries 2;
   proxy_next_upstream_timeout 15s;
   proxy_connect_timeout 2s;
+  # One that vanishes while it works on an answer is noticed (infra/connections.ts), not waited for as below.
+  proxy_socket_keepalive on;
 
   # Uploads come in chunks of 10 to 100 MB, or whole by WebDAV; they and long requests (assembling chunks, moving
   # folders) go straight through, in both directions, without touching the disk.

@@ -4,6 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { SUBNETS } from "./addresses.ts";
+import { DEAD_PEERS } from "./connections.ts";
 import { PORTS } from "./firewall.ts";
 import { NGINX_RESTART, renderSpaceMap } from "./gateway.ts";
 import { PACKAGES } from "./packages.ts";
@@ -50,6 +51,7 @@ export class Web extends pulumi.ComponentResource {
             ...software.shared,
             ...software.web,
             NGINX_RESTART,
+            DEAD_PEERS,
             {
               path: "/etc/nginx/nginx.conf",
               content: renderWebNginx(environment.domain, machine.spec.privateAddress),

@@ -5,6 +5,7 @@
 install_packages
 install_files
 on_change '/etc/systemd/system/*' systemctl daemon-reload
+on_change '/etc/sysctl.d/*' set_kernel
 
 on_change '/etc/nginx/*' reload_nginx
 on_change '/etc/systemd/system/nginx*' systemctl try-restart nginx

@@ -107,6 +107,14 @@ reload_nginx() {
   if [ -n "$(ss -Hltn 'src 0.0.0.0:80')" ]; then systemctl restart nginx; else systemctl reload-or-restart nginx; fi
 }
 
+# set_kernel: has the kernel take over what /etc/sysctl.d says of it. In a container some of its settings are the host's.
+set_kernel() {
+  local key value
+  while IFS=' =' read -r key value; do
+    [ ! -w "/proc/sys/${key//.//}" ] || sysctl -q -w "$key=$value"
+  done < <(grep -h '^[a-z]' /etc/sysctl.d/60-framaspace-*.conf)
+}
+
 # wait_until SECONDS WHAT COMMAND…: until the command succeeds.
 wait_until() {
   local seconds=$1 what=$2 end

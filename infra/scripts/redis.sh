@@ -15,8 +15,6 @@ maxmemory $((MEMORY_MB * 60 / 100 / 64 * 64 + 64))mb
 END
 
 install_files
-# In a container the kernel's settings are the host's.
-set_kernel() { [ ! -w /proc/sys/vm/overcommit_memory ] || sysctl -q -p /etc/sysctl.d/60-framaspace-redis.conf; }
 on_change '/etc/sysctl.d/*' set_kernel
 on_change '/etc/systemd/system/*' systemctl daemon-reload
 # Ours first, then whoever else is there.

@@ -108,8 +108,6 @@ done
 ln -sfT /etc/framaspace/tls/cert.pem /etc/minio/certs/public.crt
 ln -sfT /etc/framaspace/tls/key.pem /etc/minio/certs/private.key
 
-# In a container the kernel's settings are the host's.
-set_kernel() { [ ! -w /proc/sys/vm/swappiness ] || sysctl -q -p /etc/sysctl.d/60-framaspace-storage.conf; }
 on_change '/etc/sysctl.d/*' set_kernel
 
 download "$MINIO_URL" "$MINIO_SHA256" /usr/local/bin/minio 0755

@@ -10,6 +10,7 @@ getent passwd framaspace-nginx >/dev/null || {
 }
 install_files
 on_change '/etc/systemd/system/*' systemctl daemon-reload
+on_change '/etc/sysctl.d/*' set_kernel
 
 released=$(install-releases)
 while read -r change; do [ -z "$change" ] || note "$change"; done <<<"$released"

@@ -103,7 +103,12 @@ export async function boot(lab: Lab, spec: MachineSpec): Promise<void> {
       `--directory=${root}`,
       "--boot",
     ];
-    const environment = { PATH: process.env.PATH, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: "1" };
+    const environment = {
+      PATH: process.env.PATH,
+      SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: "1",
+      // The kernel's settings of its own network are the machine's.
+      SYSTEMD_NSPAWN_API_VFS_WRITABLE: "network",
+    };
     await startDetached(lab, machineGroup(name), words, consoleLog(lab, name), environment);
   }
   await awaitSsh(lab, name);

@@ -8,6 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { renderEntry } from "../../spaces/edit.ts";
 import { genuineEnvironment, hasPlugin, isGenuine, WHY_SKIPPED } from "../genuine.ts";
+import { inside, openLab } from "../../local/lab/lab.ts";
+import { ADMIN, ROUTER } from "../../local/lab/network.ts";
 import { DOMAIN, storageWords, TestLab } from "./lab.ts";
 import { generator } from "./storage/ledger.ts";
 
@@ -54,6 +56,18 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
   /** The CLI in the lab, with the lab's state and configuration. */
   const pulumi = (command: string, stack: string, ...words: string[]) =>
     genuine.lab("pulumi", command, "--stack", stack, "--non-interactive", ...words);
+
+  async function resourcesOf(stack: string) {
+    const exported: unknown = JSON.parse(await genuine.lab("pulumi", "stack", "export", "--stack", stack));
+    // What else stands there is the engine's bookkeeping, and secrets, which it encrypts anew each time.
+    const resource = z.object({
+      urn: z.string(),
+      id: z.string().optional(),
+      protect: z.boolean().optional(),
+    });
+    return z.object({ deployment: z.object({ resources: resource.array() }) }).parse(exported).deployment
+      .resources;
+  }
 
   test("brings the lab up", async () => {
     const output = await genuine.up();
@@ -130,18 +144,7 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
     ...(storageWords().length > 0 ? [["MinIO", "storage-a1", "minio"]] : []),
   ])("with %s away every command stops, and the state keeps all", async (service, machine, unit) => {
     const stack = "lab-spaces-002";
-    const state = async () => {
-      const exported: unknown = JSON.parse(await genuine.lab("pulumi", "stack", "export", "--stack", stack));
-      // What else stands there is the engine's bookkeeping, and secrets, which it encrypts anew each time.
-      const resource = z.object({
-        urn: z.string(),
-        id: z.string().optional(),
-        protect: z.boolean().optional(),
-      });
-      return z.object({ deployment: z.object({ resources: resource.array() }) }).parse(exported).deployment
-        .resources;
-    };
-    const before = await state();
+    const before = await resourcesOf(stack);
     expect(before.length).toBeGreaterThan(400);
     // The platform would start it again.
     await genuine.on(machine, `systemctl mask --runtime ${unit} && systemctl stop ${unit}`);
@@ -157,10 +160,41 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
           ? /only-there-during--npm-run-pulumi/
           : /error connecting to PostgreSQL server/,
       );
-      expect(await state()).toEqual(before);
+      expect(await resourcesOf(stack)).toEqual(before);
     } finally {
       await genuine.on(machine, `systemctl unmask --runtime ${unit} && systemctl start ${unit}`);
     }
+    await pulumi("refresh", stack, "--yes", "--skip-preview", "--expect-no-changes");
+  });
+
+  test("over a bad line, 1 Mbit/s with every fifth packet lost, a refresh forgets nothing", async () => {
+    const stack = "lab-spaces-001";
+    const before = await resourcesOf(stack);
+    const router = (...words: string[]) => {
+      const [program = "", ...rest] = inside(openLab(genuine.name), ROUTER);
+      return execa(program, [...rest, ...words]);
+    };
+    const drop = "numgen random mod 5 == 0 drop";
+    await router(
+      "nft",
+      `table inet line { chain f { type filter hook forward priority -300; iifname ${ADMIN} ${drop}; oifname ${ADMIN} ${drop}; }; }`,
+    );
+    const shape = ["root", "tbf", "rate", "1mbit", "burst", "16kb", "latency", "400ms"];
+    await router("tc", "qdisc", "add", "dev", ADMIN, ...shape);
+    const started = performance.now();
+    try {
+      const outcome = await pulumi("refresh", stack, "--yes", "--skip-preview").then(
+        () => "ended well",
+        (error: Error) => `stopped: ${error.message.trim().split("\n").at(-1)}`,
+      );
+      console.log(
+        `a refresh over a bad line ${outcome}, ${Math.round((performance.now() - started) / 1000)} s`,
+      );
+    } finally {
+      await router("nft", "delete table inet line");
+      await router("tc", "qdisc", "del", "dev", ADMIN, "root");
+    }
+    expect(await resourcesOf(stack)).toEqual(before);
     await pulumi("refresh", stack, "--yes", "--skip-preview", "--expect-no-changes");
   });
 
