@@ -283,9 +283,10 @@ restore() {
   [ $# -eq 0 ] || arguments=(--type=time "--target=$*" --target-action=promote)
   rm -rf "$INCOMING"
   install -d -m 0700 -o postgres -g postgres "$INCOMING" "$DATA"
-  # Else pgBackRest has the log fetched to $INCOMING, where nothing is any more when PostgreSQL starts.
-  backrest restore --pg1-path="$INCOMING" "${arguments[@]}" \
-    --recovery-option=restore_command='pgbackrest --stanza=main archive-get %f "%p"' || fail "pgbackrest could not restore; /var/log/pgbackrest says why"
+  backrest restore --pg1-path="$INCOMING" "${arguments[@]}" || fail "pgbackrest could not restore; /var/log/pgbackrest says why"
+  # postgresql.conf says where log comes from. pgBackRest would have it fetched to $INCOMING, where nothing is any more
+  # when PostgreSQL starts.
+  sed -i '/^restore_command *=/d' "$INCOMING/postgresql.auto.conf"
   mv -T "$INCOMING" "$DATA"
   synchronous off
   rm -f "$FENCED"
