@@ -131,11 +131,12 @@ http {
 
   # The same space always goes to the same web server, whose caches then hold it. A server that can't be reached three
   # times is left out for ten seconds, and its spaces spread over the others. Suspended spaces answer 503, and a space
-  # whose PHP crashes 502: those must not put a server out, so only the connection counts.
+  # whose PHP crashes 502: those must not put a server out, so only the connection counts. Every request has one of its
+  # own: of a server that vanished, those kept open would swallow one request each (docs/decisions/machines-that-vanish.md).
   upstream web {
+    zone web 256k;
     hash $host consistent;
 ${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fails=3 fail_timeout=10s;`).join("\n")}
-    keepalive 64;
   }
   proxy_next_upstream error timeout;
   proxy_next_upstream_tries 2;
@@ -160,7 +161,7 @@ ${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fa
 
   map $http_upgrade $connection_upgrade {
     default upgrade;
-    "" "";
+    "" close;
   }
   proxy_http_version 1.1;
   proxy_set_header Host $host;

@@ -86,6 +86,10 @@ return static function (string $directory): array {
         'memcache.local' => '\OC\Memcache\APCu',
         'memcache.distributed' => '\OC\Memcache\Redis',
         'memcache.locking' => '\OC\Memcache\Redis',
+        // Nobody frees the locks of a web server that died: for so long a file that it was writing takes no other write.
+        // With Nextcloud's hour people would see "locked" all that time. An upload that holds one longer loses it: two who
+        // write one file at the same time then both succeed, and the later one stays.
+        'filelocking.ttl' => 300,
         // From 33.0.1 on; older releases derive a prefix from the instance id.
         'memcache_customprefix' => $space['redis']['prefix'],
         'redis' => [
