@@ -97,11 +97,14 @@ describe.skipIf(nextcloudMissing.length > 0)(
           `${service} ${how} ${round} ${Date.now()}`.replaceAll(" ", "-"),
         );
         await clients.start();
-        await fault.begin(machine);
-        // Without a gateway or a web server the others serve; there is one Redis.
-        if (service === "redis") await sleep(10_000);
-        else await clients.more();
-        await fault.end(machine);
+        try {
+          await fault.begin(machine);
+          // Without a gateway or a web server the others serve; there is one Redis.
+          if (service === "redis") await sleep(10_000);
+          else await clients.more();
+        } finally {
+          await fault.end(machine);
+        }
         await clients.more();
         const { acknowledged, lost, secondsWithout, secondsForOne, refused } = await clients.stop();
         console.log(

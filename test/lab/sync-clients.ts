@@ -2,6 +2,7 @@
 // they are told that a file is kept, as such clients do. What was acknowledged is noted here, outside the machines.
 import { createHash, randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { onTestFinished } from "vitest";
 import type { Ask, Visitor } from "./visitor.ts";
 
 const FILES = "/remote.php/dav/files/admin";
@@ -52,6 +53,9 @@ export class SyncClients {
   async start(): Promise<void> {
     const { status } = await this.#visitor().ask("MKCOL", `${FILES}/${this.#folder}`);
     if (status !== 201) throw new Error(`${this.#folder} could not be made: ${status}`);
+    onTestFinished(() => {
+      this.#deadline ??= Date.now();
+    });
     this.#working = Promise.all([this.#client("new"), this.#client("again"), this.#client("chunks")]);
     // Told by `stop`.
     this.#working.catch(() => {});
