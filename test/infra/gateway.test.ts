@@ -41,6 +41,11 @@ it("sends a space to one of all web servers by its host", () => {
     expect(nginx).toContain(`server ${privateAddress}:80 max_fails=3 fail_timeout=10s;`);
 });
 
+it("keeps no connection to a web server, which would swallow a request once that is gone", () => {
+  expect(nginx).not.toMatch(/^ *keepalive \d/m);
+  expect(nginx).toMatch(/"" close;/);
+});
+
 it("counts no answer against a web server, and repeats nothing that may have been done", () => {
   expect(nginx).toContain("proxy_next_upstream error timeout;");
 });
