@@ -178,7 +178,7 @@ ${DROPPED.map((header) => `  proxy_set_header ${header} "";`).join("\n")}
 
   # The load balancer's health check, and every host that is none of ours.
   server {
-    listen ${address}:${PORTS.gateway} default_server backlog=4096;
+    listen ${address}:${PORTS.gateway} default_server backlog=4096 so_keepalive=on;
     location = /healthz {
       access_log off;
       return 200 "ok\\n";

@@ -133,7 +133,8 @@ http {
     image/bmp image/svg+xml image/x-icon text/css text/plain text/vcard text/x-component;
 
   server {
-    listen ${address}:${PORTS.web} default_server backlog=4096;
+    # A gateway that vanishes in an upload is noticed (infra/connections.ts): until then its file is locked.
+    listen ${address}:${PORTS.web} default_server backlog=4096 so_keepalive=on;
     include space.conf;
   }
 }
