@@ -11,6 +11,11 @@ const UPLOADS = "/remote.php/dav/uploads/admin";
 const LEAST = 20;
 /** A client gives up on a request that says nothing for so long. Nextcloud's own wait for five minutes. */
 const PATIENCE_SECONDS = 20;
+/**
+ * How soon it tries again. A try at a locked file sets the lock's time anew, less the whole seconds that have gone
+ * (Nextcloud's MemcacheLockingProvider): who tries several times a second keeps the lock.
+ */
+const RETRY_SECONDS = 1;
 /** Within this time from its end on, each client must have been told that what it is at is kept. */
 const END_SECONDS = 120;
 /** S3 takes no smaller part of an upload in several; two of them are an upload in chunks. */
@@ -117,7 +122,7 @@ export class SyncClients {
         throw new Error(
           `still not taken ${END_SECONDS} s after the clients' end: ${JSON.stringify([...this.#busy])}`,
         );
-      await sleep(300);
+      await sleep(RETRY_SECONDS * 1000);
     }
   }
 
