@@ -185,7 +185,7 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
     try {
       const outcome = await pulumi("refresh", stack, "--yes", "--skip-preview").then(
         () => "ended well",
-        (error: Error) => `stopped: ${error.message.trim().split("\n").at(-1)}`,
+        (error: unknown) => `stopped: ${String(error).trim().split("\n").at(-1)}`,
       );
       console.log(
         `a refresh over a bad line ${outcome}, ${Math.round((performance.now() - started) / 1000)} s`,
