@@ -50,6 +50,13 @@ const SABOTAGES: Sabotage[] = [
     suites: ["test/infra/s3-proxy.test.ts"],
   },
   {
+    name: "gateways keep connections to web servers that may be gone",
+    file: "infra/gateway.ts",
+    from: "    zone web 256k;",
+    to: "    zone web 256k;\n    keepalive 64;",
+    suites: ["test/infra/gateway.test.ts"],
+  },
+  {
     name: "all secrets of an owner are one",
     file: "infra/secrets.ts",
     from: "/${owner}/${purpose}/",
