@@ -6,10 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
+import { ADMIN, ROUTER } from "../../local/lab/network.ts";
 import { renderEntry } from "../../spaces/edit.ts";
 import { genuineEnvironment, hasPlugin, isGenuine, WHY_SKIPPED } from "../genuine.ts";
-import { inside, openLab } from "../../local/lab/lab.ts";
-import { ADMIN, ROUTER } from "../../local/lab/network.ts";
 import { DOMAIN, storageWords, TestLab } from "./lab.ts";
 import { generator } from "./storage/ledger.ts";
 
@@ -170,10 +169,7 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
   test("over a bad line, 1 Mbit/s with every fifth packet lost, a refresh forgets nothing", async () => {
     const stack = "lab-spaces-001";
     const before = await resourcesOf(stack);
-    const router = (...words: string[]) => {
-      const [program = "", ...rest] = inside(openLab(genuine.name), ROUTER);
-      return execa(program, [...rest, ...words]);
-    };
+    const router = (...words: string[]) => genuine.inNetworkOf(ROUTER, ...words);
     const drop = "numgen random mod 5 == 0 drop";
     await router(
       "nft",

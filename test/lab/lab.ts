@@ -6,7 +6,7 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ask } from "../../local/lab/client.ts";
-import { openLab } from "../../local/lab/lab.ts";
+import { inside, openLab } from "../../local/lab/lab.ts";
 import { copyTree } from "../tree.ts";
 import { Visitor } from "./visitor.ts";
 
@@ -108,6 +108,12 @@ export class TestLab {
     return this.lab("ssh", machine, command);
   }
 
+  /** Runs a program of this machine in the network of one of the lab's, or of its router. */
+  async inNetworkOf(part: string, ...command: string[]): Promise<void> {
+    const [program = "", ...words] = [...inside(openLab(this.name), part), ...command];
+    await execa(program, words);
+  }
+
   /** Runs bash on ops-1 with what its programs share, for one space. */
   inside(id: string, script: string): Promise<string> {
     return this.on(
@@ -195,5 +201,16 @@ export class SharedLab extends TestLab {
 
 /** A lab of that name and port (`database:8843`) is used, and stays, where FRAMASPACE_LAB says so: for writing tests. */
 export const givenLab = process.env.FRAMASPACE_LAB?.split(":");
-const [name = "suite", port = "18445"] = givenLab ?? [];
-export const sharedLab: TestLab = new SharedLab(name, Number(port), storageWords());
+const [givenName, givenPort = ""] = givenLab ?? [];
+export const sharedLab: TestLab = new SharedLab(
+  givenName ?? "suite",
+  Number(givenPort || 18445),
+  storageWords(),
+);
+
+/** A suite's own lab, or the given one in its place. */
+export function ownLab(name: string, port: number, words: UpWords): TestLab {
+  return givenName === undefined
+    ? new TestLab(name, port, words)
+    : new SharedLab(givenName, Number(givenPort), words);
+}

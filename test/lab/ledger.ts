@@ -38,6 +38,12 @@ export interface Verdict {
   secondsWithout: number;
 }
 
+/** Longest time between two moments that follow each other. */
+export function longestPause(moments: readonly number[]): number {
+  const sorted = moments.toSorted((a, b) => a - b);
+  return Math.max(...sorted.slice(1).map((at, index) => at - (sorted[index] ?? at)));
+}
+
 /** Writers at work in a space's database. */
 export class Ledger {
   readonly #lab: TestLab;
@@ -97,15 +103,13 @@ done
     const there = new Set(
       (await sqlOf(this.#lab, this.#space, "SELECT n FROM ledger")).split("\n").map(Number),
     );
-    const times = this.#acknowledged.map(({ at }) => at).sort((a, b) => a - b);
-    const gaps = times.slice(1).map((at, index) => at - (times[index] ?? at));
     const values = this.#acknowledged.map(({ value }) => value);
     if (values.length < 2 * LEAST)
       throw new Error(`only ${values.length} writes were acknowledged: this run says nothing`);
     return {
       acknowledged: values.length,
       lost: values.filter((value) => !there.has(value)),
-      secondsWithout: Math.max(...gaps),
+      secondsWithout: longestPause(this.#acknowledged.map(({ at }) => at)),
     };
   }
 }

@@ -12,8 +12,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { openLab } from "../../local/lab/lab.ts";
 import { insideMachine } from "../../local/lab/machine.ts";
-import { DOMAIN, givenLab, nextcloudMissing as missing, nextcloudWords, SharedLab, TestLab } from "./lab.ts";
-import { Visitor } from "./visitor.ts";
+import { DOMAIN, givenLab, nextcloudMissing as missing, nextcloudWords, ownLab } from "./lab.ts";
+import { FILES, UPLOADS, Visitor } from "./visitor.ts";
 
 const {
   FRAMASPACE_IMAGINARY: imaginary,
@@ -25,12 +25,10 @@ const browser = ["chromium", "chromium-browser", "google-chrome"]
 
 const ROOT = join(import.meta.dirname, "../..");
 const WORDS = [...nextcloudWords(), ...(imaginary === undefined ? [] : ["--imaginary", imaginary])];
-const [given, port] = givenLab ?? [];
-const lab =
-  given === undefined ? new TestLab("nextcloud", 18446, WORDS) : new SharedLab(given, Number(port), WORDS);
+const lab = ownLab("nextcloud", 18446, WORDS);
 
 /** One that is used again is on whatever release it was left on, has spent its letters, and remembers wrong passwords. */
-const isNew = given === undefined || !existsSync(openLab(given).directory);
+const isNew = !givenLab || !existsSync(openLab(lab.name).directory);
 
 const [SMALL, LARGE] = ["iris", "lotus"];
 const SPACES = [SMALL, LARGE] as const;
@@ -54,7 +52,6 @@ const stranger = (id: string) => new Visitor(lab.port, host(id));
 const client = (id: string, user = "admin", password = passwords[id] ?? "") =>
   new Visitor(lab.port, host(id), { user, password });
 const sha256 = (bytes: Buffer | string) => createHash("sha256").update(bytes).digest("hex");
-const FILES = "/remote.php/dav/files/admin";
 
 /** Script that sends the login page's form, for a release without the script that draws it. */
 const formOf = (fields: Record<string, string>) => `
@@ -114,7 +111,7 @@ describe.skipIf(missing.length > 0)(
 
     beforeAll(async () => {
       await lab.prepare();
-      if (given === undefined) await lab.up();
+      if (!givenLab) await lab.up();
       if (!isNew) for (const id of SPACES) await forgive(id);
       releases = (await ops("cut -d' ' -f1 /etc/framaspace/releases | sort -V")).split("\n");
       console.log(`Nextcloud ${releases.join(" and ")}`);
@@ -210,7 +207,7 @@ describe.skipIf(missing.length > 0)(
       });
 
       test("a large file comes in chunks, and a range of it is read", async () => {
-        const upload = `/remote.php/dav/uploads/admin/${randomBytes(8).toString("hex")}`;
+        const upload = `${UPLOADS}/${randomBytes(8).toString("hex")}`;
         const destination = `https://${host(LARGE)}:${lab.port}${FILES}/film.bin`;
         const headers = { destination, "oc-total-length": String(3 * 6_000_000) };
         const visitor = client(LARGE);
@@ -439,7 +436,7 @@ describe.skipIf(missing.length > 0)(
       beforeAll(async () => {
         await clear();
         // A client that went away in the middle of a file: there will always be one.
-        const upload = `/remote.php/dav/uploads/admin/${randomBytes(8).toString("hex")}`;
+        const upload = `${UPLOADS}/${randomBytes(8).toString("hex")}`;
         const headers = {
           destination: `https://${host(LARGE)}:${lab.port}${FILES}/half.bin`,
           "oc-total-length": "18000000",

@@ -1,16 +1,15 @@
 // Gateways, web servers and Redis are killed, vanish and freeze while sync clients put files into a real Nextcloud: what
 // was acknowledged is there, and nobody is kept out by a lock of the dead. With FRAMASPACE_NEXTCLOUD (the first archive),
 // FRAMASPACE_MINIO and FRAMASPACE_MC. FRAMASPACE_ROUNDS repeats the faults.
-import { execa } from "execa";
 import { randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { inside, machineGroup, openLab } from "../../local/lab/lab.ts";
+import { machineGroup, openLab } from "../../local/lab/lab.ts";
 import { startDaemon } from "../../local/lab/lifecycle.ts";
 import { halt } from "../../local/lab/machine.ts";
-import { DOMAIN, givenLab, nextcloudMissing, nextcloudWords, SharedLab, TestLab } from "./lab.ts";
+import { DOMAIN, nextcloudMissing, nextcloudWords, ownLab } from "./lab.ts";
 import { SyncClients } from "./sync-clients.ts";
 import { Visitor } from "./visitor.ts";
 
@@ -19,11 +18,7 @@ const HOST = `${ID}.${DOMAIN}`;
 const ROUNDS = Array.from({ length: Number(process.env.FRAMASPACE_ROUNDS ?? 1) }, (_, index) => index + 1);
 const FROZEN_SECONDS = 60;
 
-const [given, port] = givenLab ?? [];
-const lab =
-  given === undefined
-    ? new TestLab("serving", 18447, nextcloudWords())
-    : new SharedLab(given, Number(port), nextcloudWords());
+const lab = ownLab("serving", 18450, nextcloudWords());
 const password = `Aa1-${randomBytes(18).toString("base64url")}`;
 const admin = () => new Visitor(lab.port, HOST, { user: "admin", password });
 
@@ -34,8 +29,9 @@ async function kill(machine: string): Promise<void> {
 
 /** As when power or a cable goes: nobody is told, and nothing answers any more. */
 async function vanish(machine: string): Promise<void> {
-  await nft(
+  await lab.inNetworkOf(
     machine,
+    "nft",
     "table inet gone { chain i { type filter hook input priority -300; policy drop; }; chain o { type filter hook output priority -300; policy drop; }; }",
   );
   await kill(machine);
@@ -46,17 +42,12 @@ async function freeze(machine: string, frozen: boolean): Promise<void> {
   await writeFile(join(openLab(lab.name).cgroup, machineGroup(machine), "cgroup.freeze"), frozen ? "1" : "0");
 }
 
-async function nft(machine: string, rules: string): Promise<void> {
-  const [program = "", ...words] = inside(openLab(lab.name), machine);
-  await execa(program, [...words, "nft", rules]);
-}
-
 const FAULTS = {
   killed: { begin: kill, end: () => startDaemon(openLab(lab.name)) },
   "gone without a word": {
     begin: vanish,
     async end(machine: string) {
-      await nft(machine, "delete table inet gone");
+      await lab.inNetworkOf(machine, "nft", "delete table inet gone");
       await startDaemon(openLab(lab.name));
     },
   },

@@ -3,10 +3,9 @@
 import { createHash, randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { onTestFinished } from "vitest";
-import type { Ask, Visitor } from "./visitor.ts";
+import { longestPause } from "./ledger.ts";
+import { FILES, UPLOADS, type Ask, type Visitor } from "./visitor.ts";
 
-const FILES = "/remote.php/dav/files/admin";
-const UPLOADS = "/remote.php/dav/uploads/admin";
 /** Acknowledged files under which a run says nothing. */
 const LEAST = 20;
 /** A client gives up on a request that says nothing for so long. Nextcloud's own wait for five minutes. */
@@ -75,7 +74,7 @@ export class SyncClients {
       if (kind === "chunks") await this.#upload(path, body);
       else await this.#insist(path, [201, 204], "PUT", path, { body });
       this.#kept.set(path, sha256(body));
-      this.#times.push(Date.now());
+      this.#times.push(Date.now() / 1000);
       this.#longest = Math.max(this.#longest, Date.now() - began);
     }
   }
@@ -143,11 +142,10 @@ export class SyncClients {
     const lost = [];
     for (const [path, sum] of this.#kept)
       if (sha256((await this.#visitor().ask("GET", path)).bytes) !== sum) lost.push(path);
-    const gaps = this.#times.slice(1).map((at, index) => at - (this.#times[index] ?? at));
     return {
       acknowledged: this.#times.length,
       lost,
-      secondsWithout: Math.max(...gaps) / 1000,
+      secondsWithout: longestPause(this.#times),
       secondsForOne: this.#longest / 1000,
       refused: this.#refused,
     };

@@ -3,6 +3,10 @@
 import { request, type RequestOptions } from "node:https";
 import type { IncomingHttpHeaders } from "node:http";
 
+/** Where WebDAV has the files of the account `admin`, and what it uploads in chunks. */
+export const FILES = "/remote.php/dav/files/admin";
+export const UPLOADS = "/remote.php/dav/uploads/admin";
+
 export interface Answer {
   status: number;
   headers: IncomingHttpHeaders;

@@ -11,6 +11,7 @@ import { PORTS } from "../../../infra/firewall.ts";
 import { openLab } from "../../../local/lab/lab.ts";
 import { startDaemon } from "../../../local/lab/lifecycle.ts";
 import { halt, insideMachine, remove } from "../../../local/lab/machine.ts";
+import { ROUTER } from "../../../local/lab/network.ts";
 import type { TestLab, UpWords } from "../lab.ts";
 import type { ClientOptions } from "./client.ts";
 import { ABSENT, isWrite, readLedger, type Line, type Verdict } from "./ledger.ts";
@@ -224,7 +225,7 @@ export async function line(lab: TestLab, state: "cut" | "whole"): Promise<void> 
     state === "whole"
       ? "table inet cut\ndelete table inet cut\n"
       : `table inet cut { chain forward { type filter hook forward priority -10; ip saddr ${a} ip daddr ${b} drop; ip saddr ${b} ip daddr ${a} drop; }\n}\n`;
-  await execa("nsenter", [`--net=/run/netns/fs-${lab.name}-router`, "nft", "-f", "-"], { input: rules });
+  await lab.inNetworkOf(ROUTER, "nft", rules);
 }
 
 /** What a run found, on one line, for whoever reads the log. */
