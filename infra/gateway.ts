@@ -5,6 +5,7 @@ import { cloudMachines, LOAD_BALANCER_ADDRESS } from "./addresses.ts";
 import { DEAD_PEERS } from "./connections.ts";
 import type { Environment } from "./environment.ts";
 import { PORTS } from "./firewall.ts";
+import { clearLeftovers } from "./leftovers.ts";
 import { PACKAGES } from "./packages.ts";
 import { remoteScript } from "./remote.ts";
 import { cloudServers, type CloudServer, type Foundation } from "./server.ts";
@@ -37,6 +38,7 @@ export class Gateway extends pulumi.ComponentResource {
             },
             NGINX_RESTART,
             DEAD_PEERS,
+            ...clearLeftovers("/var/lib/nginx/body"),
           ],
         },
         { parent: this, dependsOn: [machine, ...dependsOn] },
@@ -92,6 +94,27 @@ const DROPPED = [
   "Proxy",
 ];
 
+/**
+ * What one client, and all together, may have under way on a gateway. A client is an address: an association of fifty
+ * people may have one. What a gateway keeps lies on its disk: 120 × 250 MB and 12 × 1 GB are 42 GB, and the smallest type
+ * that we name has 80 (Hetzner, CPX22).
+ */
+const LIMITS = {
+  /** Requests of one client, open chats and downloads among them: eight for each of fifty people. */
+  requests: 400,
+  /** Bodies that are kept until all of them came, from 1 MB on. */
+  kept: { ofClient: 60, ofAll: 120, largest: "250m" },
+  /** Uploads that do not say their length, as macOS' Finder sends them: nginx counts them first. */
+  counted: { ofClient: 6, ofAll: 12, largest: "1g" },
+} as const;
+
+/** For locations whose bodies are kept. */
+const KEPT = `      limit_conn requests ${LIMITS.requests};
+      limit_conn kept_of_client ${LIMITS.kept.ofClient};
+      limit_conn bodies ${LIMITS.kept.ofAll};
+      client_max_body_size ${LIMITS.kept.largest};
+`;
+
 /** /etc/nginx/nginx.conf of a gateway. */
 export function renderGatewayNginx(environment: Environment, address: string): string {
   const { domain } = environment;
@@ -145,11 +168,48 @@ ${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fa
   # One that vanishes while it works on an answer is noticed (infra/connections.ts), not waited for as below.
   proxy_socket_keepalive on;
 
-  # Uploads come in chunks of 10 to 100 MB, or whole by WebDAV; they and long requests (assembling chunks, moving
-  # folders) go straight through, in both directions, without touching the disk.
+  # What becomes of a body. An upload by WebDAV goes straight through, without touching the disk: Nextcloud looks who
+  # asks before it reads. Anything else is kept here until all of it came: PHP reads a POST, and Nextcloud a form or JSON
+  # (Request.php, decodeContent), before anybody has looked, and each slow client would hold a worker.
+  map "$request_method $uri" $upload {
+    default "";
+    "~^PUT /(?:remote|public)\\.php/(?:web)?dav/" upload;
+  }
+  map "$upload $http_transfer_encoding $content_type" $body {
+    default kept;
+    "~*^upload  (?:.*application/x-www-form-urlencoded|application/(?:[a-z0-9.-]+\\+)?json)" kept;
+    "~^upload  " streamed;
+    # PHP reads no body without a length: the file would be empty.
+    "~^upload [^ ]" counted;
+  }
+  # client_max_body_size does not look at a length once a request has changed its location: 262,144,000 bytes and more.
+  map "$body $content_length" $too_large {
+    default "";
+    "~^kept (?:[0-9]{10,}|[3-9][0-9]{8}|2[7-9][0-9]{7}|26[3-9][0-9]{6})$" yes;
+  }
+  # 1 MB and more, or of unknown length.
+  map "$body $content_length $http_transfer_encoding" $counts {
+    default "";
+    "~^kept (?:[0-9]{7,} | [^ ])" kept;
+    "~^counted" counted;
+  }
+  map $counts $kept_of_client {
+    default "";
+    kept $binary_remote_addr;
+  }
+  map $counts $counted_of_client {
+    default "";
+    counted $binary_remote_addr;
+  }
+  limit_conn_zone $binary_remote_addr zone=requests:8m;
+  limit_conn_zone $kept_of_client zone=kept_of_client:2m;
+  limit_conn_zone $counted_of_client zone=counted_of_client:1m;
+  limit_conn_zone $counts zone=bodies:1m;
+  limit_conn_status 429;
+  limit_conn_log_level warn;
   client_max_body_size 0;
-  client_body_timeout 300s;
-  proxy_request_buffering off;
+  client_body_timeout 60s;
+  proxy_request_buffering on;
   proxy_max_temp_file_size 0;
   proxy_buffers 16 16k;
   proxy_buffer_size 16k;
@@ -192,17 +252,45 @@ ${DROPPED.map((header) => `  proxy_set_header ${header} "";`).join("\n")}
     listen ${address}:${PORTS.gateway};
     server_name "~^[a-z][a-z0-9-]*\\.${escapeDomain(domain)}$";
     add_header Strict-Transport-Security "max-age=31536000; includeSubDomains" always;
+    error_page 413 = @too_large;
+    error_page 418 = @streamed;
+    error_page 419 = @counted;
+    error_page 420 = @kept;
+    error_page 429 = @busy;
     location / {
-      if ($http_transfer_encoding) {
+      if ($too_large) {
+        return 413;
+      }
+      if ($body = streamed) {
         return 418;
       }
-      error_page 418 = @of_unknown_length;
+      if ($body = counted) {
+        return 419;
+      }
+      return 420;
+    }
+    location @streamed {
+      limit_conn requests ${LIMITS.requests};
+      client_body_timeout 300s;
+      proxy_request_buffering off;
       proxy_pass http://web;
     }
-    # PHP reads no body without a length (macOS' Finder sends none): the file would be empty. nginx counts it first.
-    location @of_unknown_length {
-      proxy_request_buffering on;
+    location @counted {
+      limit_conn requests ${LIMITS.requests};
+      limit_conn counted_of_client ${LIMITS.counted.ofClient};
+      limit_conn bodies ${LIMITS.counted.ofAll};
+      client_max_body_size ${LIMITS.counted.largest};
       proxy_pass http://web;
+    }
+    location @kept {
+${KEPT}      proxy_pass http://web;
+    }
+    location @too_large {
+      return 413 "This is too large to be sent in one piece. Put it into the files of the space.\\n";
+    }
+    location @busy {
+      add_header Retry-After 10 always;
+      return 429 "Too many requests at once from your address. Try again in a few seconds.\\n";
     }
   }
 ${office ? suites.map((suite) => renderOffice(`${suite}.${domain}`, address, `${office.privateAddress}:${PORTS[suite]}`)).join("") : ""}}
@@ -216,7 +304,7 @@ function renderOffice(host: string, address: string, upstream: string): string {
     server_name ${host};
     add_header Strict-Transport-Security "max-age=31536000" always;
     location / {
-      proxy_pass http://${upstream};
+${KEPT}      proxy_pass http://${upstream};
     }
   }
 `;

@@ -7,6 +7,7 @@ import { SUBNETS } from "./addresses.ts";
 import { DEAD_PEERS } from "./connections.ts";
 import { PORTS } from "./firewall.ts";
 import { NGINX_RESTART, renderSpaceMap } from "./gateway.ts";
+import { clearLeftovers } from "./leftovers.ts";
 import { PACKAGES } from "./packages.ts";
 import { remoteScript, type RemoteFile } from "./remote.ts";
 import { cloudServers, type CloudServer, type Foundation } from "./server.ts";
@@ -52,6 +53,7 @@ export class Web extends pulumi.ComponentResource {
             ...software.web,
             NGINX_RESTART,
             DEAD_PEERS,
+            ...clearLeftovers("/srv/spaces/*/tmp"),
             {
               path: "/etc/nginx/nginx.conf",
               content: renderWebNginx(environment.domain, machine.spec.privateAddress),
@@ -115,6 +117,25 @@ http {
     "" "";
     default ", immutable";
   }
+
+  # Lengths as PHP gets them. For a request without a body none, not 0: some releases of Nextcloud take what a MOVE says
+  # of itself for the length of the file that was uploaded in chunks (nextcloud/server#63504), and then it is empty. The
+  # body of a MOVE or COPY is nobody's business.
+  map "$request_method $content_length" $body_length {
+    default $content_length;
+    "~ 0*$" "";
+    "~^(?:MOVE|COPY) " "";
+  }
+
+  # PHP workers that one space's visitors, and one client, may have; how many, web.sh says. Fifty people who load a page at
+  # the same moment are let in one after the other, so that they come nowhere near: that wait takes no worker.
+  limit_conn_zone $space zone=php_of_space:8m;
+  limit_conn_zone $http_x_forwarded_for zone=php_of_client:8m;
+  limit_conn_status 429;
+  limit_conn_log_level warn;
+  limit_req_zone $space zone=php_requests:8m rate=100r/s;
+  limit_req_status 429;
+  limit_req_log_level warn;
 
   client_max_body_size 0;
   client_body_timeout 300s;

@@ -27,8 +27,11 @@ export interface SpaceGround {
  */
 const BUCKET_MARGIN = 1.5;
 
-/** Connections of one space, so that none can take the server's all. Its 50 accounts never need more at once. */
-const CONNECTION_LIMIT = 30;
+/**
+ * Connections of one space, so that none can take the server's 1,000 (infra/postgres.ts). A request holds one, an open
+ * chat too: as many as a space may have PHP workers (infra/scripts/web.sh), and some for the programs of ops-1.
+ */
+const CONNECTION_LIMIT = 150;
 
 /** A Nextcloud of one group. */
 export class Space extends pulumi.ComponentResource {

@@ -244,7 +244,7 @@ function storage(given: Given, secrets: Secrets, minio: Artifact, mc: Artifact) 
   return {
     pools: [storageNodes, storageSecondPool]
       .filter((nodes) => nodes > 0)
-      .map((nodes) => ({ nodes, drivesPerNode: DRIVES, driveTerabytes: 0.002 })),
+      .map((nodes) => ({ nodes, drivesPerNode: DRIVES, driveTerabytes: 0.02 })),
     parity: storageNodes === 1 ? 2 : 4,
     serving: storageServing,
     retention: { oldVersionDays: 30, unfinishedUploadHours: 48, exportDays: 365 },

@@ -27,8 +27,8 @@ export interface MachineSpec {
   drives: readonly string[];
 }
 
-/** Bytes of a data drive: sparse, so it takes what is written. XFS wants 300 MB at least. */
-const DRIVE_BYTES = 2 * 1024 ** 3;
+/** Bytes of a data drive: sparse, so it takes what is written, and what a space's plan promises fits on four of them. */
+const DRIVE_BYTES = 20 * 1024 ** 3;
 
 function directoryOf(lab: Lab, name: string): string {
   return join(lab.directory, "machines", name);
