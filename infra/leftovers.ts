@@ -8,7 +8,7 @@ import type { RemoteFile } from "./remote.ts";
  */
 export function clearLeftovers(folder: string): RemoteFile[] {
   return [
-    { path: "/etc/tmpfiles.d/framaspace-leftovers.conf", content: `e ${folder} - - - 2h\n` },
+    { path: "/etc/tmpfiles.d/framaspace-leftovers.conf", content: `e ${folder} - - - am:2h\n` },
     {
       path: "/etc/systemd/system/systemd-tmpfiles-clean.timer.d/framaspace.conf",
       content: "[Timer]\nOnUnitActiveSec=1h\n",

@@ -131,6 +131,11 @@ http {
   # the same moment are let in one after the other, so that they come nowhere near: that wait takes no worker.
   limit_conn_zone $space zone=php_of_space:8m;
   limit_conn_zone $http_x_forwarded_for zone=php_of_client:8m;
+  map "$request_method $uri" $uploading_to {
+    default "";
+    "~^PUT /(?:remote|public)\\.php/(?:web)?dav/" $space;
+  }
+  limit_conn_zone $uploading_to zone=uploads_of_space:8m;
   limit_conn_status 429;
   limit_conn_log_level warn;
   limit_req_zone $space zone=php_requests:8m rate=100r/s;

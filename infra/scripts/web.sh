@@ -17,12 +17,20 @@ while read -r change; do [ -z "$change" ] || note "$change"; done <<<"$released"
 
 # As many PHP workers as fit: Nextcloud takes about 120 MB in each, and a fifth of the memory is for the rest.
 children=$(awk '/^MemTotal/ { n = int($2 * 0.8 / 1024 / 120); print n < 8 ? 8 : n }' /proc/meminfo)
-file /etc/php/8.4/fpm/children.conf 0644 root:root <<<"pm.max_children = $children"
+file /etc/php/8.4/fpm/children.conf 0644 root:root <<END
+pm.max_children = $children
+pm.start_servers = $((children / 4))
+pm.min_spare_servers = $((children / 4))
+pm.max_spare_servers = $((children / 2))
+END
 # Three quarters of them for one space, or one client: the others' requests are short. No more than a space's role may
-# have connections (spaces/space.ts).
+# have connections (spaces/space.ts). Uploads, which take as long as their client does, half of that: pages go on.
 share=$((children * 3 / 4 < 140 ? children * 3 / 4 : 140))
-file /etc/nginx/php-limits.conf 0644 root:root <<<"limit_conn php_of_space $share;
-limit_conn php_of_client $share;"
+file /etc/nginx/php-limits.conf 0644 root:root <<END
+limit_conn php_of_space $share;
+limit_conn php_of_client $share;
+limit_conn uploads_of_space $((share / 2));
+END
 
 reload_php() {
   php-fpm8.4 -t >/dev/null 2>&1 || php-fpm8.4 -t

@@ -21,11 +21,11 @@ const admin = new Visitor(lab.port, HOST, { user: "admin", password });
 
 const installed = (program: string) =>
   (process.env.PATH ?? "").split(delimiter).some((folder) => existsSync(join(folder, program)));
-/** Options of a test that a client does, and its title. */
+/** Title and options of a test that a client does. */
 const withClient = (program: string, what: string) =>
   [
-    { skip: !installed(program) },
     installed(program) ? what : `${what} (skipped: no ${program} on PATH)`,
+    { skip: !installed(program) },
   ] as const;
 
 /** Of this run: the clients' home, their folders, and an /etc/hosts that has the space. */
