@@ -4,6 +4,7 @@ import { cloudMachines } from "../../infra/addresses.ts";
 import { PORTS } from "../../infra/firewall.ts";
 import { renderGatewayNginx, renderSpaceMap } from "../../infra/gateway.ts";
 import { exampleEnvironment } from "./example-environment.ts";
+import { nginxMap } from "./nginx-map.ts";
 
 const prod = exampleEnvironment("prod");
 const nginx = renderGatewayNginx(prod, "10.0.10.1");
@@ -92,4 +93,86 @@ it("routes the office suites where there are any", () => {
   expect(nginx).toContain(`proxy_pass http://10.0.41.1:${PORTS.onlyoffice};`);
   const lab = renderGatewayNginx(exampleEnvironment("lab"), "10.0.10.1");
   expect(lab).not.toContain("collabora");
+});
+
+describe("a body", () => {
+  const [isUpload, wayOf, isTooLarge, counts] = ["upload", "body", "too_large", "counts"].map((name) =>
+    nginxMap(nginx, name),
+  ) as [Map, Map, Map, Map];
+  type Map = (key: string) => string;
+  const way = (method: string, uri: string, encoding = "", type = "") =>
+    wayOf(`${isUpload(`${method} ${uri}`)} ${encoding} ${type}`);
+
+  it.each([
+    ["PUT", "/remote.php/dav/files/admin/a b.bin", "application/octet-stream"],
+    ["PUT", "/remote.php/dav/uploads/admin/1/1", ""],
+    ["PUT", "/remote.php/webdav/a.txt", "text/plain; charset=utf-8"],
+    ["PUT", "/public.php/dav/files/token/a.bin", ""],
+    ["PUT", "/remote.php/dav/calendars/admin/a/b.ics", "text/calendar"],
+  ])("of %s %s (%s) goes straight through", (method, uri, type) =>
+    expect(way(method, uri, "", type)).toBe("streamed"),
+  );
+
+  it.each([
+    ["POST", "/index.php/login", "application/x-www-form-urlencoded"],
+    ["POST", "/remote.php/dav/bulk", "multipart/related; boundary=x"],
+    ["PUT", "/ocs/v2.php/cloud/users/admin", "application/json"],
+    ["PUT", "/index.php/remote.php/dav/files/admin/a", ""],
+    ["PUT", "/remote.php/dav/files/admin/a.json", "application/json"],
+    ["PUT", "/remote.php/dav/files/admin/a.json", "Application/LD+JSON; charset=utf-8"],
+    ["PUT", "/remote.php/dav/files/admin/a", "text/x; application/x-www-form-urlencoded"],
+    ["PROPFIND", "/remote.php/dav/files/admin/", "text/xml"],
+    ["GET", "/remote.php/dav/files/admin/a.bin", ""],
+    ["PUT", "/remote.phpx/dav/a", ""],
+  ])("of %s %s (%s) is kept until all of it came", (method, uri, type) =>
+    expect(way(method, uri, "", type)).toBe("kept"),
+  );
+
+  it("of an upload that does not say its length is counted", () => {
+    expect(way("PUT", "/remote.php/dav/files/admin/a.bin", "chunked", "video/mp4")).toBe("counted");
+    expect(way("POST", "/remote.php/dav/bulk", "chunked")).toBe("kept");
+  });
+
+  it.each([
+    ["kept 262143999", ""],
+    ["kept 263000000", "yes"],
+    ["kept 300000000", "yes"],
+    ["kept 9999999999", "yes"],
+    ["kept 26300000", ""],
+    ["kept ", ""],
+    ["streamed 9999999999", ""],
+  ])("%s: too large %s", (key, expected) => expect(isTooLarge(key)).toBe(expected));
+
+  it.each([
+    ["kept 999999 ", ""],
+    ["kept 1000000 ", "kept"],
+    ["kept  chunked", "kept"],
+    ["kept  ", ""],
+    ["counted  chunked", "counted"],
+    ["streamed 9999999999 ", ""],
+  ])("%s counts as %s", (key, expected) => expect(counts(key)).toBe(expected));
+
+  it("of each kind is bounded for one client and for all", () => {
+    const location = (name: string) => new RegExp(`location ${name} \\{([^]*?)\\n    \\}`).exec(nginx)?.[1];
+    expect(location("@kept")?.match(/limit_conn \w+/g)).toEqual([
+      "limit_conn requests",
+      "limit_conn kept_of_client",
+      "limit_conn bodies",
+    ]);
+    expect(location("@kept")).toContain("client_max_body_size 250m;");
+    expect(location("@counted")?.match(/limit_conn \w+/g)).toEqual([
+      "limit_conn requests",
+      "limit_conn counted_of_client",
+      "limit_conn bodies",
+    ]);
+    expect(location("@counted")).toContain("client_max_body_size 1g;");
+    expect(location("@streamed")).toContain("limit_conn requests");
+    expect(nginx.match(/proxy_request_buffering off;/g)).toHaveLength(1);
+  });
+
+  it("of an office suite's request is bounded as others are", () => {
+    const [office = ""] = /server_name collabora[^]*?\n {2}\}/.exec(nginx) ?? [];
+    expect(office).toContain("limit_conn kept_of_client");
+    expect(office).toContain("client_max_body_size 250m;");
+  });
 });

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { renderWebNginx } from "../../infra/web.ts";
+import { nginxMap } from "./nginx-map.ts";
 
 const files = join(import.meta.dirname, "../../infra/files");
 const rules = readFileSync(join(files, "space.nginx"), "utf8");
@@ -53,6 +54,29 @@ describe("PHP", () => {
         "exec shell_exec system passthru popen proc_open pcntl_exec dl symlink link putenv".split(" "),
       ),
     );
+  });
+
+  it.each([
+    ["GET ", ""],
+    ["MOVE 0", ""],
+    ["PUT 0", ""],
+    ["PROPFIND 000", ""],
+    ["MOVE 12", ""],
+    ["COPY 12", ""],
+    ["PUT 12", "12"],
+    ["REPORT 100", "100"],
+  ])("is told of '%s' the length '%s'", (key, expected) => {
+    // As if nginx had put $content_length there.
+    const length = nginxMap(renderWebNginx("example.org", "10.0.20.1"), "body_length")(key);
+    expect(length.replace("$content_length", key.split(" ")[1] ?? "")).toBe(expected);
+  });
+
+  it("is told no other length than that", () => {
+    expect(rules).not.toContain("include fastcgi_params");
+    expect(rules.match(/fastcgi_param (HTTP_)?CONTENT_LENGTH .*/g)).toEqual([
+      "fastcgi_param CONTENT_LENGTH $body_length if_not_empty;",
+      "fastcgi_param HTTP_CONTENT_LENGTH $body_length if_not_empty;",
+    ]);
   });
 
   it("is named by the real path, so that spaces share compiled code", () => {
