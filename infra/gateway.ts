@@ -126,7 +126,7 @@ user www-data;
 worker_processes auto;
 worker_rlimit_nofile 65536;
 pid /run/nginx.pid;
-error_log syslog:server=unix:/dev/log,nohostname,tag=nginx warn;
+error_log syslog:server=unix:/dev/log,nohostname,tag=nginx error;
 
 events {
   worker_connections 16384;
@@ -206,7 +206,6 @@ ${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fa
   limit_conn_zone $counted_of_client zone=counted_of_client:1m;
   limit_conn_zone $counts zone=bodies:1m;
   limit_conn_status 429;
-  limit_conn_log_level warn;
   client_max_body_size 0;
   client_body_timeout 60s;
   proxy_request_buffering on;

@@ -85,7 +85,7 @@ user framaspace-nginx www-data;
 worker_processes auto;
 worker_rlimit_nofile 65536;
 pid /run/nginx.pid;
-error_log syslog:server=unix:/dev/log,nohostname,tag=nginx warn;
+error_log syslog:server=unix:/dev/log,nohostname,tag=nginx error;
 
 events {
   worker_connections 8192;
@@ -137,10 +137,8 @@ http {
   }
   limit_conn_zone $uploading_to zone=uploads_of_space:8m;
   limit_conn_status 429;
-  limit_conn_log_level warn;
   limit_req_zone $space zone=php_requests:8m rate=100r/s;
   limit_req_status 429;
-  limit_req_log_level warn;
 
   client_max_body_size 0;
   client_body_timeout 300s;

@@ -129,6 +129,9 @@ return static function (string $directory): array {
         'mail_from_address' => $fromUser,
         'mail_domain' => $fromDomain,
 
+        // A hundred files in one request, which gateways keep until all of it came: the desktop client of Debian 12 gave up
+        // ("Network error: 99") on 500 files with the names that people give, and takes them one by one.
+        'bulkupload.enabled' => false,
         'backgroundjobs_mode' => 'cron',
         'maintenance_window_start' => 1,
         // Distinguishes ids that several machines give at the same time: web-1 is 1, ops-1 is 0.

@@ -133,8 +133,8 @@ describe.skipIf(missing.length > 0)(
         await sync(one);
         await sync(other);
         expect(await tree(other)).toEqual(await tree(one));
-        await rm(join(one, "film.bin"));
-        await sync(one);
+        // Not by the client, which asks a person before it empties a space.
+        await admin.ask("DELETE", `${FILES}/film.bin`);
       },
     );
 
@@ -176,7 +176,9 @@ describe.skipIf(missing.length > 0)(
         const headers = { destination: `${URL_OF_SPACE}${FILES}/${name}`, "oc-total-length": "18000000" };
         expect((await admin.ask("MKCOL", upload, { headers })).status).toBe(201);
         for (const [index, body] of chunks.entries())
-          expect((await admin.ask("PUT", `${upload}/${index + 1}`, { headers, body })).status).toBe(201);
+          expect([200, 201]).toContain(
+            (await admin.ask("PUT", `${upload}/${index + 1}`, { headers, body })).status,
+          );
         const move = await admin.ask("MOVE", `${upload}/.file`, { headers: { ...headers, ...extra } });
         expect([201, 204]).toContain(move.status);
         const read = await admin.ask("GET", `${FILES}/${name}`);

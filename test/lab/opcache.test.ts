@@ -1,0 +1,66 @@
+// What a page that was asked for before costs: PHP opens none of a release's files again, whatever times the archive gave
+// them (the lab packs its own with 0). Seen from this machine, by strace.
+import { execa } from "execa";
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { leaderOf, openLab } from "../../local/lab/lab.ts";
+import { DOMAIN, sharedLab as lab } from "./lab.ts";
+
+const ID = "lotus";
+const REQUESTS = 10;
+const hasStrace = (process.env.PATH ?? "")
+  .split(delimiter)
+  .some((folder) => existsSync(join(folder, "strace")));
+
+beforeAll(() => lab.prepare());
+afterAll(() => lab.remove());
+
+test.skipIf(!hasStrace)(
+  `a warm request opens none of the release's files${hasStrace ? "" : " (skipped: no strace on PATH)"}`,
+  async () => {
+    const web = "web-1";
+    const folder = await mkdtemp(join(tmpdir(), "framaspace-opcache-"));
+    try {
+      const ask = (times: number) =>
+        lab.on(
+          "ops-1",
+          `for n in $(seq ${times}); do curl -s -o /dev/null -w '%{http_code}\\n' -H 'Host: ${ID}.${DOMAIN}' http://${web}/index.php; done`,
+        );
+      expect(new Set((await ask(20)).split("\n"))).toEqual(new Set(["200"]));
+      const leader = await leaderOf(openLab(lab.name), web);
+      const { stdout } = await execa("pgrep", [
+        "--ns",
+        String(leader),
+        "--nslist",
+        "pid",
+        "-f",
+        "php-fpm: pool",
+      ]);
+      const workers = stdout.split("\n").flatMap((pid) => ["-p", pid]);
+      const file = join(folder, "trace");
+      const trace = execa("strace", ["-f", "-e", "trace=openat,open", "-o", file, ...workers], {
+        reject: false,
+      });
+      await sleep(2000);
+      await ask(REQUESTS);
+      trace.kill("SIGINT");
+      await trace;
+      const opened = (await readFile(file, "utf8")).split("\n").filter((line) => / open(at)?\(/.test(line));
+      const ofRelease = opened.filter((line) => /"\/srv\/releases\/[^"]*\.php"/.test(line));
+      console.log(
+        `${ofRelease.length / REQUESTS} of the release's files and ${opened.length / REQUESTS} in all are opened in a warm request`,
+      );
+      // Without any, the wrong processes were watched: each request reads its space.json.
+      expect(opened.filter((line) => line.includes(`/srv/spaces/${ID}/`)).length).toBeGreaterThanOrEqual(
+        REQUESTS,
+      );
+      expect(ofRelease).toEqual([]);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  },
+);
