@@ -36,6 +36,10 @@ return static function (string $directory): array {
         }
         return $ordered[0];
     };
+    // While ops-1 works on a space, its database refuses whoever may not write by default, and libpq here takes no such
+    // session. A web server that knows of the maintenance lets in ops-1 alone, which looks whether the space would serve.
+    $behind = PHP_SAPI !== 'cli' && isset($_SERVER['HTTP_X_BEHIND_MAINTENANCE']) && is_file("$home/maintenance");
+    $writes = $behind ? " options='-c default_transaction_read_only=off'" : '';
     [$fromUser, $fromDomain] = explode('@', $platform['mail']['from']);
 
     // Sessions are where the space's own user of Redis reaches, and no other's; PHP forgets this after the request.
@@ -55,6 +59,9 @@ return static function (string $directory): array {
         'secret' => $space['nextcloud']['secret'],
         'installed' => true,
         'version' => $space['version'],
+        // Another one tells sync clients that the space was put back to an earlier state: they keep what they have that is
+        // newer, instead of deleting it.
+        'data-fingerprint' => $space['dataFingerprint'] ?? '',
         'config_is_read_only' => true,
 
         'trusted_domains' => [$space['host']],
@@ -75,7 +82,7 @@ return static function (string $directory): array {
         'dbtableprefix' => 'oc_',
         // Nextcloud writes these into libpq's connection string as they are, and libpq takes what follows an empty value
         // for the value: so empty is written in libpq's quotes.
-        'pgsql_ssl' => ['mode' => 'verify-full', 'rootcert' => $platform['ca'], 'cert' => "''", 'key' => "''", 'crl' => "''"],
+        'pgsql_ssl' => ['mode' => 'verify-full', 'rootcert' => $platform['ca'], 'cert' => "''", 'key' => "''", 'crl' => "''$writes"],
 
         // Files are in the bucket; this directory stays empty.
         'datadirectory' => "$home/data",

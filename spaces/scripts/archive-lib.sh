@@ -17,9 +17,6 @@ EXPORTS=/var/lib/framaspace/exports
 # id → how far its archiving is, as archive-space keeps it.
 # shellcheck disable=SC2034 # The programs use it.
 ARCHIVED=/var/lib/framaspace/archived
-# id → the export that is being restored onto it.
-# shellcheck disable=SC2034 # The programs use it.
-RESTORING=/var/lib/framaspace/restoring
 
 if [ "$(jq 'has("s3")' /etc/framaspace/platform.json)" = true ]; then STORAGE=1; else STORAGE=; fi
 
@@ -118,21 +115,15 @@ list_files() {
      WHERE m.mimetype <> 'httpd/unix-directory' ORDER BY f.fileid) TO STDOUT"; fi
 }
 
-# empty_bucket: with all old versions.
+# empty_bucket: nothing is in it any more. Old versions stay, from which the space can go back to an earlier moment.
 empty_bucket() {
   [ -n "$BUCKET" ] && [ -n "$STORAGE" ] || return 0
+  [ -z "$(list_storage "serving/$BUCKET")" ] || storage rm --recursive --force "serving/$BUCKET/"
+}
+
+# destroy_bucket: with all old versions; those of an archived space alone.
+destroy_bucket() {
+  [ -n "$BUCKET" ] && [ -n "$STORAGE" ] || return 0
+  [ "$STATE" = archived ] || fail "its state is $STATE, so old versions of its files stay"
   [ -z "$(list_storage --versions "serving/$BUCKET")" ] || storage rm --recursive --force --versions "serving/$BUCKET/"
-}
-
-# wait_for_cron: a background job that began before visitors were shut out.
-wait_for_cron() {
-  exec 7>"/run/framaspace/cron-$ID.lock"
-  flock --timeout 900 7 || fail "its background job has run for 15 minutes (fuser -v /run/framaspace/cron-$ID.lock)"
-}
-
-# admin_psql DATABASE WORD…: as the administrators' role.
-admin_psql() {
-  local database=$1
-  shift
-  "$PGBIN/psql" -XAtq -v ON_ERROR_STOP=1 -d "service=framaspace dbname=$database" "$@"
 }

@@ -31,7 +31,7 @@ still_whole() {
 drop_data() {
   still_whole "$(known export)" || fail "its export $(known export) is not whole in the archive any more, so nothing was dropped; remove $ARCHIVED/$ID to have it exported again"
   record dropping "$(now)"
-  empty_bucket
+  destroy_bucket
   load_database /dev/fd/4 4< <(zstd -q </dev/null) || fail "could not empty its database; look at the primary (psql service=framaspace), then run it again"
   rm -rf "${KEPT:?}/$ID" "${KEPT:?}/$ID".*
   record dropped "$(now)"
@@ -77,5 +77,5 @@ read_space <"$SPACES/$1/config/space.json"
 [ "${2:-}" = --locked ] || lock_space
 STEP=archive
 [ "$STATE" = archived ] || fail "its state is $STATE"
-[ ! -e "$RESTORING/$ID" ] || fail "an export is being restored onto it: run restore-space $ID again first"
+refuse_cut_off archive-space
 archive

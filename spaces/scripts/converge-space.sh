@@ -37,6 +37,8 @@ SELECT 'accounts', count(*) FROM oc_users WHERE NOT EXISTS (SELECT FROM oc_prefe
 SELECT 'used', (:used);
 SELECT 'default-quota', configvalue FROM oc_appconfig WHERE appid = 'files' AND configkey = 'default_quota';
 SELECT 'admin', 1 FROM oc_users WHERE uid = 'admin';
+SELECT 'shut', 1 FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase JOIN pg_roles r ON r.oid = setrole
+ WHERE datname = current_database() AND rolname = current_user AND 'default_transaction_read_only=on' = ANY (setconfig);
 \else
 SELECT 'tables', count(*) FROM pg_tables WHERE schemaname = 'public';
 \endif
@@ -44,6 +46,8 @@ SQL
   )
   [ -z "${FOUND[failed]+1}" ] ||
     fail "its role cannot use its database; look at the primary (psql service=framaspace), then run up again"
+  # By a run that was killed.
+  SHUT=${FOUND[shut]-$SHUT}
 }
 
 # Refuses what cannot be done, before anything is.
@@ -108,22 +112,14 @@ make_directory() {
 write_files() {
   local version=${FOUND[version]-$VERSION} release json=$SPACE
   release=${version%.*}
-  [ "$release" = "$RELEASE" ] || json=$(jq -cS --arg release "$release" '.release = $release' <<<"$SPACE")
+  [ "$release" = "$RELEASE" ] && [ -z "${FOUND[fingerprint]-}" ] ||
+    json=$(jq -cS --arg release "$release" --arg fingerprint "${FOUND[fingerprint]-}" \
+      '.release = $release | if $fingerprint == "" then . else .dataFingerprint = $fingerprint end' <<<"$SPACE")
   # It is sorted, and no field comes after this one.
   put config/space.json 0640 root:www-data "${json%\}},\"version\":\"$version\"}"
   # Nextcloud's command line refuses a file that is not its user's own.
   put config/config.php 0440 www-data:www-data "<?php \$CONFIG = (require '/usr/local/share/framaspace/config.php')(__DIR__);"
-  set_release "$release"
-}
-
-# One symbolic link decides which release answers, on every web server, at the next request.
-set_release() {
-  local target=$RELEASES/$1
-  [ "$(readlink "$DIRECTORY/release" || true)" != "$target" ] || return 0
-  touches
-  ln -sfn "$target" "$DIRECTORY/.new.release"
-  mv -T "$DIRECTORY/.new.release" "$DIRECTORY/release"
-  note "release $1"
+  link_release "$release"
 }
 
 # The first administrator: a password that nobody ever sees, and a letter with a link to choose one. Nextcloud says
@@ -276,6 +272,8 @@ put_back() {
   local dump=$KEPT/$ID/upgrade.sql.zst
   drop_scratch
   [ -f "$dump" ] || fail "an upgrade was cut off, and $dump, which it began with, is gone. The space stays closed; restore it from the last backup (docs/runbooks)"
+  # What a killed run began may still be at it.
+  shut_database
   load_database "$dump" || fail "its database could not be put back from $dump; the space stays closed. See above, then run up again: it begins with this"
   undelete "$(stat -c %Y "$dump")"
   look
@@ -315,8 +313,7 @@ repair() {
 
 # What archive-space and restore-space have in hand: a space whose data is gone must not be served as an empty one.
 check_archive() {
-  [ ! -e "/var/lib/framaspace/restoring/$ID" ] ||
-    fail "$(<"/var/lib/framaspace/restoring/$ID") is half restored onto it; run \`restore-space $ID\` on ops-1, then up again"
+  refuse_cut_off converge-space
   [ "$STATE" != archived ] && [ -e "/var/lib/framaspace/archived/$ID" ] || return 0
   if grep -q '"dropping"' "/var/lib/framaspace/archived/$ID"; then
     fail "its live data was dropped; restore its export first: npm run space -- restore $ID"
@@ -332,6 +329,7 @@ set_state() {
     archived) put archived 0640 root:www-data ''; drop suspended ;;
   esac
   # Whoever was at work behind it is dead, or would hold the lock.
+  open_database
   drop maintenance
 }
 

@@ -168,8 +168,24 @@ verify_archive() {
   done
 }
 
+# Its database would be neither of the one release nor of the other.
+refuse_half_upgraded() {
+  local found
+  found=$(sql -f - <<'SQL'
+SELECT to_regclass('public.framaspace') IS NOT NULL AS ours \gset
+\if :ours
+SELECT 'found' FROM framaspace WHERE key = 'upgrade';
+\endif
+SQL
+  ) || fail "its role cannot use its database; look at the primary (psql service=framaspace), then run it again"
+  [ -z "$found" ] ||
+    fail "an upgrade of it was cut off. Run up for its stack, with state: active or suspended, which undoes the upgrade and begins again; then run this again"
+}
+
 CLOSED=
-reopen() { [ -z "$CLOSED" ] || { CLOSED=; open_space; }; }
+reopen() {
+  if [ -n "$CLOSED" ]; then CLOSED=; open_space; else open_database; fi
+}
 trap reopen EXIT
 
 [ $# -ge 1 ] && [[ $1 =~ ^[a-z][a-z0-9-]{2,31}$ ]] || { echo "export-space ID" >&2; exit 1; }
@@ -177,17 +193,20 @@ trap reopen EXIT
 read_space <"$SPACES/$1/config/space.json"
 [ "${2:-}" = --locked ] || lock_space
 STEP='export'
-[ ! -e "$RESTORING/$ID" ] || fail "an export is being restored onto it: run restore-space $ID again first"
+refuse_cut_off export-space
 begin
 STEP=files
 fetch_lists
 copy_objects
+STEP=database && refuse_half_upgraded
 if [ "$STATE" = active ]; then
   STEP=closing
   CLOSED=1
   close_space
 else
+  # An upload may still be under way from before visitors were shut out.
   wait_for_cron
+  shut_database
 fi
 STEP='files again' && copy_objects
 STEP=database && dump

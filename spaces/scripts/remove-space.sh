@@ -16,7 +16,7 @@ lock_space
   fail "it is not archived, so it stays. Put its entry back; to give the space up: npm run space -- suspend $ID --reason …, then archive, then remove"
 [ -n "$(finished_exports "$ID")" ] ||
   fail "it has no verified export, so its data stays. Put its entry back with state: archived and run up, which exports it; then remove the entry"
-[ ! -e "$RESTORING/$ID" ] || fail "an export is being restored onto it: run restore-space $ID again first"
+refuse_cut_off remove-space
 
 redis-users --remove "$ID"
 nothing=$(mktemp -d)

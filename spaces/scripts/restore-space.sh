@@ -18,7 +18,7 @@ choose_export() {
     [ -n "$last" ] || fail "there is no export of \"$wanted\" in the archive"
     wanted=$wanted/$last
   fi
-  [ -z "$begun" ] || [ "$begun" = "$wanted" ] || fail "$begun is half restored onto it; finish that first: restore-space $ID"
+  [ -z "$begun" ] || [ "$begun" = "$wanted" ] || fail "$begun is half restored onto it. Finish it: restore-space $ID $begun; then run this again"
   EXPORT=$wanted
 }
 
@@ -59,7 +59,7 @@ get() {
   [ "$(sha256sum <"$2" | cut -d' ' -f1)" = "$expected" ] || fail "archive/$EXPORT/$1 is not what was exported (its checksum is another). Take an earlier export: restore-space $ID $FROM/<time>"
 }
 
-# Only into an empty bucket: what a killed run put there is the same again.
+# Only into an empty bucket: what a killed run put there is the same again. Its old versions stay.
 restore_files() {
   local part
   [ "$OBJECTS" -gt 0 ] || { empty_bucket; return; }
@@ -123,12 +123,10 @@ verify() {
 
 # As long as its code is that of the export: converging upgrades it from there.
 set_release() {
-  put config/space.json 0640 root:www-data "$(jq -cS --arg release "$FROM_RELEASE" --arg version "$FROM_VERSION" '.release = $release | .version = $version' <<<"$SPACE")"
-  if [ "$(readlink "$DIRECTORY/release" || true)" != "$RELEASES/$FROM_RELEASE" ]; then
-    touches
-    ln -s "$RELEASES/$FROM_RELEASE" "$DIRECTORY/.new.release"
-    mv -T "$DIRECTORY/.new.release" "$DIRECTORY/release"
-  fi
+  local fingerprint
+  fingerprint=$(sql -c "SELECT to_regclass('public.framaspace') IS NOT NULL")
+  if [ "$fingerprint" = t ]; then fingerprint=$(sql -c "$SQL_NEW_FINGERPRINT"); else fingerprint=; fi
+  follow_database "$FROM_VERSION" "$fingerprint"
   [ ! -e "$UNDISTRIBUTED/$ID" ] || distribute
 }
 
@@ -137,10 +135,17 @@ set_release() {
   { echo "there is no space \"$1\" on this machine; add its entry with state: suspended and run up, then run it again" >&2; exit 1; }
 read_space <"$SPACES/$1/config/space.json"
 lock_space
-STEP='export' && choose_export "${2:-}"
+STEP='export'
+refuse_cut_off restore-space
+choose_export "${2:-}"
 read_manifest
 STEP=target && refuse_living
 wait_for_cron
+# One that was begun stays shut until it is finished.
+trap '[ -e "$RESTORING/$ID" ] || open_database' EXIT
+shut_database
+# By a request that was under way when visitors were shut out.
+refuse_living
 get database.dump "$HERE/database.dump"
 mkdir -p "$RESTORING"
 if [ ! -e "$RESTORING/$ID" ]; then
@@ -154,6 +159,7 @@ STEP=verification && verify
 STEP=release && set_release
 # From here on it is a space like any other.
 rm -f "$ARCHIVED/$ID"
+open_database
 rm "$RESTORING/$ID"
 rm -rf "${WORK:?}/$ID"
 jq -cn --arg id "$ID" --arg export "$EXPORT" --arg release "$FROM_RELEASE" --argjson objects "$OBJECTS" --argjson bytes "$BYTES" --arg state "$STATE" \

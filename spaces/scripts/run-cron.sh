@@ -43,7 +43,7 @@ job() {
   exec 7>"/run/framaspace/cron-$ID.lock"
   flock --nonblock 7 || return 0
   # It may have been closed since the list was made.
-  [ ! -e "$DIRECTORY/maintenance" ] && [ ! -e "$DIRECTORY/suspended" ] && [ ! -e "$DIRECTORY/archived" ] || return 0
+  ! is_cut_off && [ ! -e "$DIRECTORY/maintenance" ] && [ ! -e "$DIRECTORY/suspended" ] && [ ! -e "$DIRECTORY/archived" ] || return 0
   touch "$SEEN/$ID"
   run_php "$DIRECTORY/config" "$RELEASE" cron.php ||
     echo "space $ID: its background job ended with status $?; see its log on logs-1" >&2

@@ -17,6 +17,10 @@ PREPARED_RELEASES=/var/lib/framaspace/releases
 KEPT=/var/lib/framaspace/kept
 # Spaces whose directory changed here and may not have reached every web server.
 UNDISTRIBUTED=/var/lib/framaspace/undistributed
+# id → what is being put in the place of the space's data, until that is done: by restore-space (the export) and by
+# restore-space-at (of which space, and the moment). One folder for each program: none takes the other's for its own.
+RESTORING=/var/lib/framaspace/restoring
+RESTORING_AT=/var/lib/framaspace/restoring-at
 # Directories in which Nextcloud may write its configuration, while it installs or upgrades.
 SCRATCH=/var/lib/framaspace/scratch
 CA=/usr/local/share/ca-certificates/framaspace.crt
@@ -69,6 +73,43 @@ lock_space() {
   flock --timeout 600 9 || fail "another run has been at it for ten minutes (fuser -v /run/framaspace/space-$ID.lock)"
 }
 
+# is_cut_off: whether something was begun that puts other data in the place of the space's, and is not finished.
+is_cut_off() { [ -e "$RESTORING/$ID" ] || [ -e "$RESTORING_AT/$ID" ]; }
+
+# refuse_cut_off PROGRAM: fails where that is so, and names the command that goes on with the same. Those two look at
+# their own.
+refuse_cut_off() {
+  local source moment
+  if [ "$1" != restore-space-at ] && [ -e "$RESTORING_AT/$ID" ]; then
+    { read -r source; read -r moment; } <"$RESTORING_AT/$ID"
+    fail "its restore to $moment was cut off. Finish it on ops-1: $(restore_at_command "$source" "$moment"); then run this again"
+  fi
+  if [ "$1" != restore-space ] && [ -s "$RESTORING/$ID" ]; then
+    fail "$(<"$RESTORING/$ID") is half restored onto it. Finish it on ops-1: restore-space $ID $(<"$RESTORING/$ID"); then run this again"
+  fi
+  # An earlier restore-space-at wrote no more than this.
+  if [ "$1" != restore-space-at ] && [ -e "$RESTORING/$ID" ] && [ ! -s "$RESTORING/$ID" ]; then
+    fail "its restore to a moment was cut off, and nothing was written down of it. Finish it on ops-1 by the same restore-space-at as then (its moment: grep -e --target= /var/log/pgbackrest/main-restore.log); then run this again"
+  fi
+}
+
+# restore_at_command SOURCE MOMENT: what was typed for this space.
+restore_at_command() {
+  local words=("$1" "'$2'")
+  [ "$1" = "$ID" ] || words+=("$ID")
+  echo "restore-space-at ${words[*]}"
+}
+
+# admin_psql DATABASE WORD…: as the administrators' role.
+admin_psql() {
+  local database=$1
+  shift
+  HOME=/root "$PGBIN/psql" -XAtq -v ON_ERROR_STOP=1 -d "service=framaspace dbname=$database" "$@"
+}
+
+# What the programs of ops-1 ask for, and nobody else: to write to a database that is shut.
+WRITES='-c default_transaction_read_only=off'
+
 # as_role psql|pg_dump|pg_restore WORDS…: on the space's database, as its own role.
 as_role() {
   local tool=$1
@@ -76,7 +117,7 @@ as_role() {
   # libpq knows no digest for the Ed25519 signatures of our certificates, so no channel binding.
   PGHOST=$DBHOSTS PGPORT=$DBPORT PGUSER=$DBUSER PGDATABASE=$DATABASE PGPASSWORD=$DBPASSWORD \
     PGTARGETSESSIONATTRS=read-write PGCONNECT_TIMEOUT=5 PGSSLMODE=verify-full PGSSLROOTCERT=$CA PGCHANNELBINDING=disable \
-    "$PGBIN/$tool" "$@"
+    PGOPTIONS="${PGOPTIONS:-} $WRITES" "$PGBIN/$tool" "$@"
 }
 
 # sql WORDS…: psql for programs: plain rows, stops at the first error.
@@ -130,7 +171,7 @@ run_php() (
   shift 2
   cd "$code"
   export NEXTCLOUD_CONFIG_DIR=$config HOME=$DIRECTORY/tmp PGSSLMODE=verify-full PGSSLROOTCERT=$CA \
-    PGTARGETSESSIONATTRS=read-write PGCONNECT_TIMEOUT=5 PGCHANNELBINDING=disable
+    PGTARGETSESSIONATTRS=read-write PGCONNECT_TIMEOUT=5 PGCHANNELBINDING=disable PGOPTIONS=$WRITES
   exec timeout "${LONGEST_SECONDS:-0}" setpriv --reuid=www-data --regid=www-data --init-groups --no-new-privs \
     php -d open_basedir="$code/:$DIRECTORY/:$config/:/usr/local/share/framaspace/:/etc/framaspace/platform.json:$CA:/dev/urandom" \
     -d sys_temp_dir="$DIRECTORY/tmp" -d upload_tmp_dir="$DIRECTORY/tmp" -d syslog.ident="$ID" \
@@ -183,6 +224,30 @@ drop() {
   note "no $1"
 }
 
+# link_release RELEASE: one symbolic link decides which release answers, on every web server, at the next request.
+link_release() {
+  local target=$RELEASES/$1
+  [ "$(readlink "$DIRECTORY/release" || true)" != "$target" ] || return 0
+  touches
+  # A run that was killed may have left one, which -n takes for the link that it is.
+  ln -sfn "$target" "$DIRECTORY/.new.release"
+  mv -T "$DIRECTORY/.new.release" "$DIRECTORY/release"
+  note "release $1"
+}
+
+# follow_database VERSION FINGERPRINT: a space whose database was put back is on the release that the database is on, and
+# tells its clients by the fingerprint that what they know of it is of another time. Converging keeps both.
+follow_database() {
+  put config/space.json 0640 root:www-data "$(jq -cS --arg version "$1" --arg fingerprint "$2" \
+    '.release = ($version | sub("\\.[0-9]+$"; "")) | .version = $version | .dataFingerprint = $fingerprint' <<<"$SPACE")"
+  link_release "${1%.*}"
+}
+
+# Sync clients that see a new one ask for files that are newer than the space's, instead of deleting them.
+# shellcheck disable=SC2034 # The programs use it.
+SQL_NEW_FINGERPRINT="INSERT INTO framaspace VALUES ('fingerprint', md5(random()::text || clock_timestamp()::text))
+  ON CONFLICT (key) DO UPDATE SET value = excluded.value RETURNING value"
+
 # distribute: to every web server. One that does not answer gets it from the timer as soon as it does.
 distribute() {
   if distribute-spaces "$ID" 9>&- >/dev/null; then rm -f "$UNDISTRIBUTED/$ID"; fi
@@ -205,10 +270,12 @@ ask_pages() {
     done
 }
 
-# close_space: visitors get a 503 that asks them to come back soon, from every web server, and cron keeps away; nobody
-# but the caller changes the space's data from here on. Fails where a web server goes on serving it.
+# close_space: a background job is waited for, while the space serves; then visitors get a 503 that asks them to come back
+# soon, from every web server; requests that are under way are waited for, and the database is shut. Nobody but the
+# caller changes the space's data from here on. Fails where a web server goes on serving it.
 close_space() {
   local serving
+  wait_for_cron
   put maintenance 0640 root:www-data ''
   distribute
   serving=$(ask_pages 503 | grep -v -e ' away$' -e ' 000$' || true)
@@ -216,15 +283,59 @@ close_space() {
     open_space
     fail "${serving//$'\n'/, } would go on serving it meanwhile; look at the web server (npm run lab -- logs, journalctl -u distribute-spaces), then run it again"
   fi
-  # A job that cron began before is waited for.
-  exec 7>"/run/framaspace/cron-$ID.lock"
-  flock --timeout 900 7 ||
-    { open_space; fail "its background job has run for 15 minutes (fuser -v /run/framaspace/cron-$ID.lock)"; }
+  shut_database
 }
 
 # open_space: visitors get in again.
 open_space() {
+  open_database
   drop maintenance
   distribute
   exec 7>&-
+}
+
+# wait_for_cron: until the space's background job has ended; none begins until the caller ends, or opens the space.
+wait_for_cron() {
+  exec 7>"/run/framaspace/cron-$ID.lock"
+  flock --timeout 900 7 ||
+    fail "its background job has run for 15 minutes, so nothing was changed (fuser -v /run/framaspace/cron-$ID.lock); run it again"
+}
+
+# For so long requests that are under way may go on once visitors are shut out.
+PATIENCE=30
+# Whether this program has shut the database, or may have.
+SHUT=
+
+# shut_database: nobody but the programs of ops-1 writes to it from here on, whatever web servers do. The database itself
+# sees to that, because Nextcloud connects again where its connection was cut, so that an upload that was under way would
+# be acknowledged after the dump. What is refused here was not acknowledged.
+shut_database() {
+  local STEP=database others end=$((SECONDS + PATIENCE))
+  local sessions="FROM pg_stat_activity WHERE backend_type = 'client backend' AND datname = '$DATABASE' AND usename = '$DBUSER'"
+  SHUT=1
+  # libpq, which PHP asks for a session that may write, takes none that may not.
+  admin_psql postgres -c "ALTER ROLE \"$DBUSER\" IN DATABASE \"$DATABASE\" SET default_transaction_read_only = on" ||
+    fail "its database cannot be shut; look at the primary (psql service=framaspace), then run it again"
+  while :; do
+    others=$(admin_psql postgres -c "SELECT count(*) $sessions") && [ -n "$others" ] ||
+      fail "its database does not say who is connected to it; look at the primary (psql service=framaspace), then run it again"
+    [ "$others" != 0 ] || return 0
+    [ "$SECONDS" -lt "$((end + PATIENCE))" ] ||
+      fail "$others requests of it cannot be ended (psql service=framaspace -c 'SELECT * FROM pg_stat_activity'); run it again"
+    if [ "$SECONDS" -ge "$end" ]; then
+      echo "space $ID: $others requests still under way after $PATIENCE s are ended; they were not acknowledged" >&2
+      admin_psql postgres -c "SELECT count(pg_terminate_backend(pid)) $sessions" >/dev/null ||
+        fail "requests of it cannot be ended; look at the primary (psql service=framaspace), then run it again"
+    fi
+    sleep 0.5
+  done
+}
+
+# open_database: for web servers too.
+open_database() {
+  [ -n "$SHUT" ] || return 0
+  local STEP=database
+  admin_psql postgres -c "ALTER ROLE \"$DBUSER\" IN DATABASE \"$DATABASE\" RESET default_transaction_read_only" ||
+    fail "its database cannot be opened again, so visitors stay outside; look at the primary (psql service=framaspace), then run it again"
+  SHUT=
 }

@@ -29,6 +29,9 @@ const PLAYED = {
         echo "version ${"${INSTALLS:-34.0.4.1}"}" >"$ROOT/found"; echo "quota 40 GB" >>"$ROOT/found" ;;
       *" -f - "*) cat >/dev/null; if [ -e "$ROOT/found" ]; then cat "$ROOT/found" "$ROOT/more"; else echo tables 0; fi ;;
       *) for word; do case $word in
+          "ALTER ROLE"*) echo "$word" | sed -E 's/.* (SET|RESET) .*/\1/' >>"$ROOT/gate" ;;
+          *pg_terminate_backend*) rm -f "$ROOT/sessions" ;;
+          "SELECT count(*) FROM pg_stat_activity"*) cat "$ROOT/sessions" 2>/dev/null || echo 0 ;;
           "UPDATE framaspace SET value = "*) sed -i "s/^version .*/version $(cut -d"'" -f2 <<<"$word")/" "$ROOT/found" ;;
           "INSERT INTO framaspace VALUES ("*) echo "$word" | sed -E "s/.*\('([a-z]+)', ('([^']*)'|(current_date)).*/\1 \3\4/" >>"$ROOT/found" ;;
           "DELETE FROM framaspace WHERE key = "*) sed -i "/^$(cut -d"'" -f2 <<<"$word") /d" "$ROOT/found" ;;

@@ -42,7 +42,7 @@ function connect(array $config): PDO
     $ssl = $config['pgsql_ssl'];
     return new PDO(
         "pgsql:host={$config['dbhost']};port={$config['dbport']};dbname={$config['dbname']};"
-            . "sslmode={$ssl['mode']};sslrootcert={$ssl['rootcert']}",
+            . "sslmode={$ssl['mode']};sslrootcert={$ssl['rootcert']};sslcrl={$ssl['crl']}",
         $config['dbuser'],
         $config['dbpassword'] === '' ? null : $config['dbpassword'],
         [PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION, PDO::ATTR_DEFAULT_FETCH_MODE => PDO::FETCH_ASSOC],
