@@ -2,16 +2,18 @@
 // stand-in, which can be told to fail or to take its time; what it stands for is in local/lab/release/occ.
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { renderEntry } from "../../spaces/edit.ts";
 import { DOMAIN, sharedLab as lab } from "./lab.ts";
+import { FILES, slowBody, Visitor } from "./visitor.ts";
 
 const OLD = "34.0.4";
 const NEW = "35.0.2";
 /** Spaces of this suite alone: `bloc-a` … `bloc-t`, all in wave main. */
 const WAVE = Array.from({ length: 20 }, (_, index) => `bloc-${String.fromCharCode(97 + index)}`);
-const [FIRST = "", SECOND = "", THIRD = "", FOURTH = "", FIFTH = ""] = WAVE;
+const [FIRST = "", SECOND = "", THIRD = "", FOURTH = "", FIFTH = "", SIXTH = ""] = WAVE;
 
 const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
 
@@ -229,6 +231,60 @@ describe("an upgrade", () => {
     expect(await ops(`ls /srv/spaces/${FIFTH}`)).not.toContain("maintenance");
     expect(await ops(`ls /var/lib/framaspace/scratch`)).not.toContain(FIFTH);
     expect((await upgrade(FIFTH)).result?.changed).toEqual([]);
+  });
+
+  test("that is undone keeps all that was acknowledged: uploads were under way when it began", async () => {
+    const visitor = new Visitor(lab.port, `${SIXTH}.${DOMAIN}`);
+    const put = (name: string, until: Promise<unknown>) =>
+      visitor.ask("PUT", `${FILES}/${name}`, slowBody(Buffer.from("be"), Buffer.from("gun"), until));
+    /** For ops-1: the dump that the upgrade begins with is there, and occ is at it. */
+    const dumped = "test -n \"$(pgrep -f 'occ --no-interaction --no-ansi [u]pgrade')\"";
+    const seen = (command: string) =>
+      expect.poll(() => ops(`${command} && echo yes || true`), { timeout: 90_000 }).toBe("yes");
+    await tell(SIXTH, "slow-upgrade", "15");
+    await tell(SIXTH, "fail-upgrade", "yes");
+    const puts = [
+      put(
+        "soon.txt",
+        seen(`test -e /srv/spaces/${SIXTH}/maintenance`).then(() => sleep(3000)),
+      ),
+      put("late.txt", seen(dumped)),
+    ];
+    await sleep(2000);
+    const { said } = await upgrade(SIXTH);
+    expect(said).toContain("and was undone");
+    await untell(SIXTH);
+    const [soon, late] = await Promise.all(puts);
+    expect(soon?.status).toBe(201);
+    expect(late?.status).toBeGreaterThanOrEqual(500);
+    expect(said).toContain("1 requests still under way after 30 s are ended; they were not acknowledged");
+    expect((await visitor.ask("GET", `${FILES}/soon.txt`)).text).toBe("begun");
+    const again = await visitor.ask("PUT", `${FILES}/late.txt`, { body: "begun" });
+    expect(again.status).toBe(201);
+    expect((await visitor.ask("GET", `${FILES}/late.txt`)).text).toBe("begun");
+  });
+
+  test("waits for a background job while the space serves", async () => {
+    await tell(SIXTH, "slow-cron", "20");
+    await ops(`rm -f /var/lib/framaspace/cron/${SIXTH}`);
+    const job = `pgrep -f '/srv/spaces/${SIXTH}/.*/cron[.]php'`;
+    await expect
+      .poll(() => ops(`${job} >/dev/null && echo yes || true`), { timeout: 400_000, interval: 1000 })
+      .toBe("yes");
+    const statuses: number[] = [];
+    const upgrading = upgrade(SIXTH);
+    const over = new AbortController();
+    const watching = (async () => {
+      for (; !over.signal.aborted; await sleep(250)) statuses.push(await page(SIXTH));
+    })();
+    const { status, said } = await upgrading.finally(() => over.abort());
+    await watching;
+    await untell(SIXTH);
+    expect({ status, said }).toEqual({ status: 0, said: "" });
+    const closed = statuses.filter((answer) => answer !== 200).length;
+    console.log(`${closed} of ${statuses.length} looks, four a second, were outside`);
+    expect(closed).toBeLessThan(40);
+    expect(statuses.length - closed).toBeGreaterThan(20);
   });
 
   test("without the database changes nothing, and is finished when it is back", async () => {

@@ -13,7 +13,8 @@ import * as z from "zod";
 import { openLab } from "../../local/lab/lab.ts";
 import { insideMachine } from "../../local/lab/machine.ts";
 import { DOMAIN, givenLab, nextcloudMissing as missing, nextcloudWords, ownLab } from "./lab.ts";
-import { FILES, UPLOADS, Visitor } from "./visitor.ts";
+import { type } from "./runbook.ts";
+import { FILES, slowBody, UPLOADS, Visitor } from "./visitor.ts";
 
 const {
   FRAMASPACE_IMAGINARY: imaginary,
@@ -599,6 +600,81 @@ describe.skipIf(missing.length > 0)(
         );
         await expect.poll(alarms, { timeout: 120_000, interval: 5000 }).not.toMatch(/^postgres/m);
       });
+    });
+
+    test("put back to a moment, a space tells its clients, which would delete what is newer than it", async () => {
+      const visitor = client(LARGE);
+      const fingerprint = async () => {
+        const body = `<?xml version="1.0"?><propfind xmlns="DAV:" xmlns:oc="http://owncloud.org/ns"><prop><oc:data-fingerprint/></prop></propfind>`;
+        const { status, text } = await visitor.ask("PROPFIND", FILES, { headers: { depth: "0" }, body });
+        expect(status).toBe(207);
+        return /<oc:data-fingerprint>([^<]*)</.exec(text)?.[1];
+      };
+      await type(lab, "backups", "Make one now", { machine: await lab.primary() });
+      await visitor.ask("PUT", `${FILES}/moment.txt`, { body: "then" });
+      const before = await fingerprint();
+      await sleep(2000);
+      const moment = await ops("date -u '+%F %T'");
+      await sleep(2000);
+      await visitor.ask("PUT", `${FILES}/moment.txt`, { body: "since" });
+      console.log(await ops(`restore-space-at ${LARGE} '${moment}' 2>&1`));
+      expect((await visitor.ask("GET", `${FILES}/moment.txt`)).text).toBe("then");
+      const after = await fingerprint();
+      expect(after).toMatch(/^[0-9a-f]{32}$/);
+      expect(after).not.toBe(before);
+      const put = await visitor.ask("PUT", `${FILES}/moment.txt`, { body: "from a client" });
+      expect(put.status).toBe(204);
+      await ops(
+        `jq -c 'del(.version, .dataFingerprint)' /srv/spaces/${LARGE}/config/space.json | converge-space`,
+      );
+      expect(await fingerprint()).toBe(after);
+    });
+
+    test("an upgrade that is undone keeps what was acknowledged: uploads were under way when it began", async (context) => {
+      const [old = "", next] = releases;
+      if (next === undefined) return context.skip("FRAMASPACE_NEXTCLOUD names one archive only");
+      const visitor = client(LARGE);
+      const [begin, end] = [randomBytes(100_000), randomBytes(100_000)];
+      const whole = sha256(Buffer.concat([begin, end]));
+      const seen = (command: string) =>
+        expect
+          .poll(() => ops(`${command} && echo yes || true`), { timeout: 120_000, interval: 200 })
+          .toBe("yes");
+      const put = (name: string, until: Promise<unknown>) =>
+        visitor.ask("PUT", `${FILES}/${name}`, slowBody(begin, end, until));
+      await visitor.ask("PUT", `${FILES}/overwritten.bin`, { body: "before" });
+      const atWork = seen("test -n \"$(pgrep -f 'occ --no-interaction --no-ansi [u]pgrade')\"");
+      const puts = [
+        put(
+          "soon.bin",
+          seen(`test -e /srv/spaces/${LARGE}/maintenance`).then(() => sleep(5000)),
+        ),
+        put("late.bin", atWork),
+        put("overwritten.bin", atWork),
+      ];
+      await sleep(3000);
+      const broken = `/srv/releases/${next}/status.php`;
+      await lab.on("web-2", `mv ${broken} ${broken}.away`);
+      const said = await ops(
+        `jq -c 'del(.version) | .release = "${next}"' /srv/spaces/${LARGE}/config/space.json | converge-space 2>&1 || true`,
+      ).finally(() => lab.on("web-2", `mv ${broken}.away ${broken}`));
+      expect(said).toContain(`from ${old} to ${next} failed, and was undone: it serves ${old} again`);
+      const [soon, late, overwritten] = await Promise.all(puts);
+      console.log(said, soon?.status, late?.status, overwritten?.status);
+      const read = async (name: string) => {
+        const { status, bytes } = await visitor.ask("GET", `${FILES}/${name}`);
+        return status === 200 ? sha256(bytes) : status;
+      };
+      expect(soon?.status).toBe(201);
+      expect(await read("soon.bin")).toBe(whole);
+      expect(late?.status).toBeGreaterThanOrEqual(500);
+      expect(await read("late.bin")).toBe(404);
+      expect(overwritten?.status).toBeGreaterThanOrEqual(500);
+      expect(await read("overwritten.bin")).toBe(sha256("before"));
+      const again = await visitor.ask("PUT", `${FILES}/late.bin`, { body: Buffer.concat([begin, end]) });
+      expect(again.status).toBe(201);
+      expect(await read("late.bin")).toBe(whole);
+      expect(await ops(`export-space ${LARGE} 2>&1 || true`)).toContain(`"release":"${old}"`);
     });
 
     test("an upgrade that fails is put back: pages, files, and all that an export wants", async (context) => {

@@ -2,6 +2,7 @@
 // goes to the lab's port on this machine's loopback.
 import { request, type RequestOptions } from "node:https";
 import type { IncomingHttpHeaders } from "node:http";
+import { Readable } from "node:stream";
 
 /** Where WebDAV has the files of the account `admin`, and what it uploads in chunks. */
 export const FILES = "/remote.php/dav/files/admin";
@@ -16,10 +17,20 @@ export interface Answer {
 
 export interface Ask {
   headers?: Record<string, string>;
-  /** Text or bytes go with their length, an iterable in chunks of unknown number. */
-  body?: string | Buffer | Iterable<Buffer>;
+  /** Text or bytes go with their length, an iterable in chunks of unknown number, as fast as it gives them. */
+  body?: string | Buffer | Iterable<Buffer> | AsyncIterable<Buffer>;
   /** How long to wait for the answer; for ever where it is not said. */
   patienceSeconds?: number;
+}
+
+/** A body that begins, and ends once `until` has come true; for requests that are under way meanwhile. */
+export function slowBody(begin: Buffer, end: Buffer, until: Promise<unknown>): Pick<Ask, "body" | "headers"> {
+  const body = (async function* () {
+    yield begin;
+    await until;
+    yield end;
+  })();
+  return { body, headers: { "content-length": String(begin.length + end.length) } };
 }
 
 export class Visitor {
@@ -81,9 +92,8 @@ export class Visitor {
         response.on("error", reject);
       });
       asked.on("error", reject);
-      if (typeof body === "string" || Buffer.isBuffer(body)) asked.write(body);
-      else if (body) for (const part of body) asked.write(part);
-      asked.end();
+      if (typeof body === "string" || Buffer.isBuffer(body)) asked.end(body);
+      else Readable.from(body ?? []).pipe(asked);
     });
   }
 
