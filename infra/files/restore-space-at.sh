@@ -74,17 +74,16 @@ scratch_start "--db-include=$SOURCE" --type=time "--target=$MOMENT+00" --target-
 [ "$(scratch_psql -d postgres -c "SELECT count(*) FROM pg_database WHERE datname = '$SOURCE'")" = 1 ] ||
   fail "there was no database $SOURCE at $MOMENT. Nothing was changed."
 # It comes back on the release that it was on.
-declare -A FOUND=()
-while read -r key value; do FOUND[$key]=$value; done < <(scratch_psql -d "$SOURCE" -F ' ' -f - <<'SQL'
+facts=$(scratch_psql -d "$SOURCE" -F ' ' -f - <<'SQL'
 SELECT to_regclass('public.framaspace') IS NOT NULL AS ours \gset
 \if :ours
 SELECT key, value FROM framaspace WHERE key IN ('version', 'upgrade');
 \endif
 SQL
-)
-THEN=${FOUND[version]-}
+) || fail "the restored database can't be read. Nothing was changed."
+THEN=$(sed -n 's/^version //p' <<<"$facts")
 [ -n "$THEN" ] || fail "$SOURCE was not installed yet at $MOMENT. Nothing was changed."
-[ -z "${FOUND[upgrade]-}" ] || fail "$SOURCE was being upgraded at $MOMENT; take a moment before or after. Nothing was changed."
+[[ $facts != *upgrade* ]] || fail "$SOURCE was being upgraded at $MOMENT; take a moment before or after. Nothing was changed."
 [ -f "$RELEASES/${THEN%.*}/index.php" ] ||
   fail "at $MOMENT it was on ${THEN%.*}, which is not on this machine. Nothing was changed. Add ${THEN%.*} to spaces/catalog.yaml (state: leaving), run up for the platform, then run this again"
 as_postgres "$PGBIN/pg_dump" -h "$CLUSTER" -Fc --no-owner --no-acl "$SOURCE" >"$DUMP" || fail "the restored database can't be read. Nothing was changed."
