@@ -236,7 +236,8 @@ describe("an upgrade", () => {
   test("that is undone keeps all that was acknowledged: uploads were under way when it began", async () => {
     const visitor = new Visitor(lab.port, `${SIXTH}.${DOMAIN}`);
     const put = (name: string, until: Promise<unknown>) =>
-      visitor.ask("PUT", `${FILES}/${name}`, slowBody(Buffer.from("be"), Buffer.from("gun"), until));
+      visitor.ask("PUT", `${FILES}/${name}`, slowBody(content, until));
+    const content = Buffer.from("begun, and ended ".repeat(40));
     /** For ops-1: the dump that the upgrade begins with is there, and occ is at it. */
     const dumped = "test -n \"$(pgrep -f 'occ --no-interaction --no-ansi [u]pgrade')\"";
     const seen = (command: string) =>
@@ -258,10 +259,11 @@ describe("an upgrade", () => {
     expect(soon?.status).toBe(201);
     expect(late?.status).toBeGreaterThanOrEqual(500);
     expect(said).toContain("1 requests still under way after 30 s are ended; they were not acknowledged");
-    expect((await visitor.ask("GET", `${FILES}/soon.txt`)).text).toBe("begun");
-    const again = await visitor.ask("PUT", `${FILES}/late.txt`, { body: "begun" });
+    expect((await visitor.ask("GET", `${FILES}/soon.txt`)).bytes).toEqual(content);
+    expect((await visitor.ask("GET", `${FILES}/late.txt`)).status).toBe(404);
+    const again = await visitor.ask("PUT", `${FILES}/late.txt`, { body: content });
     expect(again.status).toBe(201);
-    expect((await visitor.ask("GET", `${FILES}/late.txt`)).text).toBe("begun");
+    expect((await visitor.ask("GET", `${FILES}/late.txt`)).bytes).toEqual(content);
   });
 
   test("waits for a background job while the space serves", async () => {

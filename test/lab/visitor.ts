@@ -3,6 +3,7 @@
 import { request, type RequestOptions } from "node:https";
 import type { IncomingHttpHeaders } from "node:http";
 import { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 
 /** Where WebDAV has the files of the account `admin`, and what it uploads in chunks. */
 export const FILES = "/remote.php/dav/files/admin";
@@ -23,14 +24,20 @@ export interface Ask {
   patienceSeconds?: number;
 }
 
-/** A body that begins, and ends once `until` has come true; for requests that are under way meanwhile. */
-export function slowBody(begin: Buffer, end: Buffer, until: Promise<unknown>): Pick<Ask, "body" | "headers"> {
+/**
+ * A body for a request that is under way meanwhile: some bytes twice a second, because a load balancer closes what is
+ * silent, and the rest once `until` has come true.
+ */
+export function slowBody(content: Buffer, until: Promise<unknown>): Pick<Ask, "body" | "headers"> {
+  const over = Symbol("over");
   const body = (async function* () {
-    yield begin;
+    let sent = 0;
+    while ((await Promise.race([until.then(() => over), sleep(500)])) !== over && sent + 1 < content.length)
+      yield content.subarray(sent, ++sent);
     await until;
-    yield end;
+    yield content.subarray(sent);
   })();
-  return { body, headers: { "content-length": String(begin.length + end.length) } };
+  return { body, headers: { "content-length": String(content.length) } };
 }
 
 export class Visitor {

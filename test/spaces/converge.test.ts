@@ -1,5 +1,5 @@
 // converge-space with everything around it played: no root, no network. What it does on real machines is the lab's.
-import { execaSync } from "execa";
+import { execa, execaSync } from "execa";
 import {
   existsSync,
   mkdirSync,
@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { onPath, standIn } from "../stand-in.ts";
 
@@ -23,21 +24,22 @@ const PLAYED = {
   sync: ":",
   install: 'for word; do case $word in "$ROOT"/*) mkdir -p "$word" ;; esac; done',
   // The table framaspace is the file `found`, a line for each key.
-  psql: String.raw`[ ! -e "$ROOT/no-database" ] || { echo "psql: FATAL: no pg_hba.conf entry" >&2; exit 2; }
+  psql: String.raw`did() { echo "$1" >>"$ROOT/did"; }
+    [ ! -e "$ROOT/no-database" ] || { echo "psql: FATAL: no pg_hba.conf entry" >&2; exit 2; }
     case " $* " in
-      *" -1 "*) cat >/dev/null; [ ! -e "$ROOT/found" ] || echo "loaded" >>"$ROOT/calls"
+      *" -1 "*) cat >/dev/null; [ ! -e "$ROOT/found" ] || { echo "loaded" >>"$ROOT/calls"; did load; }
         echo "version ${"${INSTALLS:-34.0.4.1}"}" >"$ROOT/found"; echo "quota 40 GB" >>"$ROOT/found" ;;
       *" -f - "*) cat >/dev/null; if [ -e "$ROOT/found" ]; then cat "$ROOT/found" "$ROOT/more"; else echo tables 0; fi ;;
       *) for word; do case $word in
-          "ALTER ROLE"*) echo "$word" | sed -E 's/.* (SET|RESET) .*/\1/' >>"$ROOT/gate" ;;
-          *pg_terminate_backend*) rm -f "$ROOT/sessions" ;;
+          "ALTER ROLE"*) did "$(sed -E 's/.* (SET|RESET) .*/\1/' <<<"$word")" ;;
+          *pg_terminate_backend*) did terminate; rm -f "$ROOT/sessions" ;;
           "SELECT count(*) FROM pg_stat_activity"*) cat "$ROOT/sessions" 2>/dev/null || echo 0 ;;
           "UPDATE framaspace SET value = "*) sed -i "s/^version .*/version $(cut -d"'" -f2 <<<"$word")/" "$ROOT/found" ;;
           "INSERT INTO framaspace VALUES ("*) echo "$word" | sed -E "s/.*\('([a-z]+)', ('([^']*)'|(current_date)).*/\1 \3\4/" >>"$ROOT/found" ;;
           "DELETE FROM framaspace WHERE key = "*) sed -i "/^$(cut -d"'" -f2 <<<"$word") /d" "$ROOT/found" ;;
         esac; done ;;
     esac`,
-  pg_dump: "echo dumped",
+  pg_dump: 'echo dump >>"$ROOT/did"; echo dumped',
   zstd: 'case " $* " in *" -o "*) while [ "$1" != -o ]; do shift; done; cat >"$2" ;; *-qdc*) cat "${@: -1}" ;; esac',
   "prepare-release": 'echo "release $1: it lacks forms" >&2; exit 1',
   // occ: what it is asked for stands in `asked`; it fails at what stands in `fails`.
@@ -101,7 +103,10 @@ beforeEach(() => {
     const script = readFileSync(join(import.meta.dirname, "../../spaces/scripts", name), "utf8")
       .replace("/usr/local/lib/framaspace", root)
       .replaceAll(/(?<=[ ="'<>])\/(srv|run|etc|var)(?=\/)/g, (path) => `${root}${path}`);
-    writeFileSync(at(name), script.replace(/^PGBIN=.*$/m, `PGBIN=${at("bin")}`));
+    writeFileSync(
+      at(name),
+      script.replace(/^PGBIN=.*$/m, `PGBIN=${at("bin")}`).replace(/^PATIENCE=.*$/m, "PATIENCE=1"),
+    );
   }
 });
 afterEach(() => rmSync(root, { recursive: true }));
@@ -134,6 +139,8 @@ const space = (...path: string[]) => at("srv/spaces/lotus", ...path);
 const distributions = () =>
   existsSync(at("calls")) ? readFileSync(at("calls"), "utf8").trim().split("\n").length : 0;
 
+/** What was done to the space's database, and who may write to it, in this order. */
+const did = () => (existsSync(at("did")) ? readFileSync(at("did"), "utf8").trim().split("\n") : []);
 const asked = () => (existsSync(at("asked")) ? readFileSync(at("asked"), "utf8").trim().split("\n") : []);
 const found = (text: string) => writeFileSync(at("found"), text);
 const UP = { release: "35.0.2" };
@@ -206,6 +213,54 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(asked()).toContain("upgrade");
     expect(readFileSync(at("found"), "utf8")).not.toMatch(/^(upgrade|repair) /m);
     expect(converge(UP).changed).toEqual([]);
+  });
+
+  it("dumps a database, and puts it back, while nobody else can write to it", () => {
+    converge();
+    writeFileSync(at("sessions"), "2");
+    writeFileSync(at("fails"), "upgrade");
+    const { stderr } = converge(UP);
+    expect(stderr).toContain(
+      "space lotus: 2 requests still under way after 1 s are ended; they were not acknowledged",
+    );
+    expect(did()).toEqual(["SET", "terminate", "dump", "SET", "load", "RESET"]);
+  });
+
+  it("waits for a background job before it shuts visitors out", async () => {
+    converge();
+    const job = execa("flock", [at("run/framaspace/cron-lotus.lock"), "sleep", "3"]);
+    await sleep(300);
+    const upgrade = execa("bash", [at("converge-space.sh")], {
+      input: JSON.stringify({ ...LOTUS, ...UP }),
+      env: { PATH: `${at("bin")}:${process.env.PATH}` },
+    });
+    let closed = false;
+    for (; job.exitCode === null; await sleep(50)) closed ||= existsSync(space("maintenance"));
+    await job;
+    expect(closed).toBe(false);
+    expect(JSON.parse((await upgrade).stdout)).toMatchObject({ release: "35.0.2" });
+  });
+
+  it("opens a database that a killed run left shut", () => {
+    converge();
+    found("version 34.0.4.1\nquota 40 GB\nadministrator x\nshut 1\n");
+    writeFileSync(space("maintenance"), "");
+    expect(converge().changed).toEqual(["no maintenance"]);
+    expect(did()).toEqual(["RESET"]);
+  });
+
+  it("keeps the fingerprint of a space that was put back", () => {
+    converge();
+    found("version 34.0.4.1\nquota 40 GB\nadministrator x\nfingerprint 0123456789abcdef\n");
+    const fingerprint = () =>
+      (JSON.parse(readFileSync(space("config/space.json"), "utf8")) as Record<string, unknown>)[
+        "dataFingerprint"
+      ];
+    expect(converge().changed).toEqual(["config/space.json"]);
+    expect(fingerprint()).toBe("0123456789abcdef");
+    expect(converge().changed).toEqual([]);
+    expect(converge(UP).exitCode).toBe(0);
+    expect(fingerprint()).toBe("0123456789abcdef");
   });
 
   it.each([
