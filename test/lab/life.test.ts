@@ -238,10 +238,11 @@ describe("an upgrade", () => {
     const put = (name: string, until: Promise<unknown>) =>
       visitor.ask("PUT", `${FILES}/${name}`, slowBody(content, until));
     const content = Buffer.from("begun, and ended ".repeat(40));
+    await ops("touch /run/began");
     /** For ops-1: the dump that the upgrade begins with is there, and occ is at it. */
-    const dumped = "test -n \"$(pgrep -f 'occ --no-interaction --no-ansi [u]pgrade')\"";
+    const dumped = `test /var/lib/framaspace/kept/${SIXTH}/upgrade.sql.zst -nt /run/began`;
     const seen = (command: string) =>
-      expect.poll(() => ops(`${command} && echo yes || true`), { timeout: 90_000 }).toBe("yes");
+      expect.poll(() => ops(`${command} && echo yes || true`), { timeout: 300_000 }).toBe("yes");
     await tell(SIXTH, "slow-upgrade", "15");
     await tell(SIXTH, "fail-upgrade", "yes");
     const puts = [

@@ -638,21 +638,23 @@ describe.skipIf(missing.length > 0)(
       const body = randomBytes(200_000);
       const seen = (command: string) =>
         expect
-          .poll(() => ops(`${command} && echo yes || true`), { timeout: 120_000, interval: 200 })
+          .poll(() => ops(`${command} && echo yes || true`), { timeout: 600_000, interval: 500 })
           .toBe("yes");
       const put = (name: string, until: Promise<unknown>) =>
         visitor.ask("PUT", `${FILES}/${name}`, slowBody(body, until));
       await visitor.ask("PUT", `${FILES}/overwritten.bin`, { body: "before" });
       const broken = `/srv/releases/${next}/status.php`;
       await lab.on("web-2", `mv ${broken} ${broken}.away`);
-      const atWork = seen("test -n \"$(pgrep -f 'occ --no-interaction --no-ansi [u]pgrade')\"");
+      for (const name of ["soon", "late"]) await visitor.ask("DELETE", `${FILES}/${name}.bin`);
+      await ops("touch /run/began");
+      const dumped = seen(`test /var/lib/framaspace/kept/${LARGE}/upgrade.sql.zst -nt /run/began`);
       const puts = [
         put(
           "soon.bin",
           seen(`test -e /srv/spaces/${LARGE}/maintenance`).then(() => sleep(5000)),
         ),
-        put("late.bin", atWork),
-        put("overwritten.bin", atWork),
+        put("late.bin", dumped),
+        put("overwritten.bin", dumped),
       ];
       await sleep(3000);
       const said = await ops(
