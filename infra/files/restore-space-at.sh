@@ -133,7 +133,7 @@ if [ -n "$BUCKET" ]; then
   say "its files"
   then_file=$(mktemp) now_file=$(mktemp)
   trap 'scratch_stop; rm -f "$then_file" "$now_file"' EXIT
-  listing --rewind "${MOMENT/ /T}:00" "serving/$FROM/" >"$then_file"
+  listing --rewind "${MOMENT/ /T}Z" "serving/$FROM/" >"$then_file"
   listing "serving/$BUCKET/" >"$now_file"
   restored=0 removed=0
   while IFS=$'\t' read -r key version _; do

@@ -61,7 +61,8 @@ const PLAYED = {
     add() { echo "$1 v$(($(wc -l <"$log") + 1)) $2" >>"$log"; }
     case " $* " in
       *" version info "*) echo '{"versioning":{"status":"Enabled"}}' ;;
-      *" ls "*" --rewind "*) head -n "$(cat "$ROOT/moment")" "$log" | current | shown ;;
+      *" ls "*" --rewind 2026-11-02T14:00:00Z "*) head -n "$(cat "$ROOT/moment")" "$log" | current | shown ;;
+      *" ls "*" --rewind "*) exit 1 ;;
       *" ls "*" --versions "*) shown <"$log" ;;
       *" ls "*archive*) echo '{"status":"success","type":"file","key":"20261101T000000Z/manifest.json","size":1}' ;;
       *" ls "*) current "$log" | shown ;;
