@@ -120,6 +120,27 @@ const SABOTAGES: Sabotage[] = [
     suites: ["test/spaces/converge.test.ts"],
   },
   {
+    name: "an upgrade's dump is taken while requests are under way",
+    file: "spaces/scripts/space-lib.sh",
+    from: '    [ "$others" != 0 ] || return 0',
+    to: "    return 0",
+    suites: ["test/spaces/converge.test.ts"],
+  },
+  {
+    name: "old versions go with any space",
+    file: "spaces/scripts/archive-lib.sh",
+    from: '  [ "$STATE" = archived ] || fail',
+    to: "  true || fail",
+    suites: ["test/spaces/cut-off.test.ts"],
+  },
+  {
+    name: "an export is restored over a restore that was cut off",
+    file: "spaces/scripts/restore-space.sh",
+    from: "refuse_cut_off restore-space\n",
+    to: "",
+    suites: ["test/spaces/cut-off.test.ts"],
+  },
+  {
     name: "the gate lets everything through",
     file: "spaces/gate.ts",
     from: "if (problems.flat().length > 0)",
