@@ -275,25 +275,12 @@ put_back() {
   # What a killed run began may still be at it.
   shut_database
   load_database "$dump" || fail "its database could not be put back from $dump; the space stays closed. See above, then run up again: it begins with this"
-  undelete "$(stat -c %Y "$dump")"
+  # Nobody but the upgrade did anything since, that was acknowledged.
+  bring_back "$(stat -c %Y "$dump")" all
   look
   write_files
   open_space
 }
-
-# undelete SECONDS: brings back what was deleted from the bucket since then, which the database that is put back knows.
-# Nobody but the upgrade did anything meanwhile. Where that cannot be, the space serves all the same.
-undelete() {
-  local since key version found
-  [ -n "$BUCKET" ] || return 0
-  since=$(date -u -d "@$1" +%FT%T)
-  if ! { found=$(mc_root ls --json --recursive --versions "serving/$BUCKET") &&
-    jq -r --arg since "$since" 'select(.isDeleteMarker and .lastModified >= $since) | "\(.key) \(.versionId)"' <<<"$found" |
-      while read -r key version; do mc_root rm --json --version-id "$version" "serving/$BUCKET/$key" >/dev/null || exit 1; done; }; then
-    echo "space $ID: files of Nextcloud's own that the upgrade deleted could not be brought back; is object storage up (mc admin info serving)? An export will name them" >&2
-  fi
-}
-mc_root() { HOME=/root MC_CONFIG_DIR=/root/.mc mc "$@" 2>/dev/null </dev/null; }
 
 # Indices and repairs that a release leaves to be asked for. They take their time, so the space serves meanwhile; in a
 # scratch configuration, because repairing sets maintenance there.

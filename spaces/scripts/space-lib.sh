@@ -303,8 +303,9 @@ wait_for_cron() {
 
 # For so long requests that are under way may go on once visitors are shut out.
 PATIENCE=30
-# Whether this program has shut the database, or may have.
+# Whether this program has shut the database, or may have; and since when it has ended requests, in seconds of Unix time.
 SHUT=
+ENDED=
 
 # shut_database: nobody but the programs of ops-1 writes to it from here on, whatever web servers do. The database itself
 # sees to that, because Nextcloud connects again where its connection was cut, so that an upload that was under way would
@@ -324,6 +325,8 @@ shut_database() {
       fail "$others requests of it cannot be ended (psql service=framaspace -c 'SELECT * FROM pg_stat_activity'); run it again"
     if [ "$SECONDS" -ge "$end" ]; then
       echo "space $ID: $others requests still under way after $PATIENCE s are ended; they were not acknowledged" >&2
+      # What one was writing to the bucket at that moment counts.
+      ENDED=${ENDED:-$((EPOCHSECONDS - 2))}
       admin_psql postgres -c "SELECT count(pg_terminate_backend(pid)) $sessions" >/dev/null ||
         fail "requests of it cannot be ended; look at the primary (psql service=framaspace), then run it again"
     fi
@@ -335,7 +338,45 @@ shut_database() {
 open_database() {
   [ -n "$SHUT" ] || return 0
   local STEP=database
+  if [ -n "$ENDED" ]; then bring_back "$ENDED"; fi
   admin_psql postgres -c "ALTER ROLE \"$DBUSER\" IN DATABASE \"$DATABASE\" RESET default_transaction_read_only" ||
     fail "its database cannot be opened again, so visitors stay outside; look at the primary (psql service=framaspace), then run it again"
-  SHUT=
+  SHUT=""
+  ENDED=""
+}
+
+mc_root() { HOME=/root MC_CONFIG_DIR=/root/.mc mc "$@" 2>/dev/null </dev/null; }
+
+# bring_back SECONDS [all]: files that were overwritten in the bucket, or deleted from it, since then and are of another
+# size than the database has are there again as they were; with "all", whatever their size. Nextcloud writes to the bucket
+# first, so a request that is ended leaves what it did there, and the database never hears of it. Where that cannot be,
+# the space serves all the same.
+bring_back() {
+  local since found files changed key version
+  [ -n "$BUCKET" ] || return 0
+  since=$(date -u -d "@$1" +%FT%T)
+  if ! { found=$(mc_root ls --json --recursive --versions "serving/$BUCKET") && files=$(list_sizes) &&
+    # Newest first: key, size now ("-" if deleted), and what was there then.
+    changed=$(jq -rn --arg since "$since" 'reduce (inputs | select(.type == "file")) as $one ({};
+        if $one.lastModified >= $since then .[$one.key].now //= (if $one.isDeleteMarker then "-" else $one.size end)
+        else .[$one.key].before //= $one end)
+      | to_entries[] | select(.value.now and .value.before and (.value.before.isDeleteMarker | not))
+      | "\(.key) \(.value.now) \(.value.before.versionId) \(.value.before.size)"' <<<"$found") &&
+    awk -v all="${2:-}" 'NR == FNR { size[$1] = $2; next }
+      $1 in size && (all || $2 != size[$1] && $4 == size[$1]) { print $1, $3 }' <(echo "$files") - <<<"$changed" |
+      while read -r key version; do
+        mc_root --quiet cp --version-id "$version" "serving/$BUCKET/$key" "serving/$BUCKET/$key" >/dev/null || exit 1
+      done; }; then
+    echo "space $ID: files that were overwritten or deleted and not acknowledged could not be brought back; is object storage up (mc admin info serving)? An export will name them" >&2
+  fi
+}
+
+# list_sizes: key in the bucket and size of each file that Nextcloud knows.
+list_sizes() {
+  sql -F ' ' -f - <<'SQL'
+SELECT to_regclass('public.oc_filecache') IS NOT NULL AS nextcloud \gset
+\if :nextcloud
+SELECT 'urn:oid:' || fileid, size FROM oc_filecache JOIN oc_storages ON numeric_id = storage WHERE id LIKE 'object::%';
+\endif
+SQL
 }

@@ -47,7 +47,9 @@ const PLAYED = {
       "ALTER DATABASE"*"RENAME TO"*) to=$(sed -E 's/.* "([^"]*)";/\1/' <<<"$line")
         [ ! -e "$ROOT/db/$to" ] || exit 3; /bin/mv "$ROOT/db/$(name "$line")" "$ROOT/db/$to" || exit 3 ;;
       "SELECT count(*) FROM pg_database"*) find "$ROOT/db" -name "$(cut -d"'" -f2 <<<"$line")" | wc -l ;;
-      "SELECT count(*) FROM pg_stat_activity"*) echo 0 ;;
+      "SELECT count(*) FROM pg_stat_activity"*) cat "$ROOT/sessions" 2>/dev/null || echo 0 ;;
+      *pg_terminate_backend*) rm -f "$ROOT/sessions" ;;
+      "SELECT 'urn:oid:' || fileid"*) cat "$ROOT/sizes" ;;
       "SELECT to_regclass('public.framaspace')"*) echo t ;;
       "INSERT INTO framaspace VALUES ('fingerprint'"*) date +%N | md5sum | cut -c 1-32 ;;
     esac; done <<<"$said"`,
@@ -57,13 +59,14 @@ const PLAYED = {
   mc: String.raw`${FUSE}
     log=$ROOT/versions
     current() { awk '{ last[$1] = $0 } END { for (key in last) if (last[key] !~ / -$/) print last[key] }' "$@"; }
-    shown() { awk '{ printf "{\"status\":\"success\",\"type\":\"file\",\"key\":\"%s\",\"versionId\":\"%s\",\"etag\":\"%s\",\"size\":1}\n", $1, $2, $3 }'; }
+    shown() { awk '{ printf "{\"status\":\"success\",\"type\":\"file\",\"key\":\"%s\",\"versionId\":\"%s\",\"etag\":\"%s\",\"size\":%d,\"isDeleteMarker\":%s,\"lastModified\":\"%s\"}\n",
+      $1, $2, $3, length($3), ($3 == "-" ? "true" : "false"), (substr($2, 2) + 0 > 6 ? "2099-01-01T00:00:00Z" : "2026-11-02T14:00:00Z") }'; }
     add() { echo "$1 v$(($(wc -l <"$log") + 1)) $2" >>"$log"; }
     case " $* " in
       *" version info "*) echo '{"versioning":{"status":"Enabled"}}' ;;
       *" ls "*" --rewind 2026-11-02T14:00:00Z "*) head -n "$(cat "$ROOT/moment")" "$log" | current | shown ;;
       *" ls "*" --rewind "*) exit 1 ;;
-      *" ls "*" --versions "*) shown <"$log" ;;
+      *" ls "*" --versions "*) tac "$log" | shown ;;
       *" ls "*archive*) echo '{"status":"success","type":"file","key":"20261101T000000Z/manifest.json","size":1}' ;;
       *" ls "*) current "$log" | shown ;;
       *" cat "*manifest.json*) echo '{"format":1,"id":"lotus","bucket":"space-lotus","instanceId":"x","release":"34.0.4","version":"34.0.4.1","bytes":0,"objects":0,"rows":{},"sha256":{"database.dump":"'"$(echo exported | sha256sum | cut -d' ' -f1)"'"}}' ;;
@@ -206,12 +209,11 @@ const CALLS = [
 
 const versions = () => readFileSync(at("versions"), "utf8").trim().split("\n");
 /** Key → content of what is in the bucket now. */
-const bucket = () =>
-  Object.fromEntries(
-    versions()
-      .map((line) => line.split(" "))
-      .map(([key, , content]) => [key, content]),
-  );
+function bucket(): Record<string, string> {
+  const now: Record<string, string> = {};
+  for (const [key = "", , content = ""] of versions().map((line) => line.split(" "))) now[key] = content;
+  return now;
+}
 const text = (path: string) => (existsSync(at(path)) ? readFileSync(at(path), "utf8").trim() : undefined);
 
 function expectRestored(): void {
@@ -343,6 +345,33 @@ describe.skipIf(!tools)("a restore to a moment (jq, flock and setsid on PATH)", 
     writeFileSync(space("config/space.json"), wanted({ state: "archived" }));
     expect(type(COMMAND).stderr).toContain("it is archived.");
     untouched();
+  });
+});
+
+describe.skipIf(!tools)("requests that are ended (jq, flock and setsid on PATH)", () => {
+  /** As a program that works on the space, with what such requests do to its bucket meanwhile. */
+  const close = (meanwhile: string[]) => {
+    writeFileSync(at("sizes"), "a 3\nc 3\nd 3\ne 8\n");
+    const late = meanwhile.map((line) => `echo "${line}" >>${at("versions")}`).join("; ");
+    return type(
+      `. ${at("archive-lib.sh")}; read_space <${space("config/space.json")}; PATIENCE=1; shut_database; ${late}; open_database`,
+    );
+  };
+  const OVERWRITTEN = ["a v7 unacknowledged", "c v8 -", "d v9 new", "e v10 upgraded"];
+
+  it("leave files as the database has them: what they overwrote or deleted is brought back", () => {
+    writeFileSync(at("sessions"), "2");
+    expect(close(OVERWRITTEN)).toMatchObject({
+      exitCode: 0,
+      stderr: "space lotus: 2 requests still under way after 1 s are ended; they were not acknowledged",
+    });
+    expect(bucket()).toEqual({ a: "two", b: "-", c: "one", d: "new", e: "upgraded" });
+    expect(versions().slice(0, 10)).toEqual([...MADE, ...SINCE, ...OVERWRITTEN]);
+  });
+
+  it("are the only reason to look at a bucket", () => {
+    expect(close(OVERWRITTEN)).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(versions()).toEqual([...MADE, ...SINCE, ...OVERWRITTEN]);
   });
 });
 
