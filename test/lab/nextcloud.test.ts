@@ -659,9 +659,8 @@ describe.skipIf(missing.length > 0)(
       await sleep(3000);
       const said = await ops(
         `jq -c 'del(.version) | .release = "${next}"' /srv/spaces/${LARGE}/config/space.json | converge-space 2>&1 || true`,
-      ).finally(async () => {
-        await lab.on("web-2", `mv ${broken}.away ${broken}`);
-      });
+      );
+      await lab.on("web-2", `mv ${broken}.away ${broken}`);
       expect(said).toContain(`from ${old} to ${next} failed, and was undone: it serves ${old} again`);
       const [soon, late, overwritten] = await Promise.all(puts);
       console.log(said, soon?.status, late?.status, overwritten?.status);
