@@ -20,8 +20,6 @@ export const PORTS = {
   redis: 6379,
   imaginary: 9000,
   collabora: 9980,
-  /** Of the nginx that its package sets up; the document service behind that has 8000. */
-  onlyoffice: 8080,
   /** MinIO itself: S3, administration and what its nodes say to each other, all on one port. */
   minio: 9000,
   /** The part of S3 that spaces and backups need (infra/s3-proxy.ts). */
@@ -37,7 +35,6 @@ const FLOWS: readonly Flow[] = [
   { to: "redis", from: ["web", "ops"], port: PORTS.redis },
   { to: "imaginary", from: ["web"], port: PORTS.imaginary },
   { to: "office", from: ["gateway", "web"], port: PORTS.collabora },
-  { to: "office", from: ["gateway", "web"], port: PORTS.onlyoffice },
   { to: "storage", from: ["storage", "ops"], port: PORTS.minio },
   { to: "storage", from: ["web", "ops", "postgres"], port: PORTS.s3 },
   { to: "logs", from: ["machines"], port: PORTS.syslog },
@@ -90,7 +87,9 @@ ${accepts.join("\n")}
   chain output {
     type filter hook output priority filter; policy accept;
     # The cloud's metadata service holds this machine's host key: for root only, not for what PHP can be talked into.
-    ip daddr 169.254.169.254 meta skuid != 0 reject
+    # Clouds have it at addresses of the link, of both families, or at fd00:ec2::254. TCP alone: renewing a lease is UDP.
+    ip daddr 169.254.0.0/16 meta l4proto tcp meta skuid != 0 reject
+    ip6 daddr { fe80::/10, fd00:ec2::254 } meta l4proto tcp meta skuid != 0 reject
   }
 }
 `;

@@ -19,6 +19,16 @@ describe.each(ROLES)("%s", (role) => {
     expect(text.match(/ accept$/gm)?.length).toBe(Object.keys(accepted(role)).length + 3);
   });
 
+  it("opens the cloud's metadata to root alone, by every address that clouds have for it", () => {
+    const refused = renderNftables(role, ADMINISTRATORS).matchAll(
+      /(ip6?) daddr (.*) meta l4proto tcp meta skuid != 0 reject/g,
+    );
+    expect(Object.fromEntries([...refused].map(([, family = "", ranges = ""]) => [family, ranges]))).toEqual({
+      ip: "169.254.0.0/16",
+      ip6: "{ fe80::/10, fd00:ec2::254 }",
+    });
+  });
+
   it("takes SSH from the way in alone", () => {
     expect(accepted(role)[PORTS.ssh]).toEqual(role === "ops" ? ADMINISTRATORS : [SUBNETS.ops]);
   });
