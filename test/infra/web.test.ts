@@ -79,6 +79,19 @@ describe("PHP", () => {
     ]);
   });
 
+  it("waits for a session's lock until that of a killed worker has gone, and no longer", () => {
+    const [expires = 0, retries = 0, wait = 0] = ["expire", "retries", "wait_time"].map((name) =>
+      Number(
+        new RegExp(`^php_admin_value\\[redis\\.session\\.lock_${name}\\] = (\\d+)$`, "m").exec(pool)?.[1],
+      ),
+    );
+    // Longer than Nextcloud has those wait who typed wrong passwords, with their session in hand.
+    expect(expires).toBeGreaterThan(25);
+    const seconds = (retries * wait) / 1e6;
+    expect(seconds).toBeGreaterThan(expires + 1);
+    expect(seconds).toBeLessThan(40);
+  });
+
   it("is named by the real path, so that spaces share compiled code", () => {
     expect(rules).toContain("SCRIPT_FILENAME $realpath_root$fastcgi_script_name;");
   });
