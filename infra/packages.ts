@@ -1,21 +1,13 @@
 // Debian packages by role: what the scripts install, and what the lab keeps at hand for machines without a network.
 import type { Role } from "./addresses.ts";
 
-/** PHP 8.4 with what Nextcloud asks for (admin manual, "Prerequisites for manual installation"). */
-const PHP = [
-  "bcmath",
-  "curl",
-  "gd",
-  "gmp",
-  "imagick",
-  "intl",
-  "mbstring",
-  "pgsql",
-  "redis",
-  "xml",
-  "zip",
-  "apcu",
-].map((extension) => `php8.4-${extension}`);
+/**
+ * PHP 8.4 with what Nextcloud asks for (admin manual, "Prerequisites for manual installation"), but for Imagick: its
+ * scripts read and write any file that PHP's user may (docs/threat-model.md). Imaginary makes the previews.
+ */
+const PHP = ["bcmath", "curl", "gd", "gmp", "intl", "mbstring", "pgsql", "redis", "xml", "zip", "apcu"].map(
+  (extension) => `php8.4-${extension}`,
+);
 
 export const PACKAGES: Readonly<Record<Role | "base" | "restore", readonly string[]>> = {
   base: [

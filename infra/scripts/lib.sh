@@ -71,6 +71,20 @@ install_packages() {
   note "packages ${missing[*]}"
 }
 
+# remove_packages PACKAGE…: what these scripts once installed, and may be on no machine any more. on_change 'removed/*'
+# hears of it.
+remove_packages() {
+  local package found=()
+  for package; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" != installed ] || found+=("$package")
+  done
+  [ "${#found[@]}" -gt 0 ] || return 0
+  for package in "${found[@]}"; do mark "removed/$package"; done
+  apt-get -q -y -o DPkg::Lock::Timeout=600 purge "${found[@]}" >/var/log/framaspace-apt.log 2>&1 ||
+    { tail -n 20 /var/log/framaspace-apt.log >&2; fail "apt could not remove ${found[*]}; the whole output is in /var/log/framaspace-apt.log"; }
+  note "no packages ${found[*]}"
+}
+
 # download URL SHA256 PATH MODE: fetches a pinned artifact once; refuses anything with another checksum.
 download() {
   local url=$1 sha256=$2 path=$3 mode=$4 new found

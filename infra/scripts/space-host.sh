@@ -2,6 +2,7 @@
 # What works on spaces, on ops-1. It touches no space: converge-space does, called once for each.
 
 install_packages
+remove_packages php8.4-imagick
 mkdir -p /srv/spaces /srv/releases
 install_files
 on_change '/etc/systemd/system/*' systemctl daemon-reload

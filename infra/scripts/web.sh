@@ -3,6 +3,7 @@
 # fills /srv/spaces, and nothing here is reloaded when it does.
 
 install_packages
+remove_packages php8.4-imagick
 mkdir -p /srv/spaces /srv/releases
 getent passwd framaspace-nginx >/dev/null || {
   useradd --system --gid www-data --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin framaspace-nginx
@@ -36,7 +37,7 @@ reload_php() {
   php-fpm8.4 -t >/dev/null 2>&1 || php-fpm8.4 -t
   systemctl reload-or-restart php8.4-fpm
 }
-on_change '/etc/php/8.4/fpm/*' reload_php
+on_change '/etc/php/8.4/fpm/* removed/*' reload_php
 on_change '/etc/nginx/*' reload_nginx
 on_change '/etc/systemd/system/php8.4-fpm*' systemctl try-restart php8.4-fpm
 on_change '/etc/systemd/system/nginx*' systemctl try-restart nginx

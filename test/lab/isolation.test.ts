@@ -22,6 +22,19 @@ async function php(id: string, code: string): Promise<string> {
   );
 }
 
+/** Runs PHP as background jobs of a space, one after the other: what each prints. */
+async function cli(id: string, codes: readonly string[]): Promise<string[]> {
+  const scripts = codes.map((code) => `<?php error_reporting(0); ${code}; echo "ran to its end";`);
+  const said = await on(
+    "ops-1",
+    `. /usr/local/lib/framaspace/space-lib.sh; read_space <$SPACES/${id}/config/space.json
+     for code in ${scripts.map((script) => Buffer.from(script).toString("base64")).join(" ")}; do
+       base64 -d <<<"$code" | install -m 0644 /dev/stdin $RELEASES/$RELEASE/${PROBE}; (run_php $DIRECTORY/config $RELEASE ${PROBE} 2>&1 | head -c 50000) || true; echo "[next]"; done
+     rm $RELEASES/$RELEASE/${PROBE}`,
+  );
+  return said.split("[next]").slice(0, -1);
+}
+
 /** Runs a command line on this machine. Bash that finds a socket at its input, as Node's pipes are, reads ~/.bashrc. */
 const here = async (command: string) => (await execa("bash", ["-c", command], { stdin: "ignore" })).stdout;
 
@@ -63,7 +76,8 @@ describe("PHP code in a space", () => {
     "curl of a file": `$c = curl_init("file://${CONFIG}"); curl_setopt($c, CURLOPT_RETURNTRANSFER, 1); echo curl_exec($c);`,
     "a cookie file of curl": `$c = curl_init("http://127.0.0.1:1"); curl_setopt($c, CURLOPT_COOKIEFILE, "${CONFIG}"); curl_exec($c); print_r(curl_getinfo($c, CURLINFO_COOKIELIST));`,
     "an entity of XML": `$d = new DOMDocument(); $d->loadXML('<!DOCTYPE x [<!ENTITY e SYSTEM "file://${CONFIG}">]><x>&e;</x>', LIBXML_NOENT | LIBXML_DTDLOAD); echo $d->textContent;`,
-    "Imagick's text and caption": `foreach (["text:${CONFIG}", "caption:@${CONFIG}", "label:@${CONFIG}", "msl:${CONFIG}", "inline:${CONFIG}"] as $name) try { $i = new Imagick($name); $i->setImageFormat("txt"); echo $i->getImageProperty("caption"), $i->getImageProperty("label"), "read $name"; } catch (Throwable $e) { }`,
+    "Imagick's scripts": `if (class_exists("Imagick")) { file_put_contents("/srv/spaces/${A}/tmp/x.msl", '<image size="64x104"><read filename="mono:${CONFIG}"/><write filename="mono:/srv/spaces/${A}/tmp/x.mono"/></image>'); try { new Imagick("msl:/srv/spaces/${A}/tmp/x.msl"); } catch (Throwable $e) { } echo file_get_contents("/srv/spaces/${A}/tmp/x.mono"); }`,
+    "Imagick's text and caption": `foreach (["text:${CONFIG}", "caption:@${CONFIG}", "label:@${CONFIG}", "inline:${CONFIG}"] as $name) try { $i = new Imagick($name); $i->setImageFormat("txt"); echo $i->getImageProperty("caption"), $i->getImageProperty("label"), "read $name"; } catch (Throwable $e) { }`,
     "a zip of it": `$z = new ZipArchive(); $z->open("/srv/spaces/${A}/tmp/z.zip", ZipArchive::CREATE); $z->addFile("${CONFIG}", "x"); $z->close(); $z->open("/srv/spaces/${A}/tmp/z.zip"); echo $z->getFromName("x");`,
     "a link": `@symlink("${CONFIG}", "/srv/spaces/${A}/tmp/l"); @link("${CONFIG}", "/srv/spaces/${A}/tmp/h"); echo @file_get_contents("/srv/spaces/${A}/tmp/l"), @file_get_contents("/srv/spaces/${A}/tmp/h");`,
     "a shell": `foreach (["exec", "shell_exec", "system", "passthru", "popen", "proc_open", "pcntl_exec"] as $f) if (function_exists($f)) echo "$f is there: ${B} is seen";`,
@@ -81,6 +95,19 @@ describe("PHP code in a space", () => {
     expect(said).not.toMatch(
       new RegExp(`canary-in-tmp|${B} is seen|/srv/spaces/${B}/config/space|root:x:0|NEXTCLOUD_CONFIG_DIR=`),
     );
+  });
+
+  // Background jobs and upgrades run a space's code too, by another program with settings of its own.
+  test("does not read them on the command line by any of these", async () => {
+    const said = await cli(A, Object.values(WAYS));
+    const found = Object.keys(WAYS).filter((_, index) =>
+      new RegExp(`${secret}|canary-in-tmp|${B} is seen|/srv/spaces/${B}/config/space|root:x:0`).test(
+        said[index] ?? "",
+      ),
+    );
+    expect(found).toEqual([]);
+    expect(said.filter((text) => text.includes("ran to its end")).length).toBe(said.length);
+    expect(said).toHaveLength(Object.keys(WAYS).length);
   });
 
   test("cannot speak to PHP-FPM itself, which would give it any open_basedir", async () => {
@@ -129,6 +156,35 @@ describe("PHP code in a space", () => {
       await php(A, 'foreach (["apcu_clear_cache", "apcu_key_info"] as $f) if (function_exists($f)) echo $f;'),
     ).toBe("");
   });
+});
+
+/** Answers on port 8090 of every address. */
+const METADATA = `import socket
+server = socket.create_server(("::", 8090), family=socket.AF_INET6, dualstack_ipv6=True)
+while True:
+    client, _ = server.accept()
+    client.recv(4096)
+    client.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\nhost key")
+    client.close()`;
+
+test("code of a space does not reach the cloud's metadata, at whichever of its addresses", async () => {
+  const addresses = ["169.254.169.254", "fe80::a9fe:a9fe", "fd00:ec2::254"];
+  const each = (verb: string) =>
+    addresses.map((one) => `ip addr ${verb} ${one}/${one.includes(":") ? 128 : 32} dev lo`).join("; ");
+  const ask = addresses.map((one) =>
+    one.includes(":") ? `[${one}${one.startsWith("fe80") ? "%25lo" : ""}]` : one,
+  );
+  const said = await on(
+    "web-1",
+    `${each("add")}; systemd-run -q --unit=metadata-test python3 -c '${METADATA}'; sleep 1
+     for user in root www-data; do for address in ${ask.map((one) => `'${one}'`).join(" ")}; do
+       echo "$user $(setpriv --reuid=$user --clear-groups curl -gs -m 3 "http://$address:8090/" || echo refused)"; done; done
+     systemctl stop metadata-test; ${each("del")}`,
+  );
+  expect(said.split("\n")).toEqual([
+    ...Array<string>(3).fill("root host key"),
+    ...Array<string>(3).fill("www-data refused"),
+  ]);
 });
 
 describe("a space's role in PostgreSQL", () => {
