@@ -183,8 +183,6 @@ const ROTATED: Readonly<Record<string, readonly string[]>> = {
   deploy: ["ssh"],
   metrics: ["s3"],
   minio: ["root"],
-  office: ["jwt"],
-  onlyoffice: ["postgres"],
   ops: ["distribute", "health", "postgres"],
   postgres: ["replication", "superuser"],
   redis: ["admin"],

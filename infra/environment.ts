@@ -28,6 +28,21 @@ const artifact = z.strictObject({
 });
 export type Artifact = z.infer<typeof artifact>;
 
+/** Office suites that no environment runs and no space gets, and why: docs/decisions/no-onlyoffice.md. */
+export const REFUSED_SUITES: ReadonlyMap<string, string> = new Map([
+  [
+    "onlyoffice",
+    "it has one token secret for all spaces and shows it to each space's administrator, who opens every space's documents with it (docs/decisions/no-onlyoffice.md)",
+  ],
+]);
+
+const suite = z.enum(["collabora"], {
+  error: ({ input }) => {
+    const why = REFUSED_SUITES.get(String(input));
+    return why && `write collabora: ${why}`;
+  },
+});
+
 const machines = z.strictObject({
   type: z.string().min(1).describe("hcloud server type, priced in `prices`"),
   count: z.int().min(0).max(99).describe("how many; 0 leaves the role out"),
@@ -170,7 +185,7 @@ export const environmentSchema = z.strictObject({
     .describe("the MinIO clusters; without it, spaces have no object storage (lab without MinIO)"),
   imaginary: artifact.optional().describe("the Imaginary binary; needed where machines.imaginary.count > 0"),
   office: z
-    .strictObject({ suites: z.array(z.enum(["collabora", "onlyoffice"])).min(1) })
+    .strictObject({ suites: z.array(suite).min(1) })
     .optional()
     .describe("needed where machines.office.count > 0"),
   releases: z

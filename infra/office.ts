@@ -1,8 +1,7 @@
-// office-1: Collabora Online and ONLYOFFICE Docs, from their makers' Debian repositories. Documents come from and go
-// back to the spaces, whose hosts one pattern allows; the gateways end TLS and name the suites' hosts.
+// office-1: Collabora Online, from its makers' Debian repository. Documents come from and go back to the spaces, whose
+// hosts one pattern allows; the gateways end TLS and name the suite's host.
 import * as pulumi from "@pulumi/pulumi";
 import type { Environment } from "./environment.ts";
-import { PORTS } from "./firewall.ts";
 import { PACKAGES } from "./packages.ts";
 import { remoteScript, type RemoteFile } from "./remote.ts";
 import { cloudServers, type Foundation } from "./server.ts";
@@ -26,17 +25,7 @@ const REPOSITORIES: Readonly<Record<Suite, Repository>> = {
     fingerprint: "7EB1530818B7683284483B7BD8915E456E7C440E",
     packages: ["coolwsd", "code-brand"],
   },
-  // https://helpcenter.onlyoffice.com/docs/installation/docs-community-install-debian.aspx; "squeeze" fits every Debian.
-  onlyoffice: {
-    source: "URIs: https://download.onlyoffice.com/repo/debian\nSuites: squeeze\nComponents: main\n",
-    key: "https://download.onlyoffice.com/GPG-KEY-ONLYOFFICE",
-    fingerprint: "E09CA29F6E178040EF22B4098320CA65CB2DE8E5",
-    packages: ["onlyoffice-documentserver"],
-  },
 };
-
-/** What ONLYOFFICE wants around it, on the same machine: it holds only documents that are open. */
-const ONLYOFFICE_NEEDS = ["postgresql", "rabbitmq-server"];
 
 interface OfficeArgs {
   foundation: Foundation;
@@ -46,22 +35,12 @@ interface OfficeArgs {
 export class Office extends pulumi.ComponentResource {
   constructor(name: string, { foundation }: OfficeArgs, opts?: pulumi.ComponentResourceOptions) {
     super("framaspace:infra:Office", name, {}, opts);
-    const { environment, secrets } = foundation;
+    const { environment } = foundation;
     const suites = environment.office?.suites ?? [];
-    const jwt = secrets.password("office", "jwt");
-    const database = secrets.password("onlyoffice", "postgres");
     const files: Record<Suite, RemoteFile> = {
       collabora: {
         path: "/etc/systemd/system/coolwsd.service.d/framaspace.conf",
         content: renderCollabora(environment.domain),
-      },
-      onlyoffice: {
-        path: "/etc/onlyoffice/documentserver/local-production-linux.json",
-        mode: "0640",
-        owner: "root:ds",
-        content: pulumi
-          .all([jwt, database])
-          .apply((passwords) => renderOnlyoffice(environment.domain, ...passwords)),
       },
     };
     for (const machine of suites.length > 0 ? cloudServers("office", foundation, this) : [])
@@ -70,15 +49,13 @@ export class Office extends pulumi.ComponentResource {
         {
           machine,
           script: "infra/scripts/office.sh",
-          packages: [...PACKAGES.office, ...(suites.includes("onlyoffice") ? ONLYOFFICE_NEEDS : [])],
+          packages: PACKAGES.office,
           settings: {
             SUITES: suites,
             SOURCES: suites.map((suite) => REPOSITORIES[suite].source),
             KEYS: suites.map((suite) => REPOSITORIES[suite].key),
             FINGERPRINTS: suites.map((suite) => REPOSITORIES[suite].fingerprint),
             SUITE_PACKAGES: suites.flatMap((suite) => REPOSITORIES[suite].packages),
-            ONLYOFFICE_PORT: PORTS.onlyoffice,
-            ONLYOFFICE_DATABASE_PASSWORD: database,
           },
           files: suites.map((suite) => files[suite]),
         },
@@ -125,27 +102,4 @@ ExecStart=
 ExecStart=/usr/bin/coolwsd \\
   ${words.join(" \\\n  ")}
 `;
-}
-
-/** Settings that node-config reads after the package's own local.json, which its installation writes once and keeps. */
-export function renderOnlyoffice(domain: string, jwt: string, database: string): string {
-  const secret = { string: jwt };
-  const settings = {
-    services: {
-      CoAuthoring: {
-        sql: { dbPass: database },
-        secret: { browser: secret, inbox: secret, outbox: secret, session: secret },
-        token: { enable: { browser: true, request: { inbox: true, outbox: true } } },
-        ipfilter: {
-          rules: [
-            { address: `*.${domain}`, allowed: true },
-            { address: "*", allowed: false },
-          ],
-          useforrequest: false,
-          errorcode: 403,
-        },
-      },
-    },
-  };
-  return `${JSON.stringify(settings, null, 2)}\n`;
 }

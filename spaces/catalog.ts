@@ -1,9 +1,12 @@
 // What all spaces share: the schema of spaces/catalog.yaml. Holds no value itself, and nothing of one space.
 import * as z from "zod";
-import type { Environment } from "../infra/environment.ts";
+import { REFUSED_SUITES, type Environment } from "../infra/environment.ts";
 
 /** Nextcloud reads "40 GB" in a quota as 40 × 2^30 bytes (OCP\Util::computerFileSize), so we promise that. */
 export const GIGABYTE = 1024 ** 3;
+
+/** Apps that no space gets, whatever a release carries, and why. An app is named as its suite. */
+export const REFUSED_APPS: ReadonlyMap<string, string> = REFUSED_SUITES;
 
 const name = z.string().regex(/^[a-z][a-z0-9-]*$/, "write lower-case letters, digits and hyphens");
 const app = z
@@ -37,6 +40,9 @@ export const catalogSchema = z.strictObject({
   plans: z.record(name, plan),
   officeSuites: z.record(name, officeSuite),
   apps: z.array(app).describe("enabled in every space; apps that a release ships always on are not listed"),
+  appsOptional: z
+    .array(app)
+    .describe("off in a new space, and its administrator's choice; each release has them too"),
   appsOff: z.array(app).describe("disabled in every space, though a release may have them on by itself"),
   releases: z.record(version, release).describe("Nextcloud releases kept on the servers"),
   waves: z.record(name, version).describe("wave → release; an upgrade moves a wave"),
@@ -68,6 +74,7 @@ export function catalogOf(catalog: Catalog, { releases: own }: Pick<Environment,
   return {
     ...catalog,
     apps: catalog.apps.filter((name) => !lacking.has(name)),
+    appsOptional: catalog.appsOptional.filter((name) => !lacking.has(name)),
     releases: Object.fromEntries(
       Object.entries(own).map(([number, { url, sha256 }]) => [number, { url, sha256, state: "current" }]),
     ),

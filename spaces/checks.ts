@@ -1,10 +1,10 @@
 // The rules between spaces, and between spaces and what they name. Each is a small pure function from the whole
 // fleet to its problems; all run, whatever the others find. Rules of one entry alone are in its schema.
 import { generationsOfSpaces } from "../infra/checks.ts";
-import { describePools, usableBytes, type Environment } from "../infra/environment.ts";
+import { describePools, REFUSED_SUITES, usableBytes, type Environment } from "../infra/environment.ts";
 import { nearest, oneOf, show } from "../findings.ts";
 import type { Problem } from "../problems.ts";
-import { GIGABYTE, type Catalog } from "./catalog.ts";
+import { GIGABYTE, REFUSED_APPS, type Catalog } from "./catalog.ts";
 import { appearance, TENANT_LIMITS } from "./ids.ts";
 import type { Fleet, Shard, Tenant } from "./tenants.ts";
 
@@ -13,6 +13,7 @@ type Check = (fleet: Fleet) => Problem[];
 /** Every rule. */
 export const CHECKS: readonly Check[] = [
   wavesPointAtCurrentReleases,
+  appsKeepSpacesApart,
   filesHaveAtMost100,
   idsAreSorted,
   idsAreUnique,
@@ -42,6 +43,26 @@ function wavesPointAtCurrentReleases({ catalog, sources }: Fleet): Problem[] {
       who: `wave "${wave}"`,
       what: `release is ${show(version)}; write ${oneOf(current)}`,
     }));
+}
+
+/** Some apps open one space to another, whatever is configured: no list may hold them, and no suite rest on them. */
+function appsKeepSpacesApart({ catalog, sources }: Fleet): Problem[] {
+  if (!catalog) return [];
+  const uses = [
+    ...(["apps", "appsOptional"] as const).flatMap((list) =>
+      catalog[list].map((app, index) => ({ app, path: [list, index] })),
+    ),
+    ...Object.entries(catalog.officeSuites).map(([suite, { app }]) => ({
+      app,
+      path: ["officeSuites", suite],
+    })),
+  ];
+  return uses.flatMap(({ app, path }) => {
+    const why = REFUSED_APPS.get(app);
+    if (why === undefined) return [];
+    const what = `${path[0]} holds it; take it off: ${why}`;
+    return [{ file: sources.catalog.file, ...sources.catalog.at(path), who: `app "${app}"`, what }];
+  });
 }
 
 /** A file is one stack, whose state is rewritten on every step. */
@@ -152,11 +173,12 @@ function unknownNames(
       .filter((tenant) => !allowed.has(tenant[key]))
       .map((tenant) => {
         const meant = nearest(tenant[key], known);
+        const why = key === "office" ? REFUSED_SUITES.get(tenant.office) : undefined;
         return problem(
           shard,
           tenant,
           key,
-          `${key} is ${show(tenant[key])}; ${meant === undefined ? `write ${oneOf(known)}` : `did you mean "${meant}"?`}`,
+          `${key} is ${show(tenant[key])}; ${meant === undefined ? `write ${oneOf(known)}` : `did you mean "${meant}"?`}${why === undefined ? "" : `: ${why}`}`,
         );
       }),
   );

@@ -10,7 +10,7 @@ import { opsDoor, opsKey } from "../infra/ops-keys.ts";
 import { Access, program } from "../infra/remote.ts";
 import type { Secrets } from "../infra/secrets.ts";
 import type { SpaceSoftware } from "../infra/web.ts";
-import type { Catalog } from "./catalog.ts";
+import { REFUSED_APPS, type Catalog } from "./catalog.ts";
 
 interface SoftwareArgs {
   environment: Environment;
@@ -28,12 +28,13 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
     shared: [
       program("spaces/scripts/install-releases.sh"),
       { path: "/etc/framaspace/releases", content: renderReleases(catalog) },
+      { path: "/etc/framaspace/refused-apps", content: lines([...REFUSED_APPS.keys()]) },
       { path: "/usr/local/share/framaspace/config.php", content: fileOf("files/config.php") },
       {
         path: "/etc/framaspace/platform.json",
         mode: "0640",
         owner: "root:www-data",
-        content: renderPlatform(environment, secrets, mailPassword),
+        content: renderPlatform(environment, mailPassword),
       },
     ],
     web: [
@@ -78,6 +79,8 @@ export function renderCli(): string {
   if (functions === undefined) throw new Error("php-fpm.conf says no longer what PHP may not call");
   return lines([
     `disable_functions = ${functions}`,
+    // On web servers it is shut by default; the command line would have it open, and with it every function of libc.
+    "ffi.enable = 0",
     "memory_limit = 512M",
     // The command line uses the caches that the configuration names.
     "apc.enable_cli = 1",
@@ -98,15 +101,16 @@ export function renderReleases({ releases }: Catalog): string {
 }
 
 /** /etc/framaspace/catalog.json: what the programs of ops-1 must know of the catalog, whatever the space. */
-export function renderCatalog({ apps, appsOff, officeSuites, upgrade, archive, cron }: Catalog): string {
+export function renderCatalog(catalog: Catalog): string {
+  const { apps, appsOptional, appsOff, officeSuites, upgrade, archive, cron } = catalog;
   const officeApps = Object.fromEntries(Object.entries(officeSuites).map(([suite, { app }]) => [suite, app]));
-  return `${JSON.stringify({ apps, appsOff, officeApps, upgrade, archive, cron }, null, 2)}\n`;
+  const appsRefused = [...REFUSED_APPS.keys()];
+  return `${JSON.stringify({ apps, appsOptional, appsOff, appsRefused, officeApps, upgrade, archive, cron }, null, 2)}\n`;
 }
 
 /** /etc/framaspace/platform.json: what config.php must know of this environment. */
 export function renderPlatform(
   environment: Environment,
-  secrets: Secrets,
   mailPassword: pulumi.Input<string> | undefined,
 ): pulumi.Output<string> {
   const names = (machines: readonly { name: string }[]) => machines.map(({ name }) => name);
@@ -127,12 +131,7 @@ export function renderPlatform(
     ...(imaginary && {
       imaginary: { url: `http://${imaginary.name}:${PORTS.imaginary}` },
     }),
-    ...(office && {
-      office: {
-        suites: environment.office?.suites ?? [],
-        jwt: secrets.password("office", "jwt"),
-      },
-    }),
+    ...(office && { office: { suites: environment.office?.suites ?? [] } }),
   };
   return pulumi.output(platform).apply((value) => `${JSON.stringify(value, null, 2)}\n`);
 }

@@ -150,6 +150,7 @@ export function wantedSpace(
     release: releaseOf(tenant, catalog),
     // The same for all, and here so that a change of them makes every space converge.
     apps: catalog.apps,
+    appsOptional: catalog.appsOptional,
     appsOff: catalog.appsOff,
     office: tenant.office,
     limits: { accounts, storageBytes: storageGb * GIGABYTE },

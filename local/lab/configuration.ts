@@ -103,7 +103,7 @@ export async function configure(lab: Lab, given: Given): Promise<LabConfiguratio
   } else leftOut.push({ what: "imaginary", why: "no binary: give --imaginary PATH. Previews are not made" });
   leftOut.push({
     what: "office",
-    why: "Collabora and OnlyOffice come from their vendors' repositories, which no lab machine can reach",
+    why: "Collabora comes from its makers' repository, which no lab machine can reach",
   });
 
   const config: unknown = document.toJS();
@@ -148,7 +148,7 @@ async function releases(lab: Lab, { nextcloud }: Given, serve: Serve, leftOut: L
       why: "no release: give --nextcloud PATH. A stand-in page answers in its place",
     });
     const artifact = await serve(
-      await packStandIn(lab, [...catalog.apps, ...catalog.appsOff]),
+      await packStandIn(lab, [...catalog.apps, ...catalog.appsOptional, ...catalog.appsOff]),
       "nextcloud.tar",
     );
     return Object.fromEntries(Object.keys(catalog.releases).map((version) => [version, artifact]));
@@ -162,7 +162,7 @@ async function releases(lab: Lab, { nextcloud }: Given, serve: Serve, leftOut: L
     const path = found.isDirectory() ? await pack(lab, resolve(given), `nextcloud-${index}.tar`) : given;
     const { version, apps } = await inspectRelease(path);
     if (installed[version]) throw new LabError(`--nextcloud gives ${version} twice; give each release once.`);
-    const without = catalog.apps.filter((app) => !apps.has(app));
+    const without = [...catalog.apps, ...catalog.appsOptional].filter((app) => !apps.has(app));
     if (without.length > 0)
       leftOut.push({
         what: `apps in ${version}`,

@@ -111,6 +111,8 @@ return static function (string $directory): array {
 
         // Code comes with the release alone: no administrator of a space can bring in some of their own.
         'appstoreenabled' => false,
+        // Said to be writable, as it is by default, it has Nextcloud answer its page of apps with 500.
+        'apps_paths' => [['path' => \OC::$SERVERROOT . '/apps', 'url' => '/apps', 'writable' => false]],
         'upgrade.disable-web' => true,
         'updatechecker' => false,
         'files_external_allow_create_new_local' => false,
@@ -152,15 +154,6 @@ return static function (string $directory): array {
             'OC\Preview\ImaginaryPDF',
             'OC\Preview\MarkDown',
             'OC\Preview\TXT',
-        ];
-    }
-
-    // Collabora's address is in the database, where its connector looks for it (prepare-release).
-    if (in_array('onlyoffice', $platform['office']['suites'] ?? [], true)) {
-        $config['onlyoffice'] = [
-            'DocumentServerUrl' => "https://onlyoffice.{$platform['domain']}/",
-            'jwt_secret' => $platform['office']['jwt'],
-            'jwt_header' => 'Authorization',
         ];
     }
 

@@ -15,7 +15,7 @@ check_release() {
   local prepared=$PREPARED_RELEASES/$RELEASE
   [ -f "$RELEASES/$RELEASE/index.php" ] ||
     fail "release $RELEASE is not on this machine; run up for the platform, then again"
-  [ "$APPS" = "$CATALOG_APPS" ] && [ "$APPS_OFF" = "$CATALOG_APPS_OFF" ] ||
+  [ "$APPS / $APPS_OPTIONAL / $APPS_OFF" = "$CATALOG_APPS / $CATALOG_APPS_OPTIONAL / $CATALOG_APPS_OFF" ] ||
     fail "the catalog lists other apps than this machine knows of; run up for the platform, then again"
   [ -f "$prepared/key" ] || prepare-release "$RELEASE" >/dev/null 9>&- || exit 1
   read -r TARGET <"$prepared/version"
@@ -27,11 +27,13 @@ look() {
   local key value
   FOUND=()
   while read -r key value; do FOUND[$key]=$value; done < <(
-    sql -F ' ' -v used="$SQL_USED_STORAGE" -f - <<'SQL' || echo failed
+    sql -F ' ' -v used="$SQL_USED_STORAGE" -v refused="$APPS_REFUSED" -f - <<'SQL' || echo failed
 SELECT to_regclass('public.framaspace') IS NOT NULL AS ours \gset
 \if :ours
 SELECT key, value FROM framaspace;
 SELECT 'apps', string_agg(appid, ' ' ORDER BY appid) FROM oc_appconfig WHERE configkey = 'enabled' AND configvalue <> 'no';
+SELECT 'refused', string_agg(DISTINCT appid, ' ') FROM oc_appconfig WHERE appid = ANY (string_to_array(:'refused', ' '));
+SELECT 'approval', configvalue FROM oc_appconfig WHERE appid = 'registration' AND configkey = 'admin_approval_required';
 SELECT 'accounts', count(*) FROM oc_users WHERE NOT EXISTS (SELECT FROM oc_preferences
   WHERE userid = uid AND appid = 'core' AND configkey = 'enabled' AND configvalue IN ('false', '0'));
 SELECT 'used', (:used);
@@ -152,18 +154,46 @@ relay_answers() {
   curl -s -o /dev/null --connect-timeout 5 --max-time 10 "$(jq -r '.mail | (if .port == 465 then "smtps" else "smtp" end) + "://\(.host):\(.port)"' /etc/framaspace/platform.json)"
 }
 
-# The apps that the prepared release has on are on, no others, the space's choice of office suites aside.
+# The apps that the prepared release has on are on, no others, aside of those that are the space's own choice.
 match_apps() {
-  local app on=() off=() wanted=" $PREPARED_APPS " found=" ${FOUND[apps]-} "
+  local app on=() off=() wanted=" $PREPARED_APPS " found=" ${FOUND[apps]-} " own=" $OFFICE_APPS $CATALOG_APPS_OPTIONAL "
   [ "$wanted" != "$found" ] || return 0
   for app in $PREPARED_APPS; do
-    [[ $found == *" $app "* || " $OFFICE_APPS " == *" $app "* ]] || on+=("$app")
+    [[ $found == *" $app "* || $own == *" $app "* ]] || on+=("$app")
   done
   for app in ${FOUND[apps]-}; do
-    [[ $wanted == *" $app "* || " $OFFICE_APPS " == *" $app "* ]] || off+=("$app")
+    [[ $wanted == *" $app "* || $own == *" $app "* ]] || off+=("$app")
   done
   [ "${#on[@]}" -eq 0 ] || change_apps enable "${on[@]}"
   [ "${#off[@]}" -eq 0 ] || change_apps disable "${off[@]}"
+}
+
+# What the space's database knows of apps that no space may have goes, the secrets that they keep there too. By SQL: their
+# code is gone, and Nextcloud's own way might want it. Who worked with such an office suite gets the entry's instead.
+drop_refused() {
+  local app suite='' found=" ${FOUND[apps]-} "
+  for app in ${FOUND[refused]-}; do [[ $found != *" $app "* ]] || suite=$OFFICE_APP; done
+  for app in $OFFICE_APPS; do [[ $found != *" $app "* ]] || suite=; done
+  [[ " $PREPARED_APPS " != *" ${suite:-none} "* ]] || change_apps enable "$suite"
+  for app in ${FOUND[refused]-}; do
+    sql -c "DELETE FROM oc_appconfig WHERE appid = '$app'" -c "DELETE FROM oc_jobs WHERE starts_with(lower(class), 'oca\\$app\\')"
+    found=${found/ $app / }
+    FOUND[apps]=$found
+    note "no $app"
+  done
+}
+
+# Somebody of the space lets each new account in. Where approval was never asked for, registration is on because it was on
+# in every space, and not because this one wants it.
+match_registration() {
+  [[ " $CATALOG_APPS $CATALOG_APPS_OPTIONAL " == *" registration "* ]] || return 0
+  case ${FOUND[approval]-} in
+    1 | yes | true | on) return ;;
+    '') [[ " $CATALOG_APPS " == *" registration "* || " ${FOUND[apps]-} " != *" registration "* ]] || change_apps disable registration ;;
+  esac
+  occ "$DIRECTORY/config" "$RELEASE" config:app:set registration admin_approval_required --value=yes --type=boolean >/dev/null ||
+    fail "could not have its administrator approve those who register"
+  note "registration by approval"
 }
 
 change_apps() {
@@ -365,7 +395,9 @@ write_files
 if [ "$STATE" != archived ]; then
   STEP=upgrade
   if [ "${FOUND[version]}" != "$TARGET" ]; then upgrade; fi
-  STEP=apps && match_apps
+  STEP=apps && drop_refused
+  match_registration
+  match_apps
   STEP=limits && match_limits
 fi
 STEP=state && set_state

@@ -7,6 +7,8 @@ export LC_ALL=C.UTF-8
 umask 022
 
 LIST=/etc/framaspace/releases
+# Apps that no space may have, a name a line: what is not there, no administrator of a space can turn on.
+REFUSED=/etc/framaspace/refused-apps
 RELEASES=/srv/releases
 
 fail() {
@@ -62,6 +64,17 @@ while read -r version sha256 url; do
   fi
   echo "release $version"
 done <"$LIST"
+
+while read -r app; do
+  for path in "$RELEASES"/*/"apps/$app"; do
+    [ -d "$path" ] || continue
+    chmod u+w "${path%/*}" && chmod -R u+w "$path"
+    rm -rf "$path"
+    chmod u-w "${path%/*}"
+    version=${path#"$RELEASES/"}
+    echo "release ${version%%/*} without $app"
+  done
+done <"$REFUSED"
 
 for path in "$RELEASES"/*/; do
   version=$(basename "$path")

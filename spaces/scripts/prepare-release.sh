@@ -20,7 +20,7 @@ LOG=/dev/null
 
 # What a prepared release depends on.
 key() {
-  { cat "$CODE/.sha256" "$0"; printf '%s\n' "${REPAIRS[@]}"; jq -cS '{apps, appsOff, officeApps}' "$CATALOG"; jq -cS '{domain, suites: .office.suites}' /etc/framaspace/platform.json; } |
+  { cat "$CODE/.sha256" "$0"; printf '%s\n' "${REPAIRS[@]}"; jq -cS '{apps, appsOptional, appsOff, officeApps}' "$CATALOG"; jq -cS '{domain, suites: .office.suites}' /etc/framaspace/platform.json; } |
     sha256sum
 }
 
@@ -33,9 +33,9 @@ check_apps() {
   local app missing=()
   while read -r app; do
     [ -f "$CODE/apps/$app/appinfo/info.xml" ] || missing+=("$app")
-  done < <(jq -r '.apps[]' "$CATALOG")
+  done < <(jq -r '.apps[], .appsOptional[]' "$CATALOG")
   [ "${#missing[@]}" -eq 0 ] ||
-    fail "it lacks ${missing[*]}, which spaces/catalog.yaml lists under apps; nothing was changed. Build the app into the archive (apps/<name>), or take it off the list"
+    fail "it lacks ${missing[*]}, which spaces/catalog.yaml lists under apps or appsOptional; nothing was changed. Build the app into the archive (apps/<name>), or take it off the list"
 }
 
 # The database and the role are named so that no space can be: an id has no underscore.
@@ -75,6 +75,8 @@ PHP
   [ "${#on[@]}" -eq 0 ] || run app:enable "${on[@]}"
   while read -r app; do [ ! -d "$CODE/apps/$app" ] || off+=("$app"); done < <(jq -r '.appsOff[]' "$CATALOG")
   [ "${#off[@]}" -eq 0 ] || run app:disable "${off[@]}"
+  # Whoever turns it on finds that accounts wait for approval.
+  run config:app:set registration admin_approval_required --value=yes --type=boolean
   run background:cron
   # What an installation leaves to be asked for; no space has to wait for it while everything is empty.
   for command in "${REPAIRS[@]}"; do

@@ -49,15 +49,17 @@ read_space() {
      ., .id, .host, "https://\(.host)\($platform[0].port | if . then ":\(.)" else "" end)/",
      .name // "", .state, .release, .version // "", .database.name, .database.user, .database.password,
      $database.hosts, $database.port // 5432, .s3.bucket // "", .contact // "", .limits.accounts // 0,
-     .limits.storageBytes // 0, .wave // "", (.apps // [] | join(" ")), (.appsOff // [] | join(" ")),
-     ($catalog.apps | join(" ")), ($catalog.appsOff | join(" ")), ([$catalog.officeApps[]] | join(" ")),
+     .limits.storageBytes // 0, .wave // "", (.apps // [] | join(" ")), (.appsOptional // [] | join(" ")), (.appsOff // [] | join(" ")),
+     ($catalog.apps | join(" ")), ($catalog.appsOptional | join(" ")), ($catalog.appsOff | join(" ")),
+     ($catalog.appsRefused | join(" ")), ([$catalog.officeApps[]] | join(" ")),
      $catalog.officeApps[.office // ""] // "", $catalog.upgrade.stopAtFailedPercent, "end"') ||
     fail "standard input is no JSON"
   # shellcheck disable=SC2034 # Each program uses its own.
   { read -r SPACE; read -r ID; read -r HOST; read -r URL; read -r NAME; read -r STATE; read -r RELEASE; read -r VERSION
     read -r DATABASE; read -r DBUSER; read -r DBPASSWORD; read -r DBHOSTS; read -r DBPORT; read -r BUCKET
-    read -r CONTACT; read -r ACCOUNTS; read -r STORAGE_BYTES; read -r WAVE; read -r APPS; read -r APPS_OFF
-    read -r CATALOG_APPS; read -r CATALOG_APPS_OFF; read -r OFFICE_APPS; read -r OFFICE_APP
+    read -r CONTACT; read -r ACCOUNTS; read -r STORAGE_BYTES; read -r WAVE; read -r APPS; read -r APPS_OPTIONAL
+    read -r APPS_OFF; read -r CATALOG_APPS; read -r CATALOG_APPS_OPTIONAL; read -r CATALOG_APPS_OFF
+    read -r APPS_REFUSED; read -r OFFICE_APPS; read -r OFFICE_APP
     read -r STOP_AT_FAILED_PERCENT; } <<<"$fields"
   # It becomes a path: never trust that whoever called has checked it.
   [[ $ID =~ ^[a-z][a-z0-9-]{2,31}$ ]] || fail "this is no id"

@@ -1,7 +1,6 @@
-// What the office suites are told. The suites themselves are not run anywhere here.
+// What the office suite is told. The suite itself is not run anywhere here.
 import { describe, expect, it } from "vitest";
-import { hostPattern, renderCollabora, renderOnlyoffice } from "../../infra/office.ts";
-import { PORTS } from "../../infra/firewall.ts";
+import { hostPattern, renderCollabora } from "../../infra/office.ts";
 
 /** Collabora matches the whole host (common/RegexListMatcher). */
 const allows = (host: string) => new RegExp(`^(?:${hostPattern("example.org")})$`).test(host);
@@ -44,30 +43,5 @@ describe("Collabora's unit", () => {
   it("holds nothing that systemd would read otherwise", () => {
     expect(unit).not.toMatch(/[%$]/);
     expect(unit.replaceAll("\\\n", "")).not.toContain("\\");
-  });
-});
-
-describe("ONLYOFFICE's settings", () => {
-  const { services } = JSON.parse(renderOnlyoffice("example.org", "the secret", "the password"));
-
-  it("ask for a token everywhere, signed with one secret", () => {
-    expect(services.CoAuthoring.token.enable).toEqual({
-      browser: true,
-      request: { inbox: true, outbox: true },
-    });
-    expect(new Set(Object.values(services.CoAuthoring.secret).map((each) => JSON.stringify(each)))).toEqual(
-      new Set(['{"string":"the secret"}']),
-    );
-  });
-
-  it("take documents from the spaces alone", () => {
-    expect(services.CoAuthoring.ipfilter.rules).toEqual([
-      { address: "*.example.org", allowed: true },
-      { address: "*", allowed: false },
-    ]);
-  });
-
-  it("leave port 8000 to its document service", () => {
-    expect([PORTS.onlyoffice, PORTS.collabora]).not.toContain(8000);
   });
 });

@@ -24,7 +24,9 @@ async function php(id: string, code: string): Promise<string> {
 
 /** Runs PHP as background jobs of a space, one after the other: what each prints. */
 async function cli(id: string, codes: readonly string[]): Promise<string[]> {
-  const scripts = codes.map((code) => `<?php error_reporting(0); ${code}; echo "ran to its end";`);
+  const scripts = codes.map(
+    (code) => `<?php error_reporting(0); try { ${code}; } catch (Throwable $e) { } echo "ran to its end";`,
+  );
   const said = await on(
     "ops-1",
     `. /usr/local/lib/framaspace/space-lib.sh; read_space <$SPACES/${id}/config/space.json

@@ -105,19 +105,19 @@ describe("a new space", () => {
   test("has the apps of the catalog, and one office suite", async () => {
     const apps = await sql(FIRST, "SELECT appid FROM oc_appconfig WHERE configvalue = 'yes' ORDER BY 1;");
     expect(apps.split("\n")).toEqual(expect.arrayContaining(["calendar", "deck", "richdocuments"]));
-    expect(apps.split("\n")).not.toEqual(expect.arrayContaining(["onlyoffice"]));
+    expect(apps.split("\n")).not.toEqual(expect.arrayContaining(["registration"]));
     expect(apps.split("\n")).not.toEqual(expect.arrayContaining(["survey_client"]));
   });
 });
 
-test("apps follow the catalog; the office suite is the space's own choice", async () => {
+test("apps follow the catalog; the office suite and optional apps are the space's own choice", async () => {
   await sql(FIRST, "UPDATE oc_appconfig SET configvalue = 'no' WHERE appid IN ('deck', 'richdocuments');");
-  await sql(FIRST, "UPDATE oc_appconfig SET configvalue = 'yes' WHERE appid = 'onlyoffice';");
+  await sql(FIRST, "INSERT INTO oc_appconfig VALUES ('registration', 'enabled', 'yes');");
   expect((await converge(FIRST)).result?.changed).toEqual(["enable deck"]);
   expect(
     await sql(
       FIRST,
-      "SELECT configvalue FROM oc_appconfig WHERE appid IN ('onlyoffice', 'richdocuments') AND configkey = 'enabled' ORDER BY appid;",
+      "SELECT configvalue FROM oc_appconfig WHERE appid IN ('registration', 'richdocuments') AND configkey = 'enabled' ORDER BY appid;",
     ),
   ).toBe("yes\nno");
 });

@@ -36,6 +36,7 @@ const PLAYED = {
           "SELECT count(*) FROM pg_stat_activity"*) cat "$ROOT/sessions" 2>/dev/null || echo 0 ;;
           "UPDATE framaspace SET value = "*) sed -i "s/^version .*/version $(cut -d"'" -f2 <<<"$word")/" "$ROOT/found" ;;
           "INSERT INTO framaspace VALUES ("*) echo "$word" | sed -E "s/.*\('([a-z]+)', ('([^']*)'|(current_date)).*/\1 \3\4/" >>"$ROOT/found" ;;
+          "DELETE FROM oc_"*) echo "$word" >>"$ROOT/statements" ;;
           "DELETE FROM framaspace WHERE key = "*) sed -i "/^$(cut -d"'" -f2 <<<"$word") /d" "$ROOT/found" ;;
         esac; done ;;
     esac`,
@@ -81,7 +82,7 @@ beforeEach(() => {
   );
   writeFileSync(
     at("etc/framaspace/catalog.json"),
-    '{"apps":["deck"],"appsOff":[],"officeApps":{},"upgrade":{"stopAtFailedPercent":10}}',
+    '{"apps":["deck","office"],"appsOptional":["registration"],"appsOff":[],"appsRefused":["onlyoffice"],"officeApps":{"collabora":"office"},"upgrade":{"stopAtFailedPercent":10}}',
   );
   for (const [release, version] of [
     ["34.0.4", "34.0.4.1"],
@@ -90,13 +91,13 @@ beforeEach(() => {
     const prepared = at("var/lib/framaspace/releases", release);
     mkdirSync(prepared, { recursive: true });
     writeFileSync(join(prepared, "version"), `${version}\n`);
-    writeFileSync(join(prepared, "apps"), "deck files\n");
+    writeFileSync(join(prepared, "apps"), "deck files office\n");
     writeFileSync(join(prepared, "schema.sql"), "");
     writeFileSync(join(prepared, "key"), "");
     const { stdout } = execaSync("sha256sum", ["schema.sql", "version", "apps"], { cwd: prepared });
     writeFileSync(join(prepared, "checksums"), `${stdout}\n`);
   }
-  writeFileSync(at("more"), "apps deck files\naccounts 1\nused 0\ndefault-quota 40 GB\n");
+  writeFileSync(at("more"), "apps deck files office\napproval 1\naccounts 1\nused 0\ndefault-quota 40 GB\n");
   writeFileSync(at("etc/framaspace/web-servers"), "web-1\nweb-2\n");
   writeFileSync(at("status"), "200");
   for (const name of SCRIPTS) {
@@ -119,8 +120,10 @@ const LOTUS = {
   state: "active",
   wave: "main",
   release: "34.0.4",
-  apps: ["deck"],
+  apps: ["deck", "office"],
+  appsOptional: ["registration"],
   appsOff: [],
+  office: "collabora",
   limits: { accounts: 50, storageBytes: 40 * 2 ** 30 },
   database: { name: "lotus", user: "lotus", password: "hidden" },
 };
@@ -328,14 +331,57 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
 
   it("refuses a list of apps that the machine does not know yet, and a release that lacks one", () => {
     expect(converge({ apps: ["deck", "forms"] }).stderr).toContain("the catalog lists other apps");
+    expect(converge({ appsOptional: ["forms"] }).stderr).toContain("the catalog lists other apps");
     rmSync(at("var/lib/framaspace/releases/34.0.4/key"));
     expect(converge().stderr).toContain("release 34.0.4: it lacks forms");
     expect(existsSync(space())).toBe(false);
   });
 
+  it("leaves to the space which office suite it has, and whether strangers may ask for an account", () => {
+    converge();
+    writeFileSync(
+      at("more"),
+      "apps deck files registration\napproval 1\naccounts 1\nused 0\ndefault-quota 40 GB\n",
+    );
+    expect(converge()).toMatchObject({ exitCode: 0, changed: [] });
+  });
+
+  const said = (text: string) => asked().filter((words) => words.includes(text));
+
+  it("turns registration off where nobody ever chose that it be on, and has accounts approved from then on", () => {
+    converge();
+    const rest = "accounts 1\nused 0\ndefault-quota 40 GB\n";
+    writeFileSync(at("more"), `apps deck files office registration\n${rest}`);
+    expect(converge().changed).toEqual(["disable registration", "registration by approval"]);
+    expect(said("registration")).toEqual([
+      "app:disable registration",
+      "config:app:set registration admin_approval_required --value=yes --type=boolean",
+    ]);
+    // Its administrator has turned it on, and approval off.
+    writeFileSync(at("more"), `apps deck files office registration\napproval 0\n${rest}`);
+    expect(converge().changed).toEqual(["registration by approval"]);
+    expect(said("app:disable")).toHaveLength(1);
+  });
+
+  it("takes an app that no space may have from those that had it, and gives them the entry's suite", () => {
+    converge();
+    const rest = "approval 1\naccounts 1\nused 0\ndefault-quota 40 GB\n";
+    writeFileSync(at("more"), `apps deck files onlyoffice\nrefused onlyoffice\n${rest}`);
+    expect(converge().changed).toEqual(["enable office", "no onlyoffice"]);
+    expect(readFileSync(at("statements"), "utf8")).toBe(
+      "DELETE FROM oc_appconfig WHERE appid = 'onlyoffice'\nDELETE FROM oc_jobs WHERE starts_with(lower(class), 'oca\\onlyoffice\\')\n",
+    );
+    // Off, with the secret that its settings page kept; the space has the other suite.
+    writeFileSync(at("more"), `apps deck files office\nrefused onlyoffice\n${rest}`);
+    expect(converge().changed).toEqual(["no onlyoffice"]);
+  });
+
   it("takes no more files where the plan's storage is used up", () => {
     converge();
-    writeFileSync(at("more"), `apps deck files\naccounts 1\nused ${50 * 2 ** 30}\ndefault-quota 40 GB\n`);
+    writeFileSync(
+      at("more"),
+      `apps deck files office\napproval 1\naccounts 1\nused ${50 * 2 ** 30}\ndefault-quota 40 GB\n`,
+    );
     expect(converge().changed).toEqual(["full"]);
     const larger = { limits: { accounts: 50, storageBytes: 60 * 2 ** 30 } };
     expect(converge(larger).changed).toEqual(["config/space.json", "no full", "quota 60 GB"]);
@@ -344,7 +390,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
 
   it("says where more accounts are enabled than the plan has", () => {
     converge();
-    writeFileSync(at("more"), "apps deck files\naccounts 53\nused 0\n");
+    writeFileSync(at("more"), "apps deck files office\napproval 1\naccounts 53\nused 0\n");
     expect(converge().stderr).toContain("space lotus: 53 accounts are enabled, 50 are in its plan");
   });
 

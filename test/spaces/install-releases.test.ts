@@ -1,7 +1,16 @@
-// install-releases as a machine runs it, on an archive of three files: what their times are in the end.
-import { execa } from "execa";
+// install-releases with folders in the place of a machine's: the times of a release's files, and the apps that it loses.
+import { execa, execaSync } from "execa";
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -15,7 +24,11 @@ let root: string;
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), "framaspace-releases-"));
 });
-afterEach(() => rmSync(root, { recursive: true, force: true }));
+afterEach(() => {
+  // Releases are read-only.
+  execaSync("chmod", ["-R", "u+w", root]);
+  rmSync(root, { recursive: true, force: true });
+});
 
 /** An archive whose files all have one time. */
 async function archive(name: string, seconds: number, content = "<?php\n"): Promise<Buffer> {
@@ -40,10 +53,17 @@ async function install(releases: Record<string, Buffer>): Promise<string> {
     ([version, body], n) =>
       `${version} ${createHash("sha256").update(body).digest("hex")} http://127.0.0.1:${port}/${n}\n`,
   );
-  writeFileSync(join(root, "list"), list.join(""));
+  return run(list);
+}
+
+/** Runs the program with what the machine is told of releases and of apps that no space may have. */
+async function run(releases: string[], refusedApps: string[] = []): Promise<string> {
+  mkdirSync(join(root, "etc"), { recursive: true });
+  writeFileSync(join(root, "etc/releases"), releases.join(""));
+  writeFileSync(join(root, "etc/refused-apps"), refusedApps.join(""));
   const script = readFileSync(SCRIPT, "utf8")
-    .replace("LIST=/etc/framaspace/releases", `LIST=${root}/list`)
-    .replace("RELEASES=/srv/releases", `RELEASES=${root}/releases`)
+    .replaceAll("/etc/framaspace", join(root, "etc"))
+    .replaceAll("/srv/releases", join(root, "releases"))
     .replace("find /srv/spaces", `find ${root}`);
   return (await execa("bash", ["-c", script])).stdout;
 }
@@ -71,7 +91,8 @@ describe("all files of a release have one time, which lies in the past", () => {
     await install({ "34.0.4": one, "34.0.5": other });
     const [before, second] = [timesOf("34.0.4")[0], timesOf("34.0.5")[0]];
     expect(before).not.toBe(second);
-    rmSync(join(root, "releases"), { recursive: true, force: true });
+    execaSync("chmod", ["-R", "u+w", join(root, "releases")]);
+    rmSync(join(root, "releases"), { recursive: true });
     await install({ "34.0.4": one });
     expect(timesOf("34.0.4")[0]).toBe(before);
   });
@@ -85,4 +106,26 @@ describe("all files of a release have one time, which lies in the past", () => {
     expect(await install({ "34.0.4": body })).toBe("");
     expect(timesOf("34.0.4")).toEqual([time, time, time]);
   });
+});
+
+it("takes the code of apps that no space may have, from releases that are in service too", async () => {
+  const at = (...path: string[]) => join(root, "releases", ...path);
+  for (const release of ["34.0.4", "35.0.2"]) {
+    for (const app of ["deck", "onlyoffice"]) mkdirSync(at(release, "apps", app, "lib"), { recursive: true });
+    writeFileSync(at(release, "apps/onlyoffice/lib/Crypt.php"), "");
+    writeFileSync(at(release, "version.php"), "");
+    writeFileSync(at(release, ".sha256"), "abc1234\n");
+    execaSync("chmod", ["-R", "a-w", at(release)]);
+  }
+  const list = ["34.0.4", "35.0.2"].map((version) => `${version} abc1234 https://x.example\n`);
+
+  expect(await run(list, ["onlyoffice\n"])).toBe(
+    "release 34.0.4 without onlyoffice\nrelease 35.0.2 without onlyoffice",
+  );
+  for (const release of ["34.0.4", "35.0.2"]) {
+    expect(existsSync(at(release, "apps/onlyoffice"))).toBe(false);
+    expect(existsSync(at(release, "apps/deck/lib"))).toBe(true);
+    expect(execaSync("stat", ["-c", "%A", at(release, "apps")]).stdout).toBe("dr-xr-xr-x");
+  }
+  expect(await run(list, ["onlyoffice\n"])).toBe("");
 });

@@ -2,14 +2,11 @@
 import type { Output } from "@pulumi/pulumi";
 import { expect, it } from "vitest";
 import type { Environment } from "../../infra/environment.ts";
-import { Secrets } from "../../infra/secrets.ts";
-import { renderPlatform } from "../../spaces/software.ts";
+import { renderCli, renderPlatform } from "../../spaces/software.ts";
 import { exampleEnvironment } from "../infra/example-environment.ts";
 
-const secrets = new Secrets("master", "prod", {});
-
 async function platform(environment: Environment): Promise<Record<string, unknown>> {
-  const rendered = renderPlatform(environment, secrets, undefined);
+  const rendered = renderPlatform(environment, undefined);
   return JSON.parse(await plain(rendered)) as Record<string, unknown>;
 }
 const plain = (output: Output<string>) => new Promise<string>((resolve) => output.apply(resolve));
@@ -18,6 +15,16 @@ it("has a port in spaces' addresses where browsers need one: in labs", async () 
   const environment = exampleEnvironment("prod");
   expect(await platform(environment)).not.toHaveProperty("port");
   expect(await platform({ ...environment, port: 8443 })).toMatchObject({ port: 8443 });
+});
+
+it("tells spaces of no secret of an office suite: what one knows, all know", async () => {
+  expect(await platform(exampleEnvironment("prod"))).toMatchObject({ office: { suites: ["collabora"] } });
+  const { office } = await platform(exampleEnvironment("prod"));
+  expect(Object.keys(office ?? {})).toEqual(["suites"]);
+});
+
+it("shuts libc to code on the command line, as it is shut on web servers", () => {
+  expect(renderCli()).toMatch(/^ffi\.enable = 0$/m);
 });
 
 it("gives Imaginary no key: it would stand in the address of each request", async () => {

@@ -27,6 +27,9 @@ test("a valid fleet has its spaces in file order, and no problem", () => {
   });
 });
 
+const NOT_ONLYOFFICE =
+  "it has one token secret for all spaces and shows it to each space's administrator, who opens every space's documents with it (docs/decisions/no-onlyoffice.md)";
+
 /** Breaks the fleet in one place; the whole report is what follows. The fault is never in the first entry. */
 const REFUSALS: [title: string, break_: (root: string) => void, report: string][] = [
   [
@@ -123,16 +126,38 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
   [
     "a wave and an office suite that do not exist",
     (root) =>
-      replaceIn(root, TENANTS_1, "office: onlyoffice\n  wave: canary", "office: wordperfect\n  wave: late"),
+      replaceIn(root, TENANTS_1, "office: collabora\n  wave: canary", "office: wordperfect\n  wave: late"),
     `Environment demo is not valid: 2 problems.
-  spaces/tenants/demo/001.yaml:18:11  space "lotus": office is "wordperfect"; write one of collabora, onlyoffice.
+  spaces/tenants/demo/001.yaml:18:11  space "lotus": office is "wordperfect"; write collabora.
   spaces/tenants/demo/001.yaml:19:9  space "lotus": wave is "late"; write one of canary, early, main.`,
   ],
   [
     "an office suite that this environment does not run",
-    (root) => replaceIn(root, CONFIGURATION, "suites: [collabora, onlyoffice]", "suites: [collabora]"),
+    (root) =>
+      replaceIn(root, TENANTS_1, "office: collabora\n  wave: canary", "office: papyrus\n  wave: canary"),
     `Environment demo is not valid: 1 problem.
-  spaces/tenants/demo/001.yaml:18:11  space "lotus": office is "onlyoffice"; write collabora.`,
+  spaces/tenants/demo/001.yaml:18:11  space "lotus": office is "papyrus"; write collabora.`,
+  ],
+  [
+    "an office suite by which a space opens the others, wherever it is asked for",
+    (root) => {
+      replaceIn(root, CONFIGURATION, "suites: [collabora]", "suites: [collabora, onlyoffice]");
+      replaceIn(root, CATALOG, "papyrus: { app: papyrus }", "onlyoffice: { app: onlyoffice }");
+      replaceIn(root, CATALOG, "richdocuments, papyrus]", "richdocuments, onlyoffice]");
+      replaceIn(root, CATALOG, "appsOptional: [registration]", "appsOptional: [registration, onlyoffice]");
+    },
+    `Environment demo is not valid: 4 problems.
+  Pulumi.demo.yaml:59:25  framaspace:office.suites[1] is "onlyoffice"; write collabora: ${NOT_ONLYOFFICE}.
+  spaces/catalog.yaml:6:15  app "onlyoffice": officeSuites holds it; take it off: ${NOT_ONLYOFFICE}.
+  spaces/catalog.yaml:7:33  app "onlyoffice": apps holds it; take it off: ${NOT_ONLYOFFICE}.
+  spaces/catalog.yaml:30:30  app "onlyoffice": appsOptional holds it; take it off: ${NOT_ONLYOFFICE}.`,
+  ],
+  [
+    "an entry that asks for such a suite",
+    (root) =>
+      replaceIn(root, TENANTS_1, "office: collabora\n  wave: canary", "office: onlyoffice\n  wave: canary"),
+    `Environment demo is not valid: 1 problem.
+  spaces/tenants/demo/001.yaml:18:11  space "lotus": office is "onlyoffice"; write collabora: ${NOT_ONLYOFFICE}.`,
   ],
   [
     "suspended without a reason",

@@ -7,6 +7,12 @@ declare(strict_types=1);
 
 require __DIR__ . '/version.php';
 
+/** What configurations ask of Nextcloud's own. */
+class OC
+{
+    public static string $SERVERROOT = __DIR__;
+}
+
 function configurationDirectory(): string
 {
     return getenv('NEXTCLOUD_CONFIG_DIR') ?: __DIR__ . '/config';

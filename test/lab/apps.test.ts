@@ -1,0 +1,217 @@
+// Apps of a real Nextcloud that could let in whom nobody let in: registration, and ONLYOFFICE's connector. What is here
+// of an app is skipped where the release lacks it. With FRAMASPACE_NEXTCLOUD, FRAMASPACE_MINIO and FRAMASPACE_MC.
+import { createHmac, randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { DOMAIN, nextcloudMissing as missing, nextcloudWords, ownLab } from "./lab.ts";
+import { FILES, Visitor, type Answer } from "./visitor.ts";
+
+const lab = ownLab("apps", 18447, nextcloudWords());
+const [A, B] = ["iris", "lotus"];
+const password = `Aa1-${randomBytes(18).toString("base64url")}`;
+
+const ops = (command: string) => lab.on("ops-1", command);
+const host = (id: string) => `${id}.${DOMAIN}`;
+const stranger = (id: string) => new Visitor(lab.port, host(id));
+const client = (id: string, user: string, secret: string) =>
+  new Visitor(lab.port, host(id), { user, password: secret });
+const admin = (id: string) => client(id, "admin", password);
+const occ = (id: string, words: string) => lab.inside(id, `occ $DIRECTORY/config $RELEASE ${words}`);
+const sql = (id: string, statement: string) =>
+  lab.inside(id, `base64 -d <<<${Buffer.from(statement).toString("base64")} | sql -f -`);
+/** All of the lab's visitors have one address, which Nextcloud slows down and then refuses. */
+const forgive = (id: string) => occ(id, "security:bruteforce:reset 198.51.100.1");
+const has = async (app: string) =>
+  (await ops(`ls -d /srv/releases/*/apps/${app} 2>/dev/null | wc -l`)) !== "0";
+
+/** Converges a space anew, with what its entry wants; what changed. */
+const converge = async (id: string): Promise<string[]> => {
+  const wanted = "del(.version) | del(.redis.database)";
+  const result = await ops(
+    `jq -c --arg contact "bureau@${id}.example" '${wanted} | .contact //= $contact' /srv/spaces/${id}/config/space.json | converge-space`,
+  );
+  const { changed } = JSON.parse(result.trim().split("\n").at(-1) ?? "") as { changed: string[] };
+  return changed;
+};
+
+/** Asks a space's administration by its API, as its administrator. */
+const asAdmin = (id: string, method: string, path: string): Promise<Answer> =>
+  admin(id).ask(method, `/ocs/v2.php/cloud/${path}?format=json`);
+
+/** Sends a form of a page that a visitor has open. */
+async function submit(visitor: Visitor, page: string, fields: Record<string, string>): Promise<Answer> {
+  const requesttoken = await visitor.requestToken(page);
+  return visitor.ask("POST", page, {
+    headers: { "content-type": "application/x-www-form-urlencoded", requesttoken },
+    body: new URLSearchParams({ ...fields, requesttoken }).toString(),
+  });
+}
+
+const lettersTo = async (address: string) =>
+  (await lab.lab("mail")).split("─".repeat(80)).filter((letter) => letter.includes(`To: ${address}`));
+
+describe.skipIf(missing.length > 0)(
+  `apps of a real Nextcloud${missing.length > 0 ? ` (skipped: ${missing.join(", ")} not set)` : ""}`,
+  { timeout: 900_000 },
+  () => {
+    beforeAll(async () => {
+      await lab.prepare();
+      await lab.up();
+      for (const id of [A, B]) {
+        await lab.inside(
+          id,
+          `export OC_PASS=${password}; occ $DIRECTORY/config $RELEASE user:resetpassword --password-from-env admin`,
+        );
+        await forgive(id);
+      }
+    });
+    afterAll(() => lab.remove());
+
+    test("its administrator sees the page on which apps are turned on and off", async () => {
+      const person = stranger(A);
+      await person.logIn("admin", password);
+      expect((await person.ask("GET", "/settings/apps")).status).toBe(200);
+      const { status, text } = await person.ask("GET", "/settings/apps/list");
+      expect(status).toBe(200);
+      expect(text).toContain('"id":"activity"');
+    });
+
+    describe("registration", () => {
+      const name = `nouveau-${randomBytes(3).toString("hex")}`;
+      const secret = `Bb2-${randomBytes(18).toString("base64url")}`;
+      const PAGE = "/apps/registration/";
+
+      test("is on in no space that did not ask for it, and each release has it", async (context) => {
+        if (!(await has("registration"))) return context.skip();
+        expect((await stranger(A).ask("GET", PAGE)).status).not.toBe(200);
+        expect((await stranger(A).ask("GET", "/login")).text).not.toContain("apps/registration");
+        return undefined;
+      });
+
+      test("gives a stranger an account that opens nothing until somebody of the space enables it", async (context) => {
+        if (!(await has("registration"))) return context.skip();
+        expect((await asAdmin(A, "POST", "apps/registration")).status).toBe(200);
+        const person = stranger(A);
+        const address = `${name}@ailleurs.example`;
+        await submit(person, PAGE, { email: address });
+        const [letter = ""] = await lettersTo(address);
+        const link = /https:\/\/\S+(\/apps\/registration\/register\/\S+)/.exec(letter)?.[1] ?? "";
+        const fields = { loginname: name, fullname: "", phone: "", password: secret };
+        const registered = await submit(person, link, fields);
+        expect(registered.status).toBe(200);
+        expect(registered.text).not.toContain(`data-user="${name}"`);
+
+        const { text } = await asAdmin(A, "GET", `users/${name}`);
+        expect(JSON.parse(text)).toMatchObject({ ocs: { data: { id: name, enabled: false } } });
+        const files = `/remote.php/dav/files/${name}/`;
+        expect((await client(A, name, secret).ask("PROPFIND", files)).status).not.toBe(207);
+        const refused = stranger(A);
+        await refused.logIn(name, secret);
+        expect((await refused.ask("GET", "/apps/files/")).status).toBe(303);
+
+        await forgive(A);
+        expect((await asAdmin(A, "PUT", `users/${name}/enable`)).status).toBe(200);
+        expect((await client(A, name, secret).ask("PROPFIND", files)).status).toBe(207);
+        return undefined;
+      });
+
+      test("sends one visitor five letters in five minutes at most", async (context) => {
+        if (!(await has("registration"))) return context.skip();
+        const asked: number[] = [];
+        for (let n = 0; n < 6; n++) {
+          const { status } = await submit(stranger(A), PAGE, { email: `${name}-${n}@ailleurs.example` });
+          asked.push(status);
+        }
+        expect(asked.at(-1)).toBe(429);
+        return undefined;
+      });
+
+      test("asks for approval again where its administrator has let all in, and stays on", async (context) => {
+        if (!(await has("registration"))) return context.skip();
+        await occ(A, "config:app:set registration admin_approval_required --value=no --type=boolean");
+        expect(await converge(A)).toContain("registration by approval");
+        expect(await converge(A)).not.toContain("registration by approval");
+        expect(await occ(A, "config:app:get registration admin_approval_required")).toMatch(/^(1|true)$/);
+        expect((await stranger(A).ask("GET", PAGE)).status).toBe(200);
+        await asAdmin(A, "DELETE", "apps/registration");
+        return undefined;
+      });
+    });
+
+    describe("ONLYOFFICE's connector", () => {
+      const known = "the-secret-that-all-spaces-had-in-common";
+      const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+      /** A token as the connector makes it. */
+      function signed(payload: unknown): string {
+        const body = `${part({ typ: "JWT", alg: "HS256" })}.${part(payload)}`;
+        return `${body}.${createHmac("sha256", known).update(body).digest("base64url")}`;
+      }
+
+      test("opens no document of a space that had it, by the secret that another space's page showed", async () => {
+        const content = `papers of ${B}, ${randomBytes(8).toString("hex")}`;
+        const put = await admin(B).ask("PUT", `${FILES}/statuts.docx`, { body: content });
+        expect([201, 204]).toContain(put.status);
+        const fileId = Number.parseInt(String(put.headers["oc-fileid"]), 10);
+        // As it was when the app was in the catalog.
+        await sql(
+          B,
+          `INSERT INTO oc_appconfig (appid, configkey, configvalue) VALUES ('onlyoffice', 'enabled', 'yes'), ('onlyoffice', 'installed_version', '10.0.0'), ('onlyoffice', 'jwt_secret', '${known}'), ('onlyoffice', 'DocumentServerUrl', 'https://onlyoffice.${DOMAIN}/') ON CONFLICT (appid, configkey) DO UPDATE SET configvalue = excluded.configvalue;`,
+        );
+        // What web servers remember of the apps that are on.
+        await sleep(5000);
+        const link = `/apps/onlyoffice/download?doc=${signed({ action: "download", fileId, userId: "admin" })}`;
+        const headers = { authorization: `Bearer ${signed({ payload: {} })}` };
+        const before = await stranger(B).ask("GET", link, { headers });
+        expect(before.text).not.toContain(content);
+        expect(before.status).not.toBe(200);
+        // Meanwhile the space serves all the same.
+        expect((await stranger(B).ask("GET", "/login")).status).toBe(200);
+        expect((await admin(B).ask("GET", `${FILES}/statuts.docx`)).text).toBe(content);
+
+        expect(await converge(B)).toContain("no onlyoffice");
+        expect(await sql(B, "SELECT count(*) FROM oc_appconfig WHERE appid = 'onlyoffice';")).toBe("0");
+        expect(await converge(B)).toEqual([]);
+      });
+
+      test("is turned on by no administrator of a space, and none sees its page", async () => {
+        expect((await asAdmin(A, "POST", "apps/onlyoffice")).status).not.toBe(200);
+        const page = await admin(A).ask("GET", "/settings/admin/onlyoffice");
+        expect(page.text).not.toContain("onlyofficeSecret");
+      });
+    });
+
+    test("a worker that is killed leaves its session locked for half a minute, and the person logged in", async () => {
+      const person = stranger(A);
+      await person.logIn("admin", password);
+      expect((await person.ask("GET", "/apps/files/")).status).toBe(200);
+      const probe = "index-killed-worker.php";
+      const pid = `/srv/spaces/${A}/tmp/killed-worker`;
+      // On one web server alone: a gateway may ask another one again.
+      const web = await lab.webServerOf(A);
+      // It has the session in hand, as a login has.
+      const code = String.raw`<?php require_once __DIR__ . "/lib/base.php"; \OCP\Server::get(\OCP\ISession::class)->reopen(); file_put_contents("${pid}", getmypid()); sleep(100);`;
+      try {
+        await lab.on(
+          web,
+          `base64 -d <<<${Buffer.from(code).toString("base64")} >$(readlink /srv/spaces/${A}/release)/${probe}`,
+        );
+        const cut = person.ask("GET", `/${probe}`, { patienceSeconds: 90 }).catch(() => undefined);
+        await lab.on(
+          web,
+          `for n in $(seq 100); do [ ! -s ${pid} ] || { kill -9 $(cat ${pid}); exit; }; sleep 0.2; done; exit 1`,
+        );
+        await cut;
+        const begun = Date.now();
+        const { status, text } = await person.ask("GET", "/apps/files/", { patienceSeconds: 60 });
+        console.log(`its next page: ${status} after ${(Date.now() - begun) / 1000} s`);
+        expect(status).toBe(200);
+        expect(text).toContain('data-user="admin"');
+        // Or nothing was locked.
+        expect(Date.now() - begun).toBeGreaterThan(5_000);
+        expect(Date.now() - begun).toBeLessThan(40_000);
+      } finally {
+        await lab.on(web, `rm -f /srv/releases/*/${probe} ${pid}`);
+      }
+    });
+  },
+);
