@@ -107,7 +107,9 @@ describe.skipIf(missing.length > 0)(
         expect((await client(A, name, secret).ask("PROPFIND", files)).status).not.toBe(207);
         const refused = stranger(A);
         await refused.logIn(name, secret);
-        expect((await refused.ask("GET", "/apps/files/")).status).toBe(303);
+        const page = await refused.ask("GET", "/apps/files/");
+        expect(page.status).not.toBe(200);
+        expect(page.text).not.toContain(`data-user="${name}"`);
 
         await forgive(A);
         expect((await asAdmin(A, "PUT", `users/${name}/enable`)).status).toBe(200);
