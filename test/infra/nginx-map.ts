@@ -8,7 +8,7 @@ export function nginxMap(configuration: string, variable: string): (key: string)
   if (body === undefined) throw new Error(`no map gives $${variable}`);
   const rules = [...body.matchAll(/^ *("[^"]*"|\S+) +("[^"]*"|\S+);/gm)].map(([, when = "", then = ""]) => ({
     when: when.replaceAll('"', ""),
-    then: then.replaceAll('"', ""),
+    gives: then.replaceAll('"', ""),
   }));
   const fits = (pattern: string, key: string) =>
     pattern.startsWith("~*")
@@ -16,6 +16,6 @@ export function nginxMap(configuration: string, variable: string): (key: string)
       : pattern.startsWith("~")
         ? new RegExp(pattern.slice(1)).test(key)
         : pattern === key;
-  const otherwise = rules.find(({ when }) => when === "default")?.then ?? "";
-  return (key) => rules.find(({ when }) => when !== "default" && fits(when, key))?.then ?? otherwise;
+  const otherwise = rules.find(({ when }) => when === "default")?.gives ?? "";
+  return (key) => rules.find(({ when }) => when !== "default" && fits(when, key))?.gives ?? otherwise;
 }
