@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DOMAIN, nextcloudMissing as missing, nextcloudWords, ownLab } from "./lab.ts";
 import { FILES, Visitor, type Answer } from "./visitor.ts";
 
-const lab = ownLab("apps", 18447, nextcloudWords());
+const lab = ownLab("apps", 18452, nextcloudWords());
 const [A, B] = ["iris", "lotus"];
 const password = `Aa1-${randomBytes(18).toString("base64url")}`;
 

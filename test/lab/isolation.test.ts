@@ -235,7 +235,7 @@ describe("a space's role in PostgreSQL", () => {
     const busy = await on(
       "ops-1",
       `export PGPASSWORD=$(jq -r .database.password /srv/spaces/${A}/config/space.json)
-       for n in $(seq 60); do psql -XAtq "host=postgres-1,postgres-2 target_session_attrs=read-write dbname=${A} user=${A} sslmode=require channel_binding=disable" -c 'SELECT pg_sleep(40)' >/tmp/flood-$n 2>&1 & done
+       for n in $(seq 200); do psql -XAtq "host=postgres-1,postgres-2 target_session_attrs=read-write dbname=${A} user=${A} sslmode=require channel_binding=disable" -c 'SELECT pg_sleep(40)' >/tmp/flood-$n 2>&1 & done
        for n in $(seq 40); do sleep 0.5; [ "$(cat /tmp/flood-* | grep -c 'too many connections for role')" -lt 25 ] || break; done
        ${ask}; echo refused $(cat /tmp/flood-* | grep -c 'too many connections for role'); kill $(jobs -p); rm -f /tmp/flood-*`,
     );
@@ -253,7 +253,7 @@ describe("a space's role in PostgreSQL", () => {
       [...text.matchAll(/^200 ([\d.]+)$/gm)].map(([, time]) => Number(time)).sort((a, b) => a - b);
     const [before, during] = [times(quiet), times(busy)];
     console.log(
-      `18: slowest of 15 answers of the other space: ${before.at(-1)} s quiet, ${during.at(-1)} s while 60 connections were asked for`,
+      `18: slowest of 15 answers of the other space: ${before.at(-1)} s quiet, ${during.at(-1)} s while 200 connections were asked for`,
     );
     expect(during).toHaveLength(15);
     expect(Number(/refused (\d+)/.exec(busy)?.[1])).toBeGreaterThanOrEqual(25);
