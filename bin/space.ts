@@ -15,6 +15,7 @@ import {
 } from "../spaces/edit.ts";
 import { EDITOR_SCHEMA_FILE, editorSchema } from "../spaces/editor-schema.ts";
 import { nearest } from "../findings.ts";
+import { OPS_RECORD } from "../infra/names.ts";
 import type { Plan } from "../local/plan.ts";
 import { count, sentence } from "../problems.ts";
 import { GIGABYTE } from "../spaces/catalog.ts";
@@ -154,7 +155,12 @@ async function onOps(
   const [ssh = "", ...rest] =
     env === "lab"
       ? await labSsh(lab)
-      : ["ssh", "-o", "ConnectTimeout=10", `root@${environment.opsAddress ?? `ops.${environment.domain}`}`];
+      : [
+          "ssh",
+          "-o",
+          "ConnectTimeout=10",
+          `root@${environment.opsAddress ?? `${OPS_RECORD}.${environment.domain}`}`,
+        ];
   const { stdout, failed, exitCode } = await execa(ssh, [...rest, program, ...words], {
     stderr: "inherit",
     stdin: "ignore",

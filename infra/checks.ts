@@ -177,7 +177,7 @@ function neededKeysArePresent(environment: Environment): Finding[] {
 }
 
 /** What rotates by its number, by owner. `docs/runbooks/rotate-a-secret.md` says of each what people notice. */
-const ROTATED: Readonly<Record<string, readonly string[]>> = {
+export const ROTATED: Readonly<Record<string, readonly string[]>> = {
   backup: ["cipher", "s3"],
   ca: ["key", "trusted"],
   deploy: ["ssh"],

@@ -36,7 +36,10 @@ export const REFUSED_SUITES: ReadonlyMap<string, string> = new Map([
   ],
 ]);
 
-const suite = z.enum(["collabora"], {
+/** Office suites that the platform can run. Each is a host of the domain. */
+export const OFFICE_SUITES = ["collabora"] as const;
+
+const suite = z.enum(OFFICE_SUITES, {
   error: ({ input }) => {
     const why = REFUSED_SUITES.get(String(input));
     return why && `write collabora: ${why}`;

@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { allMachines } from "./addresses.ts";
 import type { Environment } from "./environment.ts";
 import { PORTS } from "./firewall.ts";
+import { USER_TAGS } from "./names.ts";
 import { PACKAGES } from "./packages.ts";
 import { program, remoteScript } from "./remote.ts";
 import { cloudServers, type Foundation } from "./server.ts";
@@ -78,7 +79,7 @@ ruleset(name="store") {
   if re_match($.machine, '^((gateway|web)-[0-9]+|ops-1)$') then {
     if $app-name == "nginx" then
       set $.space = re_extract($msg, '^ ?[{]"space":"(${ID})",.*,"status":([1235]..|40[0-35-9]|4[1-9].)[,}]', 0, 1, "");
-    else if $syslogfacility-text == "user" and not ($app-name == ["root", "rsyslogd", "adduser", "addgroup", "deluser", "delgroup"]) then
+    else if $syslogfacility-text == "user" and not ($app-name == [${USER_TAGS.map((tag) => `"${tag}"`).join(", ")}]) then
       set $.space = re_extract($app-name, '^(${ID})$', 0, 1, "");
   }
   if $.space != "" then

@@ -5,6 +5,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { LOAD_BALANCER_ADDRESS, NETWORK } from "./addresses.ts";
 import { CLOUD_ROLES, type CloudRole, type Environment } from "./environment.ts";
 import { PORTS, publicRules } from "./firewall.ts";
+import { OPS_RECORD } from "./names.ts";
 import type { CloudServer } from "./server.ts";
 
 interface NetworkArgs {
@@ -179,7 +180,7 @@ export class Entrance extends pulumi.ComponentResource {
     for (const [record, address] of [
       ["@", balancer.ipv4],
       ["*", balancer.ipv4],
-      ["ops", pulumi.output(args.opsAddress)],
+      [OPS_RECORD, pulumi.output(args.opsAddress)],
     ] as const)
       new hcloud.ZoneRrset(
         `${name}-record-${record === "@" ? "apex" : record === "*" ? "wildcard" : record}`,

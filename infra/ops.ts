@@ -5,6 +5,7 @@ import { cloudMachines } from "./addresses.ts";
 import type { Environment } from "./environment.ts";
 import { PORTS } from "./firewall.ts";
 import { healthWatch } from "./health.ts";
+import { POSTGRES_ADMIN } from "./names.ts";
 import { PACKAGES } from "./packages.ts";
 import { REDIS_DATABASES, renderSpaceCommands } from "./redis.ts";
 import { remoteScript } from "./remote.ts";
@@ -33,7 +34,7 @@ export class Ops extends pulumi.ComponentResource {
             mode: "0600",
             content: secrets
               .password("postgres", "superuser")
-              .apply((password) => `*:*:*:framaspace:${password}\n`),
+              .apply((password) => `*:*:*:${POSTGRES_ADMIN}:${password}\n`),
           },
           ...healthWatch(environment, secrets, access),
           { path: "/etc/framaspace/redis/commands", content: renderSpaceCommands() },
@@ -60,7 +61,7 @@ export function renderPgService(environment: Environment): string {
   return `[framaspace]
 host=${hosts.join(",")}
 port=${PORTS.postgres}
-user=framaspace
+user=${POSTGRES_ADMIN}
 dbname=postgres
 target_session_attrs=read-write
 connect_timeout=3

@@ -8,14 +8,12 @@ import { cloudMachines, SUBNETS, type MachineSpec } from "./addresses.ts";
 import { backupFiles, renderArchiving } from "./backups.ts";
 import type { Environment } from "./environment.ts";
 import { PORTS } from "./firewall.ts";
+import { POSTGRES_ADMIN } from "./names.ts";
 import { opsDoor, opsKey } from "./ops-keys.ts";
 import { PACKAGES } from "./packages.ts";
 import { program, remoteScript, type RemoteFile } from "./remote.ts";
 import { cloudServers, type CloudServer, type Foundation } from "./server.ts";
 import { assignments } from "./shell.ts";
-
-/** Role of the postgresql provider and of people on ops-1: no superuser, but it makes the spaces' roles and may act as them. */
-export const POSTGRES_ADMIN = "framaspace";
 
 const CONFIGURATION = "/etc/postgresql/17/main";
 

@@ -10,19 +10,13 @@ import {
 } from "./environment.ts";
 import { PORTS } from "./firewall.ts";
 import { NGINX_RESTART } from "./gateway.ts";
-import { SPACE_POLICY, STORAGE_ROOT } from "./names.ts";
+import { BUCKETS, SERVICE_USERS, SPACE_POLICY, STORAGE_ROOT } from "./names.ts";
 import { PACKAGES } from "./packages.ts";
 import { program, remoteScript, type Machine, type RemoteFile } from "./remote.ts";
 import { renderS3Proxy } from "./s3-proxy.ts";
 import type { Secrets } from "./secrets.ts";
 import { DedicatedServer, type Foundation } from "./server.ts";
 import { assignments } from "./shell.ts";
-
-/** Buckets that are no space's: backups of databases, exports of spaces. */
-export const BUCKETS = { backup: "backup", archive: "archive" } as const;
-
-/** Users that are no space's, each with a policy of its own name; their secrets are `<user>/s3`, as spaces. */
-export const SERVICE_USERS = ["backup", "metrics"] as const;
 
 const SITES: readonly SiteRole[] = ["primary", "replica"];
 

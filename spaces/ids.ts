@@ -1,5 +1,10 @@
 // What an id may be, and why. An id is at once an address, a database, a bucket and a name in the logs.
+import { readdirSync } from "node:fs";
+import { basename, join } from "node:path";
 import * as z from "zod";
+import { ROTATED } from "../infra/checks.ts";
+import { CLOUD_ROLES, OFFICE_SUITES, REFUSED_SUITES } from "../infra/environment.ts";
+import { PLATFORM_NAMES } from "../infra/names.ts";
 
 /**
  * Bounds of an id, which is at once a DNS label, a PostgreSQL role and database, a MinIO user, the end of a
@@ -19,25 +24,37 @@ export const TENANT_LIMITS = {
   spacesPerFile: 100,
 } as const;
 
+/** Our programs on machines, which log under their own names. */
+const PROGRAMS = ["../infra/files", "scripts"]
+  .flatMap((folder) => readdirSync(join(import.meta.dirname, folder)))
+  .filter((file) => file.endsWith(".sh"))
+  .map((file) => basename(file, ".sh"));
+
 /** Ids that mean something else to DNS, to a server of the platform or to people who read an address. */
-export const RESERVED_IDS: ReadonlySet<string> = new Set(
-  [
-    // The platform's own DNS records and the parts of it that may get one.
-    "api archive auth backup collabora console docs gateway grafana imaginary lab logs metrics minio nextcloud",
-    "office onlyoffice ops postgres prometheus redis registry s3 status storage web www",
+export const RESERVED_IDS: ReadonlySet<string> = new Set([
+  ...Object.values(PLATFORM_NAMES).flat(),
+  ...PROGRAMS,
+  ...CLOUD_ROLES,
+  ...OFFICE_SUITES,
+  ...REFUSED_SUITES.keys(),
+  // A space owns secrets as these do.
+  ...Object.keys(ROTATED),
+  ...[
+    // Parts of the platform that may get a DNS record.
+    "api auth console docs grafana lab nextcloud prometheus registry s3 status storage www",
     // Names that mail and clients look up by themselves (RFC 2142, RFC 6186, RFC 8461, WPAD).
     "abuse autoconfig autodiscover dns ftp hostmaster imap localhost mail mta-sts noc ns1 ns2 pop3 postmaster",
     "security smtp webmail webmaster wpad",
     // Names that would let a space pass for the host.
-    "account admin administrator billing contact help host login password root signup sso support system",
-    // PostgreSQL: databases and roles that exist, and words that pg_hba.conf or GRANT read otherwise.
-    "all none public replication replicator sameuser samerole standby template0 template1 user",
+    "account administrator billing contact help host login password signup sso support system",
+    // PostgreSQL: words that pg_hba.conf or GRANT read otherwise.
+    "all none public replicator sameuser samerole standby user",
     // MinIO's built-in users and policies.
     "consoleadmin diagnostics minioadmin readonly readwrite writeonly",
     // What the routing maps use for no space at all.
-    "default suspended unknown",
+    "suspended unknown",
   ].flatMap((line) => line.split(" ")),
-);
+]);
 
 /** Names of machines: `web-1`, `storage-a3`. A log tag or an address must never be taken for one. */
 export const MACHINE_NAME = /^(gateway|imaginary|logs|office|ops|postgres|redis|storage|web)-[ab]?[0-9]+$/;

@@ -7,7 +7,7 @@ import { cloudMachines, siteName, type MachineSpec } from "../infra/addresses.ts
 import { Authority } from "../infra/certificates.ts";
 import type { Environment } from "../infra/environment.ts";
 import { PORTS } from "../infra/firewall.ts";
-import { STORAGE_ROOT } from "../infra/names.ts";
+import { OPS_RECORD, POSTGRES_ADMIN, STORAGE_ROOT } from "../infra/names.ts";
 import { Access } from "../infra/remote.ts";
 import type { Secrets } from "../infra/secrets.ts";
 import type { Catalog } from "./catalog.ts";
@@ -38,7 +38,7 @@ export class Spaces extends pulumi.ComponentResource {
       catalog,
       postgresql: createPostgresql(this, environment, secrets, ca),
       minio: createMinio(this, environment, secrets, ca),
-      connection: new Access(secrets).ops(environment.opsAddress ?? `ops.${environment.domain}`),
+      connection: new Access(secrets).ops(environment.opsAddress ?? `${OPS_RECORD}.${environment.domain}`),
     };
     this.results = Object.fromEntries(
       args.tenants.map((tenant) => [tenant.id, new Space(tenant, ground, { parent: this }).result]),
@@ -92,7 +92,7 @@ function createPostgresql(
       // The address, because only the machines themselves know the names.
       host: primaryOf(environment).privateAddress,
       port: PORTS.postgres,
-      username: "framaspace",
+      username: POSTGRES_ADMIN,
       password: secrets.password("postgres", "superuser"),
       database: "postgres",
       superuser: false,
