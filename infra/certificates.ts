@@ -57,18 +57,9 @@ export class Authority {
     return { keys, certificate };
   }
 
-  /**
-   * What every machine trusts, PEM: the authority's own certificate, the one in use first. All generations from `ca/key`
-   * to `ca/trusted`, so that a new authority is known everywhere before it signs, and the old one until it signs no more
-   * (docs/runbooks/rotate-a-secret.md). Not secret.
-   */
+  /** What every machine trusts, PEM: the authority's own certificate, the one in use first. Not secret. */
   async root(): Promise<string> {
-    const used = this.#secrets.generation("ca", "key");
-    const other = this.#secrets.generation("ca", "trusted", used);
-    const others = Array.from(
-      { length: Math.abs(other - used) },
-      (_, index) => used + (index + 1) * Math.sign(other - used),
-    );
+    const [, ...others] = this.#secrets.trusted("ca", "key");
     const roots = [this.#root, ...others.map((generation) => this.#createRoot(generation))];
     return (await Promise.all(roots)).map(({ certificate }) => `${certificate.toString("pem")}\n`).join("");
   }

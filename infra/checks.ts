@@ -180,7 +180,7 @@ function neededKeysArePresent(environment: Environment): Finding[] {
 export const ROTATED: Readonly<Record<string, readonly string[]>> = {
   backup: ["cipher", "s3"],
   ca: ["key", "trusted"],
-  deploy: ["ssh"],
+  deploy: ["ssh", "trusted"],
   metrics: ["s3"],
   minio: ["root"],
   ops: ["distribute", "health", "postgres"],

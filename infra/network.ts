@@ -10,7 +10,7 @@ import type { CloudServer } from "./server.ts";
 
 interface NetworkArgs {
   environment: Environment;
-  deployPublicKey: string;
+  deployKey: { publicKey: string; generation: number };
 }
 
 /** Private network, firewalls, SSH keys and placement groups: all that a server needs before it exists. */
@@ -24,7 +24,7 @@ export class Network extends pulumi.ComponentResource {
 
   constructor(
     name: string,
-    { environment, deployPublicKey }: NetworkArgs,
+    { environment, deployKey: { publicKey, generation } }: NetworkArgs,
     opts: pulumi.ComponentResourceOptions,
   ) {
     super("framaspace:infra:Network", name, {}, opts);
@@ -55,11 +55,10 @@ export class Network extends pulumi.ComponentResource {
         },
         parent,
       );
-    const keys = { deploy: deployPublicKey, ...environment.administrators.sshKeys };
-    this.sshKeyIds = Object.entries(keys).map(
-      ([owner, publicKey]) =>
-        new hcloud.SshKey(`${name}-key-${owner}`, { name: owner, publicKey }, parent).id,
-    );
+    // The first boot's; whom a machine lets in from then on, base.sh says. A new generation is another resource: a replaced
+    // one would go before it comes, and the engine might take the servers along.
+    const key = generation === 1 ? "deploy" : `deploy-${generation}`;
+    this.sshKeyIds = [new hcloud.SshKey(`${name}-key-${key}`, { name: key, publicKey }, parent).id];
 
     const roles = CLOUD_ROLES.filter((role) => environment.machines[role].count > 0);
     this.#firewalls = new Map(

@@ -48,7 +48,10 @@ export class Platform extends pulumi.ComponentResource {
     const authority = new Authority(secrets, environment.certificates);
     const network = new Network(
       "network",
-      { environment, deployPublicKey: access.deployPublicKey },
+      {
+        environment,
+        deployKey: { publicKey: access.deployPublicKey, generation: secrets.generation("deploy", "ssh") },
+      },
       viaHcloud,
     );
     const ground = { environment, secrets, authority, access, network, hcloud: provider };

@@ -26,6 +26,8 @@ export interface Machine {
 export class Access {
   /** The public half of the deploy key, as every machine must know it. */
   readonly deployPublicKey: string;
+  /** Public halves of all deploy keys that open machines: that one, and those up to `deploy/trusted`. */
+  readonly deployPublicKeys: readonly string[];
   readonly #secrets: Secrets;
   readonly #privateKey: pulumi.Output<string>;
 
@@ -33,6 +35,9 @@ export class Access {
     this.#secrets = secrets;
     const { publicKey, privateKey } = sshKeyPair(secrets.seed("deploy", "ssh"));
     this.deployPublicKey = publicKey;
+    this.deployPublicKeys = secrets
+      .trusted("deploy", "ssh")
+      .map((generation) => sshKeyPair(secrets.seed("deploy", "ssh", generation)).publicKey);
     this.#privateKey = pulumi.secret(privateKey);
   }
 

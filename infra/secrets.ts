@@ -20,6 +20,19 @@ export class Secrets {
     return this.#generations[`${owner}/${purpose}`] ?? otherwise;
   }
 
+  /**
+   * The generations of a key that others know it by: the one in use first, then all up to `<owner>/trusted`, so that a new
+   * one is known everywhere before it is used, and the old one for as long (docs/runbooks/rotate-a-secret.md).
+   */
+  trusted(owner: string, purpose: string): number[] {
+    const used = this.generation(owner, purpose);
+    const other = this.generation(owner, "trusted", used);
+    return Array.from(
+      { length: Math.abs(other - used) + 1 },
+      (_, index) => used + index * Math.sign(other - used),
+    );
+  }
+
   /** 32 bytes in plain: for keys that are built from them. Never hand them to a resource. */
   seed(owner: string, purpose: string, generation = this.generation(owner, purpose)): Buffer {
     return createHmac("sha256", this.#master)

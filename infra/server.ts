@@ -64,7 +64,7 @@ export class CloudServer extends pulumi.ComponentResource implements Machine {
         parent: this,
         provider: foundation.hcloud,
         protect: STATEFUL.includes(role),
-        // They matter at the first boot only; a change would replace the server and what it holds.
+        // They matter at the first boot only (base.sh sees to keys later); a change would replace the server and what it holds.
         ignoreChanges: ["userData", "sshKeys", "image"],
         dependsOn: network.ready,
       },
@@ -137,7 +137,7 @@ function installBase(
   foundation: Omit<Foundation, "opsAddress">,
   dependsOn: pulumi.Resource[],
 ): void {
-  const { environment, authority, secrets } = foundation;
+  const { environment, authority, secrets, access } = foundation;
   const { name, role, privateAddress } = machine.spec;
   const certificate = authority.issue(name, namesOf(machine.spec), [privateAddress]);
   const files: RemoteFile[] = [
@@ -155,6 +155,11 @@ function installBase(
       owner: "root:framaspace-tls",
       content: pulumi.secret(certificate.then((issued) => issued.key)),
     },
+    // Before sshd is told to look for them there, and nowhere else.
+    {
+      path: "/etc/framaspace/authorized_keys/root-people",
+      content: renderPeople(access.deployPublicKeys, environment.administrators.sshKeys),
+    },
     { path: "/etc/ssh/sshd_config.d/10-framaspace.conf", content: SSHD },
     ...healthDoor(environment, secrets),
     { path: "/etc/apt/apt.conf.d/60framaspace", content: renderUpgrades(environment.administrators.mail) },
@@ -170,11 +175,24 @@ function installBase(
   );
 }
 
-// AuthorizedKeysFile: below /etc are keys of ops-1 that open one program each.
+/** Who may do everything: the engine, and administrators, who come to all machines but ops-1 through that one. */
+export function renderPeople(
+  deployKeys: readonly string[],
+  administrators: Environment["administrators"]["sshKeys"],
+): string {
+  const lines = [
+    ...deployKeys.map((key) => `${key} deploy`),
+    ...Object.entries(administrators).map(([name, key]) => `${key} ${name}`),
+  ];
+  return `# Rendered by infra/server.ts; changes made here are overwritten.\n${lines.join("\n")}\n`;
+}
+
+// AuthorizedKeysFile: people's keys, and those of ops-1 that open one program each. Not ~/.ssh/authorized_keys, which the
+// first boot wrote: who is no administrator any more would keep root.
 // MaxStartups: the engine opens up to 64 connections at once through ops-1 (README, "parallel"); sshd's default
 // starts refusing at 10 (sshd_config(5)).
 const SSHD = `PasswordAuthentication no
-AuthorizedKeysFile .ssh/authorized_keys /etc/framaspace/authorized_keys/%u /etc/framaspace/authorized_keys/%u-health
+AuthorizedKeysFile /etc/framaspace/authorized_keys/%u-people /etc/framaspace/authorized_keys/%u /etc/framaspace/authorized_keys/%u-health
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 AuthenticationMethods publickey

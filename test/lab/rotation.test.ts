@@ -175,3 +175,22 @@ describe("the authority, in three steps", () => {
     await expectWell();
   });
 });
+
+describe("the deploy key, in two steps", () => {
+  const listed = () =>
+    lab.on("web-1", "awk '/ deploy$/ { print $2 }' /etc/framaspace/authorized_keys/root-people");
+
+  test("every machine lets both in, then the new one alone", async () => {
+    const old = await listed();
+    const before = await rotate({ "deploy/trusted": 2 });
+    const both = (await listed()).split("\n");
+    expect(both).toHaveLength(2);
+    expect(both[0]).toBe(old);
+    const after = await rotate({ "deploy/ssh": 2, "deploy/trusted": 2 });
+    // By which this very command comes, through ops-1.
+    expect(await listed()).toBe(both[1]);
+    console.log(`the deploy key: ${before.toFixed(1)} and ${after.toFixed(1)} s without an answer`);
+    expect(Math.max(before, after)).toBeLessThan(MOST);
+    await expectWell();
+  });
+});
