@@ -6,7 +6,7 @@ import { LabError, openLab, type Lab } from "../local/lab/lab.ts";
 import { exists, lockLab, takeDown } from "../local/lab/lifecycle.ts";
 import { letters } from "../local/lab/mail.ts";
 import { consoleLog, insideMachine, isRunning } from "../local/lab/machine.ts";
-import { configurationFile, findPulumi, handToPulumi } from "../local/lab/pulumi.ts";
+import { configurationFile, findPulumi, handToPulumi, isEveryday } from "../local/lab/pulumi.ts";
 import { sshTo } from "../local/lab/ssh.ts";
 import { status } from "../local/lab/status.ts";
 import { closeTunnel, openTunnel } from "../local/lab/tunnel.ts";
@@ -111,7 +111,7 @@ program
 
 program
   .command("pulumi [arguments...]")
-  .description("the genuine CLI on the lab's stacks, such as: pulumi refresh --stack lab-platform")
+  .description("`npm run pulumi` on the lab's stacks, such as: pulumi refresh --stack lab-platform")
   .helpOption(false)
   .allowUnknownOption()
   .action((words: string[]) =>
@@ -121,8 +121,7 @@ program
       if ("missing" in found) throw new LabError(`${found.missing}; ${found.remedy}.`);
       if (!(await exists(lab)))
         throw new LabError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);
-      const takesFile = ["up", "preview", "refresh", "destroy"].includes(words[0] ?? "");
-      const rest = takesFile ? [...words, "--config-file", configurationFile(lab)] : words;
+      const rest = isEveryday(words) ? [...words, "--config-file", configurationFile(lab)] : words;
       await openTunnel(lab);
       try {
         process.exitCode = await handToPulumi(lab, found.cli, rest);

@@ -1,5 +1,5 @@
 // `npm run pulumi`: the genuine CLI with what this project needs said once: the environment's configuration file, the
-// policies, and, for stacks of spaces, the way to their databases and buckets, open only while those answer (spaces/gate.ts).
+// policies, for the platform a look at what is there, and, for stacks of spaces, the way to their databases and buckets, open only while those answer (spaces/gate.ts).
 // A refresh that lost a bucket from the state all the same is undone.
 import { S3Client, ListBucketsCommand } from "@aws-sdk/client-s3";
 import { execa } from "execa";
@@ -24,7 +24,7 @@ import { servicesOf } from "../spaces/spaces.ts";
 
 const USAGE = `npm run pulumi -- COMMAND --stack STACK [options of pulumi's own]
 
-COMMAND is up, preview, refresh or destroy, as pulumi has them.`;
+COMMAND is up, preview, refresh or destroy, as pulumi has them. up and preview of the platform look first at what is there.`;
 
 const ROOT = join(import.meta.dirname, "..");
 const BUCKET = "minio:index/s3Bucket:S3Bucket";
@@ -37,6 +37,15 @@ const ADDED: Readonly<Record<string, readonly string[]>> = {
   preview: ["--policy-pack=policies"],
   refresh: [],
   destroy: ["--continue-on-error"],
+};
+
+/**
+ * And for the platform's stack: without a look, `up` takes a machine that was deleted at the cloud for one that is there.
+ * Not for spaces: with MinIO away, its provider would forget buckets (spaces/gate.ts).
+ */
+const ADDED_FOR_PLATFORM: Readonly<Record<string, readonly string[]>> = {
+  up: ["--refresh"],
+  preview: ["--refresh"],
 };
 
 /** What is told to people without a stack trace. */
@@ -54,12 +63,14 @@ async function main([command = "", ...options]: string[]): Promise<void> {
   if (!stack || !(command in ADDED)) throw new Refusal(USAGE);
   const { environment, part } = parseStackName(stack);
   const file = optionOf(options, "--config-file") ?? environmentFile(environment);
+  const added = [
+    ...(ADDED[command] ?? []),
+    ...(part.kind === "platform" ? (ADDED_FOR_PLATFORM[command] ?? []) : []),
+  ];
   const words = [
     ...options,
     ...(optionOf(options, "--config-file") === undefined ? ["--config-file", file] : []),
-    ...(ADDED[command] ?? []).filter(
-      (one) => !options.some((given) => given.startsWith(one.split("=")[0] ?? one)),
-    ),
+    ...added.filter((one) => !options.some((given) => given.startsWith(one.split("=")[0] ?? one))),
   ];
   const job = { cli: findCli(), stack, file, environmentVariables: {} };
   if (part.kind === "platform") {

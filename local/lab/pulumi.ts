@@ -1,5 +1,5 @@
-// The genuine engine: `pulumi up` of each stack, inside the admin's namespace, with a state of the lab's own. Its event
-// log says what goes on.
+// The genuine engine: `npm run pulumi -- up` of each stack, as people type it, inside the admin's namespace, with a state
+// of the lab's own. Its event log says what goes on.
 import { execa } from "execa";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -74,9 +74,9 @@ function environmentOf(lab: Lab, cli: string): Record<string, string> {
   };
 }
 
-/** Words that run the CLI in the lab. */
+/** Words that run the CLI in the lab: `npm run pulumi`, where that knows the command. */
 async function words(lab: Lab, cli: string, rest: readonly string[]): Promise<string[]> {
-  const engine = needsGate(rest) ? [process.execPath, join(ROOT, "bin/pulumi.ts")] : [cli];
+  const engine = isEveryday(rest) ? [process.execPath, join(ROOT, "bin/pulumi.ts")] : [cli];
   return [...(await withinGroup(lab, "engine")), ...inside(lab, ADMIN), ...engine, ...rest];
 }
 
@@ -107,8 +107,6 @@ export function pulumi(cli: string): Engine {
         "--event-log",
         log,
       ];
-      // Machines that are gone are found by asking. Not so for spaces: with MinIO away, its provider would forget buckets.
-      if (stack.endsWith("-platform")) flags.push("--refresh");
       const [program, ...rest] = await words(lab, cli, ["up", ...flags, ...unattended(lab)]);
       const up = execa(`${program}`, rest, {
         cwd: ROOT,
@@ -175,9 +173,9 @@ export async function handToPulumi(lab: Lab, cli: string, rest: readonly string[
   return (await execa(`${program}`, others, options)).exitCode ?? 1;
 }
 
-/** Commands that load a stack's providers without running its program go through the gate (spaces/gate.ts). */
-function needsGate([command = "", ...words]: readonly string[]): boolean {
-  return ["refresh", "destroy"].includes(command) && words.some((word) => /-spaces-\d{3}$/.test(word));
+/** What docs/ have people type as `npm run pulumi -- …`. */
+export function isEveryday([command = ""]: readonly string[]): boolean {
+  return ["up", "preview", "refresh", "destroy"].includes(command);
 }
 
 /** The lab's configuration file. */
