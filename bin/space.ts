@@ -204,6 +204,7 @@ const known = z.object({
   lastActivity: z.string().nullable(),
   lastExport: z.object({ export: z.string(), at: z.string() }).nullable(),
   archived: z.record(z.string(), z.string()).nullable(),
+  unfinished: z.string().nullable(),
 });
 
 function parseSpaces(output: string): z.infer<typeof known>[] {
@@ -217,9 +218,10 @@ async function list(where: Distant & { json?: true; fresh?: true }): Promise<voi
   const output = await onOps(where, "list-spaces", where.fresh ? ["--fresh"] : []);
   if (where.json) return say(output);
   const heading = ["id", "state", "release", "accounts", "storage", "last activity", "last export"];
-  const rows = parseSpaces(output).map((space) => [
+  const spaces = parseSpaces(output);
+  const rows = spaces.map((space) => [
     space.id,
-    `${space.state}${space.archived?.["dropped"] === undefined ? "" : ", dropped"}${space.flags.includes("maintenance") ? ", in maintenance" : ""}`,
+    `${space.state}${space.archived?.["dropped"] === undefined ? "" : ", dropped"}${space.flags.includes("maintenance") ? ", in maintenance" : ""}${space.unfinished === null ? "" : ", unfinished"}`,
     space.release,
     `${space.accounts ?? "?"} of ${space.limits?.accounts ?? "?"}`,
     `${gigabytes(space.bytes)} of ${gigabytes(space.limits?.storageBytes, 0)} GB`,
@@ -235,6 +237,13 @@ async function list(where: Distant & { json?: true; fresh?: true }): Promise<voi
       .join("  ")
       .trimEnd();
   say([heading, ...rows].map(line).join("\n"), "", `${count(rows.length, "space")}.`);
+  const unfinished = spaces.filter((space) => space.unfinished !== null);
+  if (unfinished.length > 0)
+    say(
+      "",
+      "Unfinished, and tried again by itself:",
+      ...unfinished.map(({ id, unfinished: why }) => `  ${id}: ${why}`),
+    );
 }
 
 function gigabytes(bytes: number | null | undefined, digits = 2): string {

@@ -183,7 +183,7 @@ export const ROTATED: Readonly<Record<string, readonly string[]>> = {
   deploy: ["ssh", "trusted"],
   metrics: ["s3"],
   minio: ["root"],
-  ops: ["distribute", "health", "postgres"],
+  ops: ["distribute", "health", "postgres", "wanted"],
   postgres: ["replication", "superuser"],
   redis: ["admin"],
 };

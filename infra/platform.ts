@@ -74,11 +74,11 @@ export class Platform extends pulumi.ComponentResource {
     if (environment.imaginary) needs.push(new Imaginary("imaginary", { foundation }, viaOps));
     if (environment.office) new Office("office", { foundation }, viaOps);
     const web = new Web("web", { foundation, software: args.software, dependsOn: needs }, viaOps);
-    // It tries each release on a database.
+    // It tries each release on a database, and brings spaces back to web servers.
     new SpaceHost(
       "space-host",
       { machine: jumpHost, software: args.software },
-      { parent: this, dependsOn: [jumpHost, ...needs] },
+      { parent: this, dependsOn: [jumpHost, ...needs, web] },
     );
     const gateway = new Gateway("gateway", { foundation, dependsOn: [web] }, viaOps);
     new Entrance(

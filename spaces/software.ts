@@ -50,6 +50,14 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
       { path: "/etc/framaspace/catalog.json", content: renderCatalog(catalog) },
       program("spaces/scripts/prepare-release.sh"),
       program("spaces/scripts/converge-space.sh"),
+      program("spaces/scripts/finish-spaces.sh"),
+      {
+        path: "/etc/framaspace/wanted/key",
+        mode: "0600",
+        content: secrets.password("ops", "wanted").apply((key) => `${key}\n`),
+      },
+      { path: "/etc/systemd/system/finish-spaces.service", content: FINISH_SERVICE },
+      { path: "/etc/systemd/system/finish-spaces.timer", content: FINISH_TIMER },
       program("spaces/scripts/run-cron.sh"),
       program("spaces/scripts/distribute-spaces.sh"),
       program("spaces/scripts/redis-users.sh"),
@@ -151,6 +159,24 @@ KillMode=process
 const TIMER = `[Timer]
 OnBootSec=10
 OnUnitInactiveSec=30
+AccuracySec=1
+[Install]
+WantedBy=timers.target
+`;
+
+const FINISH_SERVICE = `[Unit]
+Description=Do what is wanted of spaces and was not done yet
+After=network-online.target
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/finish-spaces
+Nice=10
+`;
+
+const FINISH_TIMER = `[Timer]
+OnBootSec=60
+OnActiveSec=60
+OnUnitInactiveSec=60
 AccuracySec=1
 [Install]
 WantedBy=timers.target

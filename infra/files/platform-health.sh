@@ -78,6 +78,20 @@ storage() {
   ! [ -e /var/lib/framaspace/storage/problems ] || cat /var/lib/framaspace/storage/problems
 }
 
+# What an entry asks for and is not done: finish-spaces tries again, and list-spaces has all of them.
+spaces() {
+  local folder=/var/lib/framaspace/unfinished most=20 id left
+  ! [ -e /var/lib/framaspace/wanted-problems ] || cat /var/lib/framaspace/wanted-problems
+  [ -d $folder ] || return 0
+  # Somebody may be at work on those that were only begun.
+  mapfile -t left < <(find $folder -type f ! -name '.*' ! '(' -mmin -15 -size -100c -exec grep -q '^begun' {} \; ')' -printf '%f\n' | sort)
+  if [ "${#left[@]}" -gt $most ]; then
+    echo "spaces unfinished: ${#left[@]} of them, such as ${left[*]:0:5}; npm run space -- list says why"
+    return
+  fi
+  for id in "${left[@]}"; do echo "space $id: $(head -c 300 "$folder/$id" 2>/dev/null)"; done
+}
+
 certificates() {
   local file
   for file in "${CERTIFICATES[@]}"; do
@@ -148,7 +162,7 @@ $now
   mv "$KNOWN/problems.new" "$KNOWN/problems"
 }
 
-problems=$({ postgres; backups; redis; storage; certificates; machines; } | sort -u)
+problems=$({ postgres; backups; redis; storage; spaces; certificates; machines; } | sort -u)
 if [ "${1:-}" = --report ]; then
   report "$problems"
 elif [ -n "$problems" ]; then

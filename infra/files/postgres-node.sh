@@ -328,6 +328,10 @@ roles() {
   ensure "reserved connections of $ADMIN" \
     "SELECT pg_has_role('$ADMIN', 'pg_use_reserved_connections', 'member') AND pg_has_role('$ADMIN', 'pg_monitor', 'member')" \
     "GRANT pg_use_reserved_connections, pg_monitor TO $ADMIN"
+  # For what ops-1 keeps of spaces (finish-spaces): no space may connect to this database.
+  ensure "schema of $ADMIN" \
+    "SELECT count(*) = 1 FROM pg_namespace WHERE nspname = '$ADMIN' AND nspowner = to_regrole('$ADMIN')" \
+    "CREATE SCHEMA IF NOT EXISTS $ADMIN AUTHORIZATION $ADMIN"
   ensure "role replication" \
     "SELECT count(*) = 1 FROM pg_roles WHERE rolname = 'replication' AND rolcanlogin AND rolreplication" \
     "DO \$\$BEGIN IF to_regrole('replication') IS NULL THEN CREATE ROLE replication; END IF; END\$\$; ALTER ROLE replication LOGIN REPLICATION"

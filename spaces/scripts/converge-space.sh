@@ -1,7 +1,9 @@
 #!/bin/bash
 # converge-space: reads one wanted space as JSON from standard input, compares it with what is there, does what is
 # missing, and prints the result as one line of JSON. Run twice, it does nothing the second time; killed anywhere, the
-# next run finishes. Each step is a function that can be run again. What a space's database is, the database says
+# next run finishes, and there is one: what is wanted is kept first (finish-spaces), and what was not done is tried again.
+#   converge-space --again ID    goes by what was wanted last
+# Each step is a function that can be run again. What a space's database is, the database says
 # itself (table framaspace), so that the answer comes back with any dump of it.
 # shellcheck source-path=SCRIPTDIR source=space-lib.sh
 . /usr/local/lib/framaspace/space-lib.sh
@@ -127,7 +129,9 @@ write_files() {
 # The first administrator: a password that nobody ever sees, and a letter with a link to choose one. Nextcloud says
 # nothing where a letter cannot be sent, so the relay is asked first.
 invite() {
-  local said='' config=$DIRECTORY/config
+  local said='' config=$DIRECTORY/config NC_log_type=errorlog
+  # What Nextcloud logs of a letter then stands in what occ says.
+  export NC_log_type
   INVITED=true
   [ -z "${FOUND[administrator]-}" ] || return 0
   relay_answers || INVITED=false
@@ -136,19 +140,25 @@ invite() {
     said=$(occ "$config" "$RELEASE" user:add --generate-password --display-name=Administration --group=admin "$@" admin 2>&1) || true
     [[ $said == *"was created successfully"* ]] || fail "its first administrator could not be made: ${said:0:500}. Run up again"
     note administrator
+    ! was_refused || INVITED=false
   elif [ "$INVITED" = true ]; then
     # A run before this one got as far as the account alone.
     said=$(occ "$config" "$RELEASE" group:adduser admin admin &&
       occ "$config" "$RELEASE" user:setting admin settings email "$CONTACT" &&
       occ "$config" "$RELEASE" user:welcome --reset-password admin 2>&1) || INVITED=false
+    ! was_refused || INVITED=false
   fi
   if [ "$INVITED" = true ]; then
     sql -c "INSERT INTO framaspace VALUES ('administrator', current_date) ON CONFLICT DO NOTHING"
     note invitation
   else
-    echo "space $ID: the invitation to $CONTACT could not be sent; sent at the next up (relay: $(jq -r '.mail | "\(.host):\(.port)"' /etc/framaspace/platform.json)). ${said:0:500}" >&2
+    LEFT+=("the invitation to $CONTACT could not be sent (relay: $(jq -r '.mail | "\(.host):\(.port)"' /etc/framaspace/platform.json))")
+    echo "space $ID: ${LEFT[-1]}; it is tried again until it is (finish-spaces). ${said:0:500}" >&2
   fi
 }
+
+# Nextcloud takes no notice where the relay does not take the letter (OC\Mail\Mailer::send), but for its log.
+was_refused() { [[ $said == *"Sending mail to "*failed* ]]; }
 
 relay_answers() {
   curl -s -o /dev/null --connect-timeout 5 --max-time 10 "$(jq -r '.mail | (if .port == 465 then "smtps" else "smtp" end) + "://\(.host):\(.port)"' /etc/framaspace/platform.json)"
@@ -364,14 +374,39 @@ serve() {
   fi
   [ -n "$wrong" ] || return 0
   PENDING=$(cut -d' ' -f1 <<<"$wrong")
+  LEFT+=("not served by ${wrong//$'\n'/, }")
   echo "space $ID: not served by ${wrong//$'\n'/, }; tried again twice a minute (systemctl status distribute-spaces)" >&2
   [ "$(wc -w <<<"$PENDING")" -lt "$(wc -l </etc/framaspace/web-servers)" ] || fail "no web server answers as it should"
 }
 
+# begin [--again ID]: which space, and what is wanted of it. What is wanted is kept before anything is done, and is
+# unfinished until all is.
+begin() {
+  if [ "${1:-}" = --again ]; then
+    ID=${2:-}
+    [[ $ID =~ ^[a-z][a-z0-9-]{2,31}$ ]] && [ -f "$WANTED/$ID" ] || fail "nothing is known to be wanted of it"
+    lock_space
+    read_space <"$WANTED/$ID"
+  else
+    read_space
+    lock_space
+    STEP=keeping && finish-spaces --keep "$ID" <<<"$SPACE" 9>&-
+  fi
+  mkdir -p "$UNFINISHED"
+  REASON=$UNFINISHED/$ID
+  [ -e "$REASON" ] || echo "begun, and cut off" >"$REASON"
+}
+
+# What is left to do is finish-spaces'.
+end() {
+  local left=${LEFT[*]/%/;}
+  if [ -n "$left" ]; then echo "${left%;}" >"$REASON"; else rm -f "$REASON" "/run/framaspace/tries/$ID" "/var/lib/framaspace/closed/$ID"; fi
+}
+
 PENDING=
 INVITED=
-read_space
-lock_space
+LEFT=()
+begin "$@"
 STEP=archive && check_archive
 # An archived space has its files, and maybe no database any more.
 if [ "$STATE" != archived ]; then
@@ -406,6 +441,7 @@ STEP='web servers' && serve
 ARCHIVE=null
 if [ "$STATE" = archived ]; then STEP=archive && ARCHIVE=$(archive-space "$ID" --locked); fi
 if [ "$STATE" = active ]; then STEP=repair && repair; fi
+end
 
 jq -cn --arg id "$ID" --arg state "$STATE" --arg release "${FOUND[version]-$VERSION}" --arg url "$URL" --arg pending "$PENDING" \
   --argjson accounts "${FOUND[accounts]-0}" --argjson allowed "$ACCOUNTS" --argjson used "${FOUND[used]-0}" --argjson storage "$STORAGE_BYTES" \

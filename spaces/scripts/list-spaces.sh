@@ -1,7 +1,7 @@
 #!/bin/bash
 # list-spaces [--fresh] [ID…]: one line of JSON for each space: state, release, accounts, bytes of files, last activity,
-# last export. Accounts, bytes and activity are asked from the databases, at most an hour ago for all spaces (a survey of
-# thousands takes a minute), right now for those that are named. It only reads.
+# last export, what is not done yet of what is wanted. Accounts, bytes and activity are asked from the databases, at most an
+# hour ago for all spaces (a survey of thousands takes a minute), right now for those that are named. It only reads.
 # shellcheck source-path=SCRIPTDIR source=archive-lib.sh
 . /usr/local/lib/framaspace/archive-lib.sh
 
@@ -42,10 +42,16 @@ TEMPORARY=$(mktemp -d)
 trap 'rm -rf "$TEMPORARY"' EXIT
 FRESH=
 if [ "${1:-}" = --fresh ]; then FRESH=1; shift; fi
-mapfile -t ids < <(find "$SPACES" -mindepth 3 -maxdepth 3 -path '*/config/space.json' ! -path '*/.new.*' -printf '%P\n' | cut -d/ -f1 | sort)
+mkdir -p "$WANTED" "$UNFINISHED"
+# What is only wanted so far is listed, too.
+mapfile -t ids < <({
+  find "$SPACES" -mindepth 3 -maxdepth 3 -path '*/config/space.json' ! -path '*/.new.*' -printf '%P\n' | cut -d/ -f1
+  find "$WANTED" -type f ! -name '.*' -printf '%f\n'
+} | sort -u)
+known() { if [ -f "$SPACES/$1/config/space.json" ]; then echo "$SPACES/$1/config/space.json"; else echo "$WANTED/$1"; fi; }
 if [ $# -gt 0 ]; then
   for id; do
-    [ -f "$SPACES/$id/config/space.json" ] || { echo "there is no space \"$id\" on this machine; has its stack been brought up?" >&2; exit 1; }
+    [ -f "$(known "$id")" ] || { echo "there is no space \"$id\" on this machine; has its stack been brought up?" >&2; exit 1; }
   done
   ids=("$@")
   survey "${ids[@]}" >"$TEMPORARY/facts"
@@ -67,12 +73,13 @@ for id in "${ids[@]}"; do
 done >"$TEMPORARY/flags"
 mkdir -p "$EXPORTS" "$ARCHIVED"
 # jq reads all files in one go; what a space is opened with is not among what it prints.
-printf '%s\0' "${ids[@]/%//config/space.json}" | (cd "$SPACES" && xargs -0 jq -c '{id, name, host, state, release: (.version // .release | split(".")[:3] | join(".")), reason, since, limits}') |
+for id in "${ids[@]}"; do known "$id"; done | xargs jq -c '{id, name, host, state, release: (.version // .release | split(".")[:3] | join(".")), reason, since, limits}' |
   jq -cn --slurpfile flags "$TEMPORARY/flags" --slurpfile facts "$TEMPORARY/facts" \
     --slurpfile exports <(find "$EXPORTS" -type f ! -name '.*' -exec cat {} +) \
+    --slurpfile unfinished <(find "$UNFINISHED" -type f ! -name '.*' -printf '%f ' -exec cat {} \; | jq -Rc 'split(" ") | {id: .[0], why: (.[1:] | join(" "))}') \
     --slurpfile archived <(find "$ARCHIVED" -type f ! -name '.*' -printf '%f ' -exec cat {} \; | jq -Rc 'split(" ") | {id: .[0]} + (.[1:] | join(" ") | fromjson)') '
     def by_id: map({ (.id): . }) | add // {};
-    ($flags | by_id) as $flags | ($facts | by_id) as $facts | ($exports | by_id) as $exports | ($archived | by_id) as $archived
+    ($flags | by_id) as $flags | ($facts | by_id) as $facts | ($exports | by_id) as $exports | ($archived | by_id) as $archived | ($unfinished | by_id) as $unfinished
     | inputs | . + { flags: ($flags[.id].flags // ""), accounts: $facts[.id].accounts, bytes: $facts[.id].bytes,
         lastActivity: $facts[.id].lastActivity, lastExport: ($exports[.id] | if . then { export, at, objects, bytes } else null end),
-        archived: ($archived[.id] | if . then del(.id) else null end) }'
+        archived: ($archived[.id] | if . then del(.id) else null end), unfinished: $unfinished[.id].why }'

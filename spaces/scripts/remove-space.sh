@@ -10,14 +10,21 @@ ID=${1:-}
 DIRECTORY=$SPACES/$ID
 STEP=removal
 lock_space
-# It never converged, or an earlier run has been here.
-[ -d "$DIRECTORY" ] || exit 0
+# It never converged, or an earlier run has been here. Or this machine is new, and has not got it back yet.
+if [ ! -d "$DIRECTORY" ]; then
+  [ "$(admin_psql "$ID" -c "SELECT to_regclass('public.framaspace') IS NOT NULL" 2>/dev/null || true)" != t ] ||
+    fail "its directory is not on ops-1, but its database holds a space: nothing says that it is archived, so it stays. Put its entry back and run up; on ops-1, \`converge-space --again $ID\` says what is wrong"
+  finish-spaces --forget "$ID" 9>&-
+  exit 0
+fi
 [ -e "$DIRECTORY/archived" ] ||
   fail "it is not archived, so it stays. Put its entry back; to give the space up: npm run space -- suspend $ID --reason …, then archive, then remove"
 [ -n "$(finished_exports "$ID")" ] ||
   fail "it has no verified export, so its data stays. Put its entry back with state: archived and run up, which exports it; then remove the entry"
 refuse_cut_off remove-space
 
+# Before its directory goes: what is wanted would be made again.
+finish-spaces --forget "$ID" 9>&-
 redis-users --remove "$ID"
 nothing=$(mktemp -d)
 trap 'rm -rf "$nothing"' EXIT

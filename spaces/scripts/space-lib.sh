@@ -21,6 +21,11 @@ UNDISTRIBUTED=/var/lib/framaspace/undistributed
 # restore-space-at (of which space, and the moment). One folder for each program: none takes the other's for its own.
 RESTORING=/var/lib/framaspace/restoring
 RESTORING_AT=/var/lib/framaspace/restoring-at
+# What is wanted of each space, and why it is not done yet: finish-spaces keeps the one, and works off the other.
+# shellcheck disable=SC2034 # The programs use it.
+WANTED=/var/lib/framaspace/wanted
+# shellcheck disable=SC2034 # The programs use it.
+UNFINISHED=/var/lib/framaspace/unfinished
 # Directories in which Nextcloud may write its configuration, while it installs or upgrades.
 SCRATCH=/var/lib/framaspace/scratch
 CA=/usr/local/share/ca-certificates/framaspace.crt
@@ -28,9 +33,12 @@ CA=/usr/local/share/ca-certificates/framaspace.crt
 PGBIN=/usr/lib/postgresql/17/bin
 CHANGED=()
 STEP=reading
+# A file that is to hold why the program failed.
+REASON=
 
 # fail WHAT: where, who, what is, and what to do next; ends the program.
 fail() {
+  [ -z "$REASON" ] || echo "$STEP: ${*//$'\n'/ }" >"$REASON"
   echo "space ${ID:-?}, $STEP: $*" >&2
   exit 1
 }

@@ -38,7 +38,8 @@ async function enter(machine: string, key: string): Promise<string> {
   const config = await readFile(join(directory, "ssh/config"), "utf8");
   const own = config
     .replace(/IdentityFile .*/, `IdentityFile ${key}`)
-    .replace(/ControlMaster .*/, "ControlMaster no");
+    .replace(/ControlPath .*/, "ControlPath none")
+    .replace(/ConnectTimeout .*/, "ConnectTimeout 30");
   await writeFile(`${key}.config`, own);
   const words = [...inside(openLab(lab.name), ADMIN), "ssh", "-F", `${key}.config`, machine, "hostname"];
   const { stdout, stderr } = await execa(words[0] ?? "", words.slice(1), { reject: false });

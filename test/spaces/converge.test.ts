@@ -46,8 +46,14 @@ const PLAYED = {
   // occ: what it is asked for stands in `asked`; it fails at what stands in `fails`.
   setpriv: String.raw`while [[ $1 != */occ ]]; do shift; done; shift 3; echo "$*" >>"$ROOT/asked"
     [ ! -e "$ROOT/fails" ] || [[ $* != "$(cat "$ROOT/fails")"* ]] || { echo "no luck"; exit 5; }
-    [[ $* != user:add* ]] || echo "was created successfully"`,
+    [[ $* != user:add* ]] || echo "was created successfully"
+    # As Nextcloud logs it, where it is told to log to standard error; its status is 0.
+    [ ! -e "$ROOT/refuses" ] || [[ $* != *--email* && $* != user:welcome* ]] || [ "$NC_log_type" != errorlog ] ||
+      echo '[nextcloud][core][3] {"message":"Sending mail to \"Array\" with subject \"Willkommen\" failed"}' >&2`,
   "redis-users": "cat",
+  // --keep ID: what is wanted, in PostgreSQL and here.
+  "finish-spaces": String.raw`mkdir -p "$ROOT/var/lib/framaspace/wanted"; [ ! -e "$ROOT/not-kept" ] || exit 1
+    cat >"$ROOT/var/lib/framaspace/wanted/$2"`,
   "distribute-spaces":
     'echo "distribute $1" >>"$ROOT/calls"; cat "$ROOT/missed" 2>/dev/null && exit 1; exit 0',
   // As maintenance has it, what is seen behind it, and the relay.
@@ -129,8 +135,13 @@ const LOTUS = {
 };
 
 function converge(change: Record<string, unknown> = {}) {
-  const input = JSON.stringify({ ...LOTUS, ...change });
-  const { stdout, stderr, exitCode } = execaSync("bash", [at("converge-space.sh")], {
+  return run(JSON.stringify({ ...LOTUS, ...change }));
+}
+/** As finish-spaces does. */
+const again = (id = "lotus") => run("", "--again", id);
+
+function run(input: string, ...words: string[]) {
+  const { stdout, stderr, exitCode } = execaSync("bash", [at("converge-space.sh"), ...words], {
     input,
     reject: false,
     env: { PATH: `${at("bin")}:${process.env.PATH}` },
@@ -145,6 +156,11 @@ const distributions = () =>
 /** What was done to the space's database, and who may write to it, in this order. */
 const did = () => (existsSync(at("did")) ? readFileSync(at("did"), "utf8").trim().split("\n") : []);
 const asked = () => (existsSync(at("asked")) ? readFileSync(at("asked"), "utf8").trim().split("\n") : []);
+/** Why the space is not done yet. */
+const unfinished = () =>
+  existsSync(at("var/lib/framaspace/unfinished/lotus"))
+    ? readFileSync(at("var/lib/framaspace/unfinished/lotus"), "utf8").trim().replaceAll(root, "")
+    : undefined;
 const found = (text: string) => writeFileSync(at("found"), text);
 const UP = { release: "35.0.2" };
 
@@ -176,11 +192,56 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
       exitCode: 0,
       stderr: expect.stringContaining("the invitation to bureau@lotus.example could not be sent"),
     });
+    expect(unfinished()).toBe("the invitation to bureau@lotus.example could not be sent (relay: relay:25)");
     rmSync(at("no-relay"));
     writeFileSync(at("more"), `${readFileSync(at("more"), "utf8")}admin 1\n`);
-    expect(converge().changed).toEqual(["invitation"]);
+    expect(again().changed).toEqual(["invitation"]);
+    expect(unfinished()).toBeUndefined();
     expect(asked().filter((words) => words.startsWith("user:welcome"))).toHaveLength(1);
     expect(converge().changed).toEqual([]);
+  });
+
+  it("invites later where the relay answers and takes no letter, of which Nextcloud's log alone tells", () => {
+    writeFileSync(at("refuses"), "");
+    expect(converge()).toMatchObject({
+      exitCode: 0,
+      changed: ["installed 34.0.4", "directory", "administrator"],
+    });
+    expect(unfinished()).toContain("the invitation to bureau@lotus.example could not be sent");
+    writeFileSync(at("more"), `${readFileSync(at("more"), "utf8")}admin 1\n`);
+    expect(again()).toMatchObject({ exitCode: 0, changed: [] });
+    rmSync(at("refuses"));
+    expect(again()).toMatchObject({ exitCode: 0, changed: ["invitation"] });
+    expect(unfinished()).toBeUndefined();
+  });
+
+  it("keeps what is wanted before it begins, and goes by that again", () => {
+    writeFileSync(at("not-kept"), "");
+    expect(converge().exitCode).toBe(1);
+    expect(existsSync(at("found"))).toBe(false);
+    rmSync(at("not-kept"));
+    converge();
+    expect(JSON.parse(readFileSync(at("var/lib/framaspace/wanted/lotus"), "utf8"))).toEqual(LOTUS);
+    // Lost, with the machine that it was on.
+    rmSync(space(), { recursive: true });
+    expect(again()).toMatchObject({ exitCode: 0, changed: ["directory"] });
+    expect(again("iris")).toMatchObject({
+      exitCode: 1,
+      stderr: "space iris, reading: nothing is known to be wanted of it",
+    });
+  });
+
+  it("says why it is not done, until it is", () => {
+    writeFileSync(at("no-database"), "");
+    converge();
+    expect(unfinished()).toMatch(/^database: its role cannot use its database/);
+    rmSync(at("no-database"));
+    expect(again().exitCode).toBe(0);
+    expect(unfinished()).toBeUndefined();
+    // Killed somewhere in between.
+    standIn(at("bin/redis-users"), "kill -9 $PPID; sleep 1");
+    converge();
+    expect(unfinished()).toBe("begun, and cut off");
   });
 
   it("says where the space is, with the port that browsers need in a lab", () => {
@@ -412,6 +473,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     const { exitCode, pending, stderr } = converge({ state: "active", name: "Other" });
     expect({ exitCode, pending }).toEqual({ exitCode: 0, pending: ["web-2"] });
     expect(stderr).toContain("space lotus: not served by web-2 away; tried again twice a minute");
+    expect(unfinished()).toBe("not served by web-2 away");
     expect(existsSync(at("var/lib/framaspace/undistributed/lotus"))).toBe(true);
   });
 
