@@ -1,6 +1,6 @@
 // What ops-1 hears of every machine: the programs run here with stand-ins for df, systemctl and ssh.
 import { execa } from "execa";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
@@ -90,6 +90,50 @@ describe("what platform-health makes of a machine's word", () => {
   test("one that is not reached, and the others all the same", async () => {
     say('[ "$name" = web-2 ] || exit 255; date +%s.%N');
     expect(await ask("web-1", "web-2")).toEqual(["web-1 away: ops-1 does not reach it"]);
+  });
+});
+
+describe("what of spaces is not done yet", () => {
+  const program = readFileSync(join(FILES, "platform-health.sh"), "utf8");
+  const folder = mkdtempSync(join(tmpdir(), "framaspace-unfinished-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const told = () =>
+    run([
+      "-euo",
+      "pipefail",
+      "-c",
+      `${(/^spaces\(\) \{.*?^\}$/ms.exec(program)?.[0] ?? "").replaceAll("/var/lib/framaspace", folder)}\nspaces`,
+    ]);
+  const left = (id: string, why: string, minutesAgo = 0) => {
+    const file = join(folder, "unfinished", id);
+    writeFileSync(file, `${why}\n`);
+    const then = Date.now() / 1000 - minutesAgo * 60;
+    utimesSync(file, then, then);
+  };
+
+  test("nothing before there is any space, nor while it is being made", async () => {
+    expect(await told()).toEqual([]);
+    mkdirSync(join(folder, "unfinished"));
+    left("lotus", "begun, and cut off", 2);
+    expect(await told()).toEqual([]);
+  });
+
+  test("each with its reason, as soon as there is one, and what was begun long ago", async () => {
+    left("iris", "the invitation to a@iris.example could not be sent (relay: mail:25)");
+    left("lotus", "begun, and cut off", 20);
+    expect(await told()).toEqual([
+      "space iris: the invitation to a@iris.example could not be sent (relay: mail:25)",
+      "space lotus: begun, and cut off",
+    ]);
+  });
+
+  test("one line for many, and that nothing can be kept", async () => {
+    for (let number = 10; number < 35; number++) left(`group-${number}`, "database: …");
+    writeFileSync(join(folder, "wanted-problems"), "spaces kept: what is wanted of them cannot be kept\n");
+    expect(await told()).toEqual([
+      "spaces kept: what is wanted of them cannot be kept",
+      "spaces unfinished: 27 of them, such as group-10 group-11 group-12 group-13 group-14; npm run space -- list says why",
+    ]);
   });
 });
 

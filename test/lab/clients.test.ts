@@ -72,14 +72,14 @@ async function tree(root: string): Promise<Record<string, string>> {
   return Object.fromEntries(found.sort(([one], [other]) => (one < other ? -1 : 1)));
 }
 
-/** What people call their files. */
+/** What people call their files. Nextcloud takes no `.htaccess`, and the desktop client leaves `~$…` where it is. */
 const NAMES = [
   "Compte rendu de l'AG du 12 mai.odt", "Budget prévisionnel 2027 (v2) – final.ods", "Déjà vu.txt", "De\u0301ja\u0300 vu bis.txt",
   "100 % coton.jpg", "a+b=c.txt", "Facture #42.pdf", "R&D.md", "Qui? Quoi!.txt", 'Le "Lotus".txt', "12:30 réunion.txt",
-  "étoile*.txt", "a|b.txt", "<brouillon>.txt", "[Important] à lire.txt", "{modèle}.docx", "~$verrou.docx", "chat@asso.vcf",
+  "étoile*.txt", "a|b.txt", "<brouillon>.txt", "[Important] à lire.txt", "{modèle}.docx", "chat@asso.vcf",
   "Photo 🌻 été.heic", "名簿.xlsx", "قائمة.txt", "Список.txt", "%20.txt", "%2F.txt", "..deux points.txt", ".caché", "sans extension",
   "deux  espaces.txt", "virgule, point-virgule; etc.csv", "`accent`.txt", "$prix.txt", "^chapeau.txt", "emoji 👩‍👩‍👧.txt",
-  "données.json", "page.html", "index.php", "script.js", ".htaccess", "config.php", `${"long ".repeat(46)}.txt`, "MAJUSCULES.TXT", "Dossier.d",
+  "données.json", "page.html", "index.php", "script.js", "config.php", `${"long ".repeat(46)}.txt`, "MAJUSCULES.TXT", "Dossier.d",
 ]; // prettier-ignore
 
 /** Writes 500 files under those names, from nothing to a few hundred kilobytes. */

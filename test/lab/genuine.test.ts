@@ -6,10 +6,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
+import { openLab } from "../../local/lab/lab.ts";
 import { ADMIN, ROUTER } from "../../local/lab/network.ts";
+import { configurationFile } from "../../local/lab/pulumi.ts";
 import { renderEntry } from "../../spaces/edit.ts";
 import { genuineEnvironment, hasPlugin, isGenuine, WHY_SKIPPED } from "../genuine.ts";
 import { DOMAIN, storageWords, TestLab } from "./lab.ts";
+import { sqlOf } from "./ledger.ts";
+import { typeAtHome } from "./runbook.ts";
 import { generator } from "./storage/ledger.ts";
 
 const serverList = z.object({ servers: z.array(z.object({ id: z.number(), name: z.string() })) });
@@ -84,15 +88,78 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
     expect(output).toMatch(/\d+ unchanged/);
   });
 
-  test("a machine that was deleted behind its back is found and built again", async () => {
+  /** As `hcloud server delete`. */
+  async function destroy(...names: string[]): Promise<void> {
     const { servers } = serverList.parse(await genuine.cloud("GET", "servers"));
-    const lost = servers.find(({ name }) => name === "web-2");
-    await genuine.cloud("DELETE", `servers/${lost?.id}`);
-    const output = await genuine.up();
-    expect(output).toMatch(/web-2: boot … done/);
-    await expect
-      .poll(() => genuine.statusFrom("web-2", "iris", "/status.php"), { timeout: 60_000, interval: 1000 })
+    for (const name of names) {
+      const lost = servers.find((server) => server.name === name);
+      if (!lost) throw new Error(`the lab has no ${name}`);
+      await genuine.cloud("DELETE", `servers/${lost.id}`);
+    }
+    const there = async () =>
+      serverList.parse(await genuine.cloud("GET", "servers")).servers.map(({ name }) => name);
+    await expect.poll(there, { timeout: 60_000 }).not.toEqual(expect.arrayContaining([names[0]]));
+  }
+
+  const servesFrom = (web: string, id: string) =>
+    expect
+      .poll(() => genuine.statusFrom(web, id, "/status.php"), { timeout: 90_000, interval: 1000 })
       .toBe("200");
+
+  test("a machine that was deleted at the cloud is built again by what the runbook has people type", async () => {
+    await destroy("web-2");
+    const said = await typeAtHome(genuine, "rebuild-a-machine", "Make it again");
+    expect(said).toMatch(/\+ \d+ created/);
+    await servesFrom("web-2", "iris");
+  });
+
+  test("ops-1 and all web servers are built again so, and spaces are back with what they had", async () => {
+    const spaces = ["iris", "lotus"];
+    for (const space of spaces)
+      await sqlOf(genuine, space, "CREATE TABLE kept AS SELECT generate_series(1, 500) AS n");
+    const before = await genuine.on("ops-1", "sha256sum /srv/spaces/*/config/space.json");
+    await destroy("ops-1", "web-1", "web-2");
+    const began = Date.now();
+    await typeAtHome(genuine, "rebuild-a-machine", "Make it again");
+    console.log(`ops-1 and two web servers: ${Math.round((Date.now() - began) / 1000)} s`);
+    for (const space of spaces) {
+      for (const web of ["web-1", "web-2"]) await servesFrom(web, space);
+      expect((await genuine.visit(`${space}.${DOMAIN}`)).status).toBe(200);
+      expect(await sqlOf(genuine, space, "SELECT count(*), max(n) FROM kept")).toBe("500|500");
+      // Its user in Redis lets it in: sessions are there.
+      const key = await genuine.on(
+        "ops-1",
+        `jq -r '.redis | "\\(.user) \\(.password) \\(.database)"' /srv/spaces/${space}/config/space.json | { read -r user password number; REDISCLI_AUTH=$password redis-cli -h redis-1 --no-auth-warning --user $user SELECT $number; }`,
+      );
+      expect(key).toBe("OK");
+    }
+    expect(await genuine.on("ops-1", "sha256sum /srv/spaces/*/config/space.json")).toBe(before);
+    for (const stack of ["lab-platform", "lab-spaces-001"])
+      await pulumi("up", stack, "--yes", "--skip-preview", "--expect-no-changes");
+  });
+
+  test("an invitation that the relay did not take is sent when it does, and is an alarm until then", async () => {
+    const alarms = () => genuine.on("ops-1", "platform-health | grep '^space' || true");
+    const letters = async () =>
+      (await genuine.lab("mail")).split("\n").filter((line) => line === "To: bureau@jonquille.example");
+    await genuine.inNetworkOf(
+      ADMIN,
+      "nft",
+      "table inet relay { chain f { type filter hook input priority -300; tcp dport 25 reject; }; }",
+    );
+    const contact = ["--contact", "bureau@jonquille.example"];
+    await genuine.space("add", "--id", "jonquille", "--name", "Jonquille", ...contact);
+    await pulumi("up", "lab-spaces-001", "--yes", "--skip-preview");
+    expect(await alarms()).toMatch(
+      /^space jonquille: the invitation to bureau@jonquille.example could not be sent/,
+    );
+    expect((await genuine.visit(`jonquille.${DOMAIN}`)).status).toBe(200);
+    expect(await letters()).toEqual([]);
+    // Nothing that people type would do it: for the engine it is done.
+    await pulumi("up", "lab-spaces-001", "--yes", "--skip-preview", "--expect-no-changes");
+    await genuine.inNetworkOf(ADMIN, "nft", "delete table inet relay");
+    await expect.poll(letters, { timeout: 300_000, interval: 3000 }).toHaveLength(1);
+    await expect.poll(alarms, { timeout: 30_000, interval: 1000 }).toBe("");
   });
 
   test("a hundred spaces, 64 steps at once, then nothing left to do", async () => {
@@ -153,8 +220,13 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
       );
       for (const command of ["refresh", "destroy", "up"])
         await expect(pulumi(command, stack, "--yes", "--skip-preview")).rejects.toThrow(asked);
-      // It asks the providers before the program. What MinIO's cannot open keeps it from forgetting.
       await expect(pulumi("up", stack, "--yes", "--skip-preview", "--refresh")).rejects.toThrow(
+        /--refresh is a step of its own for spaces/,
+      );
+      // The CLI by itself asks the providers before the program. What MinIO's cannot open keeps it from forgetting.
+      const file = configurationFile(openLab(genuine.name));
+      const plain = ["--non-interactive", "up", "--stack", stack, "--config-file", file];
+      await expect(genuine.lab("pulumi", ...plain, "--yes", "--skip-preview", "--refresh")).rejects.toThrow(
         storageWords().length > 0
           ? /only-there-during--npm-run-pulumi/
           : /error connecting to PostgreSQL server/,
