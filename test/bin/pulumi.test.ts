@@ -20,7 +20,8 @@ const run = (...words: string[]) =>
     reject: false,
   });
 
-describe("npm run pulumi", () => {
+// Each loads the SDK anew.
+describe("npm run pulumi", { timeout: 60_000 }, () => {
   test.each(["up", "preview"])("%s of a platform looks first which machines are there", (command) => {
     const words = run(command, "--stack", "prod-platform").stdout.split("\n");
     expect(words.slice(0, 3)).toEqual([command, "--stack", "prod-platform"]);
