@@ -38,7 +38,8 @@ afterEach(() => rmSync(root, { recursive: true }));
 /** The configuration of a space, as the command line has it. */
 function config(space: object = {}): { "data-fingerprint": string } {
   writeFileSync(at("lotus/config/space.json"), JSON.stringify({ ...SPACE, ...space }));
-  const program = "echo json_encode((require $argv[1])($argv[2]));";
+  const program =
+    "class OC { public static $SERVERROOT = '/srv'; } echo json_encode((require $argv[1])($argv[2]));";
   const { stdout } = execaSync("php", ["-r", program, at("config.php"), at("lotus/config")]);
   return JSON.parse(stdout) as { "data-fingerprint": string };
 }

@@ -32,6 +32,7 @@ const FUSE = `if [ -e "$ROOT/fuse" ] && [[ "\${0##*/} $*" == $(<"$ROOT/fuse") ]]
 
 /** What a database holds is a file under `db`; the versions of a bucket's objects are the lines of \`versions\`. */
 const PLAYED = {
+  "finish-spaces": "cat >/dev/null",
   chown: ":",
   sync: ":",
   ssh: ":",
@@ -137,7 +138,7 @@ beforeEach(() => {
   writeFileSync(at("etc/framaspace/platform.json"), '{"database":{"hosts":"postgres-1"},"s3":{}}');
   writeFileSync(
     at("etc/framaspace/catalog.json"),
-    '{"apps":[],"appsOff":[],"officeApps":{},"upgrade":{"stopAtFailedPercent":10}}',
+    '{"apps":[],"appsOptional":[],"appsOff":[],"appsRefused":[],"officeApps":{},"upgrade":{"stopAtFailedPercent":10}}',
   );
   writeFileSync(at("etc/framaspace/web-servers"), "web-1\n");
   writeFileSync(at("var/lib/framaspace/postgres.json"), '{"primary":"postgres-1"}');

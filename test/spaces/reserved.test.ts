@@ -63,7 +63,7 @@ const USED: Record<string, [names: string[], known: string]> = {
   "DNS records": [records, "ops"],
   "hosts of the gateways": [
     found(scripts, new RegExp(String.raw`^\s*server_name ([\w-]+)\.${domain};`, "gm")),
-    "onlyoffice",
+    "collabora",
   ],
   "users and groups of machines": [
     [
