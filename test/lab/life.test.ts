@@ -127,7 +127,7 @@ test("a release that lacks an app is not prepared, and a damaged preparation is 
     `cp /etc/framaspace/catalog.json /tmp/catalog.json; jq '.apps += ["teleport"]' /tmp/catalog.json >/etc/framaspace/catalog.json; prepare-release ${OLD} 2>&1; cat /tmp/catalog.json >/etc/framaspace/catalog.json`,
   );
   expect(missing).toContain(
-    `release ${OLD}: it lacks teleport, which spaces/catalog.yaml lists under apps; nothing was changed.`,
+    `release ${OLD}: it lacks teleport, which spaces/catalog.yaml lists under apps or appsOptional; nothing was changed.`,
   );
   expect(await ops(`prepare-release ${OLD}`)).toBe("");
   expect(await ops(`echo x >>/var/lib/framaspace/releases/${OLD}/schema.sql; prepare-release ${OLD}`)).toBe(
