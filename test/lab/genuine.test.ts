@@ -116,7 +116,7 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
   test("ops-1 and all web servers are built again so, and spaces are back with what they had", async () => {
     const spaces = ["iris", "lotus"];
     for (const space of spaces)
-      await sqlOf(genuine, space, "CREATE TABLE kept AS SELECT generate_series(1, 500) AS n");
+      await sqlOf(genuine, space, "CREATE TABLE IF NOT EXISTS kept AS SELECT generate_series(1, 500) AS n");
     const before = await genuine.on("ops-1", "sha256sum /srv/spaces/*/config/space.json");
     await destroy("ops-1", "web-1", "web-2");
     const began = Date.now();

@@ -1,7 +1,9 @@
 // Machines that are gone for good, as docs/runbooks/rebuild-a-machine.md and full-rebuild.md have it: deleted at the cloud,
 // made again by `up`, in service afterwards, with what spaces had. With MinIO, a lab of two sites.
+import { rename } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { DOMAIN, storageWords, TestLab } from "./lab.ts";
+import { DOMAIN, storageWords, TENANTS, TestLab } from "./lab.ts";
 import { sqlOf } from "./ledger.ts";
 import { type } from "./runbook.ts";
 import { equal, exchange } from "./storage/sites.ts";
@@ -57,6 +59,17 @@ async function destroy(machine: string): Promise<void> {
   await expect.poll(async () => (await servers()).length, { timeout: 60_000 }).toBe(0);
 }
 
+/** The genuine engine finds nothing to do for spaces; the applier, which would converge them all, is given none. */
+async function upOfPlatform(): Promise<void> {
+  const [file, away] = [join(lab.tree, TENANTS), join(lab.tree, "away.yaml")];
+  await rename(file, away);
+  try {
+    await lab.up();
+  } finally {
+    await rename(away, file);
+  }
+}
+
 /** Spaces answer through the load balancer, with what they had; no alarm but those of an unchecked, young platform. */
 async function inService(): Promise<void> {
   for (const space of SPACES) {
@@ -92,6 +105,23 @@ test("ops-1 is made again, with the spaces' directories and the knowledge of who
   expect(await lab.primary()).toBe(before);
   expect(await lab.on("web-1", "ls /srv/spaces")).toBe(directories);
   expect(await lab.on("ops-1", "ls /srv/spaces")).toBe(directories);
+  await inService();
+});
+
+test("ops-1 and all web servers are made again, and with them the spaces, without an up of their own", async () => {
+  const directories = await lab.on("ops-1", "ls /srv/spaces");
+  const before = await lab.on("ops-1", "sha256sum /srv/spaces/*/config/space.json");
+  for (const machine of ["ops-1", "web-1", "web-2"]) await destroy(machine);
+  await upOfPlatform();
+  expect(await lab.on("ops-1", "ls /srv/spaces")).toBe(directories);
+  await inService();
+  expect(await lab.on("ops-1", "sha256sum /srv/spaces/*/config/space.json")).toBe(before);
+});
+
+test("Redis' users are made again where ops-1 has no record of them", async () => {
+  await lab.on("ops-1", "rm -r /var/lib/framaspace/redis");
+  await destroy("redis-1");
+  await upOfPlatform();
   await inService();
 });
 
