@@ -1,6 +1,6 @@
 // `npm run pulumi`: the genuine CLI with what this project needs said once: the environment's configuration file, the
-// policies, for the platform a look at what is there, and, for stacks of spaces, the way to their databases and buckets, open only while those answer (spaces/gate.ts).
-// A refresh that lost a bucket from the state all the same is undone.
+// policies, for the platform a look at what is there, and, for stacks of spaces, the way to their databases and buckets,
+// open only while those answer (spaces/gate.ts). A refresh that lost a bucket from the state all the same is undone.
 import { S3Client, ListBucketsCommand } from "@aws-sdk/client-s3";
 import { execa } from "execa";
 import { existsSync } from "node:fs";
