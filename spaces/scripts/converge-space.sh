@@ -153,6 +153,11 @@ invite() {
     note invitation
   else
     LEFT+=("the invitation to $CONTACT could not be sent (relay: $(jq -r '.mail | "\(.host):\(.port)"' /etc/framaspace/platform.json))")
+    # Of an exception that is logged, only what the relay said.
+    if [[ $said == *'\"Message\":\"'* ]]; then
+      said=${said#*'\"Message\":\"'}
+      said=${said%%'\",\"Code\"'*} said=${said//\\/}
+    fi
     echo "space $ID: ${LEFT[-1]}; it is tried again until it is (finish-spaces). ${said:0:500}" >&2
   fi
 }

@@ -49,7 +49,7 @@ const PLAYED = {
     [[ $* != user:add* ]] || echo "was created successfully"
     # As Nextcloud logs it, where it is told to log to standard error; its status is 0.
     [ ! -e "$ROOT/refuses" ] || [[ $* != *--email* && $* != user:welcome* ]] || [ "$NC_log_type" != errorlog ] ||
-      echo '[nextcloud][core][3] {"message":"Sending mail to \"Array\" with subject \"Willkommen\" failed"}' >&2`,
+      cat "$ROOT/refuses" >&2`,
   "redis-users": "cat",
   // --keep ID: what is wanted, in PostgreSQL and here.
   "finish-spaces": String.raw`mkdir -p "$ROOT/var/lib/framaspace/wanted"; [ ! -e "$ROOT/not-kept" ] || exit 1
@@ -202,11 +202,20 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
   });
 
   it("invites later where the relay answers and takes no letter, of which Nextcloud's log alone tells", () => {
-    writeFileSync(at("refuses"), "");
-    expect(converge()).toMatchObject({
+    const message = JSON.stringify({
+      Exception: "UnexpectedResponseException",
+      Message: 'Expected response code "250" but got code "450", with message "450 greylisted".',
+      Code: 450,
+      Trace: ["not for anybody"],
+      CustomMessage: 'Sending mail to "Array" with subject "Willkommen" failed',
+    });
+    writeFileSync(at("refuses"), `[nextcloud][core][3] ${JSON.stringify({ level: 3, message })}\n`);
+    const { stderr, ...rest } = converge();
+    expect(rest).toMatchObject({
       exitCode: 0,
       changed: ["installed 34.0.4", "directory", "administrator"],
     });
+    expect(stderr).toMatch(/\(finish-spaces\)\. Expected response code "250" .* "450 greylisted"\.$/);
     expect(unfinished()).toContain("the invitation to bureau@lotus.example could not be sent");
     writeFileSync(at("more"), `${readFileSync(at("more"), "utf8")}admin 1\n`);
     expect(again()).toMatchObject({ exitCode: 0, changed: [] });
