@@ -41,6 +41,8 @@ async function client(
   const environment = { HOME: home, XDG_CONFIG_HOME: home, QT_QPA_PLATFORM: "offscreen", ...options.env };
   const command = ["--mount", "sh", "-c", inside, join(home, "hosts"), ...words];
   return execa("unshare", command, {
+    // litmus writes its logs where it is.
+    cwd: home,
     env: environment,
     ...(options.input ? { input: options.input } : { stdin: "ignore" }),
     all: true,
