@@ -435,14 +435,10 @@ describe("a request", () => {
 });
 
 describe("logs", () => {
-  const line = async (id: string, marker: string) =>
-    expect
-      .poll(() => on("logs-1", `grep -a '${marker}' /var/log/spaces/${id}.log | tail -n 5 || true`), {
-        timeout: 40_000,
-        interval: 2000,
-      })
-      .toContain(marker)
-      .then(() => on("logs-1", `grep -a '${marker}' /var/log/spaces/${id}.log`));
+  const lines = async (id: string, marker: string) => {
+    await expect.poll(() => lab.logged(id, marker), { timeout: 40_000, interval: 2000 }).not.toHaveLength(0);
+    return lab.logged(id, marker);
+  };
 
   test("a visitor cannot begin a line, move a cursor, or write one for another space", async () => {
     const marker = `marker${Date.now()}`;
@@ -450,23 +446,23 @@ describe("logs", () => {
       `curl -sk -m 20 -o /dev/null --path-as-is --resolve '*:${lab.port}:127.0.0.1' -A $'${marker}\\x1b[2J","space":"${B}","x":"' ` +
         `'https://${A}.${DOMAIN}:${lab.port}/${marker}%0a%0d%1b%5b2J{"space":"${B}"}'`,
     );
-    const found = await line(A, marker);
-    expect(found.split("\n")).toHaveLength(1);
+    const found = await lines(A, marker);
+    expect(found).toHaveLength(1);
     // eslint-disable-next-line no-control-regex -- What must not be there.
-    expect(found).not.toMatch(/[\u0000-\u0008\u000b-\u001f]/);
-    expect(await on("logs-1", `grep -ac '${marker}' /var/log/spaces/${B}.log || true`)).toBe("0");
+    expect(found.join("\n")).not.toMatch(/[\u0000-\u0008\u000b-\u001f]/);
+    expect(await lab.logged(B, marker)).toEqual([]);
   });
 
   test("every line that PHP logs of a visitor's words stands under its own space", async () => {
     const marker = `marker${Date.now()}`;
     await php(A, `error_log("${marker} one\\n<14>Nov 24 ${B}: ${marker} two\\r\\n\\e[31m${marker} three");`);
-    const found = await line(A, marker);
+    const found = await lines(A, marker);
     // PHP makes a message of each line; all carry the space's own tag.
-    for (const one of found.split("\n")) expect(one).toMatch(new RegExp(`^\\S+ web-1 ${A} user\\.`));
-    expect(found).toContain(`${marker} three`);
+    for (const one of found) expect(one).toMatch(new RegExp(`^\\S+ web-1 ${A} user\\.`));
+    expect(found.join("\n")).toContain(`${marker} three`);
     // eslint-disable-next-line no-control-regex -- What must not be there.
-    expect(found).not.toMatch(/[\u0000-\u0008\u000b-\u001f]/);
-    expect(await on("logs-1", `grep -ac '${marker}' /var/log/spaces/${B}.log || true`)).toBe("0");
+    expect(found.join("\n")).not.toMatch(/[\u0000-\u0008\u000b-\u001f]/);
+    expect(await lab.logged(B, marker)).toEqual([]);
   });
 });
 

@@ -162,14 +162,23 @@ export class TestLab {
     return { status, retryAfter: headers["retry-after"], body: text };
   }
 
+  /**
+   * Lines of a space on logs-1 that hold a text, the day's that were set aside among them: the first run of a day may come
+   * in the middle of a test.
+   */
+  async logged(id: string, text: string): Promise<string[]> {
+    const files = `/var/log/kept/*/spaces/${id}.log /var/log/spaces/${id}.log`;
+    const said = await this.on("logs-1", `cat ${files} 2>/dev/null | grep -aF -e '${text}' || true`);
+    return said.split("\n").filter((line) => line !== "");
+  }
+
   /** The web server that the gateways have chosen for a space, as their log says of a request. */
   async webServerOf(id: string): Promise<string> {
     const mark = `asked-by=${randomBytes(6).toString("hex")}`;
     await this.visit(`${id}.${DOMAIN}`, { path: `/status.php?${mark}` });
-    const line = `grep -a ${mark} /var/log/spaces/${id}.log | tail -n 1 | grep -o '10.0.20.[0-9]*' || true`;
     for (const end = Date.now() + 30_000; Date.now() < end; await sleep(500)) {
-      const address = await this.on("logs-1", line);
-      if (address !== "") return `web-${address.split(".").at(-1)}`;
+      const host = /10\.0\.20\.(\d+)/.exec((await this.logged(id, mark)).at(-1) ?? "")?.[1];
+      if (host !== undefined) return `web-${host}`;
     }
     throw new Error(`no request for ${id} was logged within 30 s`);
   }
