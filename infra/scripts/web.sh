@@ -20,9 +20,9 @@ while read -r change; do [ -z "$change" ] || note "$change"; done <<<"$released"
 children=$(awk '/^MemTotal/ { n = int($2 * 0.8 / 1024 / 120); print n < 8 ? 8 : n }' /proc/meminfo)
 file /etc/php/8.4/fpm/children.conf 0644 root:root <<END
 pm.max_children = $children
-pm.start_servers = $((children / 4))
-pm.min_spare_servers = $((children / 4))
-pm.max_spare_servers = $((children / 2))
+pm.start_servers = $((children / 2))
+pm.min_spare_servers = $((children / 2))
+pm.max_spare_servers = $((children * 3 / 4))
 END
 # Three quarters of them for one space, or one client: the others' requests are short. No more than a space's role may
 # have connections (spaces/space.ts). Uploads, which take as long as their client does, half of that: pages go on.
