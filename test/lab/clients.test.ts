@@ -63,12 +63,14 @@ async function tree(root: string): Promise<Record<string, string>> {
   const found: [string, string][] = [];
   for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
+    // Nextcloud gives macOS' letters with separate accents back as one letter each.
+    const name = relative(root, path).normalize("NFC");
     if (/^\.(sync_|owncloudsync|_sync)/.test(entry.name)) continue;
-    if (entry.isDirectory()) found.push([relative(root, path), "folder"]);
+    if (entry.isDirectory()) found.push([name, "folder"]);
     else {
       const hash = createHash("sha256");
       await pipeline(createReadStream(path), hash);
-      found.push([relative(root, path), hash.digest("hex")]);
+      found.push([name, hash.digest("hex")]);
     }
   }
   return Object.fromEntries(found.sort(([one], [other]) => (one < other ? -1 : 1)));
