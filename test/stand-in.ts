@@ -18,3 +18,25 @@ export function libIn(folder: string): string {
   const lib = readFileSync(join(import.meta.dirname, "../infra/scripts/lib.sh"), "utf8");
   return `MACHINE=web-1\n${lib.replace("/var/lib/framaspace/pending", join(folder, "pending"))}`;
 }
+
+/** Puts the commands that a program calls, as shell, under `bin` of a folder in the place of a machine: `$ROOT` to them. */
+export function play(root: string, commands: Readonly<Record<string, string>>): void {
+  for (const [name, body] of Object.entries(commands))
+    standIn(join(root, "bin", name), `ROOT=${root}\n${body}`);
+}
+
+/** Of zstd: nothing is packed. */
+export const ZSTD =
+  'case " $* " in *" -o "*) while [ "$1" != -o ]; do shift; done; cat >"$2" ;; *-qdc*) cat "${@: -1}" ;; esac';
+
+/**
+ * A program of ops-1 with a folder in the place of the machine: it finds its libraries in the folder itself, the commands
+ * of PostgreSQL under `bin`, and all else where it is on the machine.
+ * @param path In this repository: `spaces/scripts/remove-space.sh`.
+ */
+export function programIn(root: string, path: string): string {
+  return readFileSync(join(import.meta.dirname, "..", path), "utf8")
+    .replaceAll("/usr/local/lib/framaspace", root)
+    .replaceAll(/(?<=[ ="'<>(])\/(srv|run|etc|var)(?=\/)/g, (folder) => `${root}${folder}`)
+    .replace(/^PGBIN=.*$/m, `PGBIN=${join(root, "bin")}`);
+}

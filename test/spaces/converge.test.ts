@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { onPath, standIn } from "../stand-in.ts";
+import { onPath, play, programIn, standIn, ZSTD } from "../stand-in.ts";
 
 const SCRIPTS = ["space-lib.sh", "converge-space.sh"] as const;
 const tools = onPath("jq", "flock");
@@ -41,7 +41,7 @@ const PLAYED = {
         esac; done ;;
     esac`,
   pg_dump: 'echo dump >>"$ROOT/did"; echo dumped',
-  zstd: 'case " $* " in *" -o "*) while [ "$1" != -o ]; do shift; done; cat >"$2" ;; *-qdc*) cat "${@: -1}" ;; esac',
+  zstd: ZSTD,
   "prepare-release": 'echo "release $1: it lacks forms" >&2; exit 1',
   // occ: what it is asked for stands in `asked`; it fails at what stands in `fails`.
   setpriv: String.raw`while [[ $1 != */occ ]]; do shift; done; shift 3; echo "$*" >>"$ROOT/asked"
@@ -81,7 +81,7 @@ beforeEach(() => {
   ])
     mkdirSync(at(folder), { recursive: true });
   for (const release of ["34.0.4", "35.0.2"]) writeFileSync(at("srv/releases", release, "index.php"), "");
-  for (const [name, body] of Object.entries(PLAYED)) standIn(at("bin", name), `ROOT=${root}\n${body}`);
+  play(root, PLAYED);
   writeFileSync(
     at("etc/framaspace/platform.json"),
     '{"database":{"hosts":"postgres-1,postgres-2"},"mail":{"host":"relay","port":25}}',
@@ -107,13 +107,8 @@ beforeEach(() => {
   writeFileSync(at("etc/framaspace/web-servers"), "web-1\nweb-2\n");
   writeFileSync(at("status"), "200");
   for (const name of SCRIPTS) {
-    const script = readFileSync(join(import.meta.dirname, "../../spaces/scripts", name), "utf8")
-      .replace("/usr/local/lib/framaspace", root)
-      .replaceAll(/(?<=[ ="'<>])\/(srv|run|etc|var)(?=\/)/g, (path) => `${root}${path}`);
-    writeFileSync(
-      at(name),
-      script.replace(/^PGBIN=.*$/m, `PGBIN=${at("bin")}`).replace(/^PATIENCE=.*$/m, "PATIENCE=1"),
-    );
+    const program = programIn(root, `spaces/scripts/${name}`);
+    writeFileSync(at(name), program.replace(/^PATIENCE=.*$/m, "PATIENCE=1"));
   }
 });
 afterEach(() => rmSync(root, { recursive: true }));

@@ -14,7 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { onPath, standIn } from "../stand-in.ts";
+import { onPath, play, programIn, ZSTD } from "../stand-in.ts";
 
 const PROGRAMS = {
   "converge-space": "spaces/scripts",
@@ -24,7 +24,7 @@ const PROGRAMS = {
   "restore-space": "spaces/scripts",
   "restore-space-at": "infra/files",
 } as const;
-const LIBRARIES = ["spaces/scripts/space-lib.sh", "spaces/scripts/archive-lib.sh"];
+const LIBRARIES = ["space-lib.sh", "archive-lib.sh"];
 const tools = onPath("jq", "flock", "setsid");
 
 /** Kills the program that calls it, and all that it has started, at the call that is like what stands in `fuse`. */
@@ -78,7 +78,7 @@ const PLAYED = {
       *" cp "*) key=${"${@: -1}"}; key=${"${key##*/}"}; version=$(sed -E 's/.*--version-id ([^ ]+).*/\1/' <<<"$*")
         add "$key" "$(awk -v key="$key" -v version="$version" '$1 == key && $2 == version { print $3 }' "$log")" ;;
     esac`,
-  zstd: 'case " $* " in *" -o "*) while [ "$1" != -o ]; do shift; done; cat >"$2" ;; *-qdc*) cat "${@: -1}" ;; esac',
+  zstd: ZSTD,
   curl: String.raw`for word; do case $word in http*) [ ! -e "$ROOT/srv/spaces/lotus/maintenance" ] && echo "$word 200" || echo "$word 503" ;; esac; done`,
 };
 
@@ -124,16 +124,10 @@ beforeEach(() => {
   ])
     mkdirSync(at(folder), { recursive: true });
   for (const release of ["34.0.4", "35.0.2"]) writeFileSync(at("srv/releases", release, "index.php"), "");
-  for (const [name, body] of Object.entries(PLAYED)) standIn(at("bin", name), `ROOT=${root}\n${body}`);
-  const moved = (text: string) =>
-    text
-      .replaceAll("/usr/local/lib/framaspace", root)
-      .replaceAll(/(?<=[ ="'<>])\/(srv|run|etc|var)(?=\/)/g, (path) => `${root}${path}`)
-      .replace(/^PGBIN=.*$/m, `PGBIN=${at("bin")}`);
-  const source = (path: string) => readFileSync(join(import.meta.dirname, "../..", path), "utf8");
-  for (const path of LIBRARIES) writeFileSync(at(path.split("/").at(-1) ?? ""), moved(source(path)));
+  play(root, PLAYED);
+  for (const name of LIBRARIES) writeFileSync(at(name), programIn(root, `spaces/scripts/${name}`));
   for (const [name, folder] of Object.entries(PROGRAMS))
-    writeFileSync(at("bin", name), moved(source(`${folder}/${name}.sh`)), { mode: 0o755 });
+    writeFileSync(at("bin", name), programIn(root, `${folder}/${name}.sh`), { mode: 0o755 });
   writeFileSync(at("scratch-postgres.sh"), `ROOT=${root}\nPGBIN=${at("bin")}\n${SCRATCH}`);
   writeFileSync(at("etc/framaspace/platform.json"), '{"database":{"hosts":"postgres-1"},"s3":{}}');
   writeFileSync(

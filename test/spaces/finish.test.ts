@@ -14,7 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { onPath, standIn } from "../stand-in.ts";
+import { onPath, play, programIn } from "../stand-in.ts";
 
 const tools = onPath("jq", "flock", "openssl");
 
@@ -55,11 +55,8 @@ beforeEach(() => {
   for (const folder of ["bin", "table", "fails", "run/framaspace", "srv/spaces", "etc/framaspace/wanted"])
     mkdirSync(at(folder), { recursive: true });
   writeFileSync(at("etc/framaspace/wanted/key"), "of-this-platform\n");
-  for (const [name, body] of Object.entries(PLAYED)) standIn(at("bin", name), `ROOT=${root}\n${body}`);
-  const script = readFileSync(join(import.meta.dirname, "../../spaces/scripts/finish-spaces.sh"), "utf8")
-    .replaceAll(/(?<=[ ="'<>(])\/(srv|run|etc|var)(?=\/)/g, (path) => `${root}${path}`)
-    .replace(/^PGBIN=.*$/m, `PGBIN=${at("bin")}`);
-  writeFileSync(at("finish-spaces"), script);
+  play(root, PLAYED);
+  writeFileSync(at("finish-spaces"), programIn(root, "spaces/scripts/finish-spaces.sh"));
 });
 afterEach(() => rmSync(root, { recursive: true }));
 

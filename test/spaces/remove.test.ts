@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { onPath, standIn } from "../stand-in.ts";
+import { onPath, programIn, standIn } from "../stand-in.ts";
 
 const tools = onPath("jq", "flock");
 
@@ -26,12 +26,8 @@ beforeEach(() => {
     at("bin/psql"),
     `[ -e ${root}/holds ] || { echo "does not exist" >&2; exit 2; }; cat ${root}/holds`,
   );
-  for (const name of ["space-lib.sh", "archive-lib.sh", "remove-space.sh"]) {
-    const script = readFileSync(join(import.meta.dirname, "../../spaces/scripts", name), "utf8")
-      .replaceAll("/usr/local/lib/framaspace", root)
-      .replaceAll(/(?<=[ ="'<>])\/(srv|run|etc|var)(?=\/)/g, (path) => `${root}${path}`);
-    writeFileSync(at(name), script.replace(/^PGBIN=.*$/m, `PGBIN=${at("bin")}`));
-  }
+  for (const name of ["space-lib.sh", "archive-lib.sh", "remove-space.sh"])
+    writeFileSync(at(name), programIn(root, `spaces/scripts/${name}`));
 });
 afterEach(() => rmSync(root, { recursive: true }));
 

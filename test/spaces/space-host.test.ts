@@ -12,7 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { libIn, onPath, standIn } from "../stand-in.ts";
+import { libIn, onPath, play, programIn } from "../stand-in.ts";
 
 const tools = onPath("jq");
 
@@ -42,7 +42,7 @@ beforeEach(() => {
     mkdirSync(at(folder), { recursive: true });
   writeFileSync(at("etc/framaspace/web-servers"), "web-1\nweb-2\n");
   writeFileSync(at("etc/framaspace/releases"), "");
-  for (const [name, body] of Object.entries(PLAYED)) standIn(at("bin", name), `ROOT=${root}\n${body}`);
+  play(root, PLAYED);
   for (const id of ["iris", "lotus"]) writeFileSync(at("table", id), `{"id":"${id}"}\n`);
 });
 afterEach(() => rmSync(root, { recursive: true }));
@@ -55,10 +55,7 @@ function copy(web: string, id: string, ...flags: string[]) {
 }
 
 function spaceHost() {
-  const script = readFileSync(
-    join(import.meta.dirname, "../../infra/scripts/space-host.sh"),
-    "utf8",
-  ).replaceAll(/(?<=[ ="'<>(])\/(srv|run|etc|var)(?=\/)/g, (path) => `${root}${path}`);
+  const script = programIn(root, "infra/scripts/space-host.sh");
   const parts = [libIn(root), "install_packages() { :; }", "install_files() { :; }", script];
   return execaSync("bash", ["-s", "--", "infra/scripts/space-host.sh"], {
     input: parts.join("\n"),
