@@ -12,10 +12,10 @@ import { delimiter, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
 import { parseStackName } from "../config.ts";
+import { opsHost } from "../infra/addresses.ts";
 import { Authority } from "../infra/certificates.ts";
 import { environmentFile } from "../infra/environment-file.ts";
 import { environmentSchema, type Environment } from "../infra/environment.ts";
-import { OPS_RECORD } from "../infra/names.ts";
 import { Access } from "../infra/remote.ts";
 import { Secrets } from "../infra/secrets.ts";
 import { readStackConfiguration } from "../local/stack-configuration.ts";
@@ -117,8 +117,7 @@ async function behindTheGate(job: Job, name: string, command: string, words: str
   const environment = environmentOf(values);
   const secrets = new Secrets(values["framaspace:masterSecret"] ?? "", name, environment.generations);
   const certificate = await new Authority(secrets, environment.certificates).root();
-  const opsHost = environment.opsAddress ?? `${OPS_RECORD}.${environment.domain}`;
-  const closeTunnel = await openTunnel(opsHost, new Access(secrets).hostKey("ops-1").publicKey);
+  const closeTunnel = await openTunnel(opsHost(environment), new Access(secrets).hostKey("ops-1").publicKey);
   let closeGate: (() => void) | undefined;
   try {
     if (command !== "preview") await assertAnswering(servicesOf(environment), certificate);

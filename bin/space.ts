@@ -15,7 +15,7 @@ import {
 } from "../spaces/edit.ts";
 import { EDITOR_SCHEMA_FILE, editorSchema } from "../spaces/editor-schema.ts";
 import { nearest } from "../findings.ts";
-import { OPS_RECORD } from "../infra/names.ts";
+import { opsHost } from "../infra/addresses.ts";
 import type { Plan } from "../local/plan.ts";
 import { count, sentence } from "../problems.ts";
 import { GIGABYTE } from "../spaces/catalog.ts";
@@ -153,14 +153,7 @@ async function onOps(
   const { environment } = loadFleet(root, env);
   if (!environment) throw new Refusal(`Pulumi.${env}.yaml has problems; run \`npm run check -- tenants\``);
   const [ssh = "", ...rest] =
-    env === "lab"
-      ? await labSsh(lab)
-      : [
-          "ssh",
-          "-o",
-          "ConnectTimeout=10",
-          `root@${environment.opsAddress ?? `${OPS_RECORD}.${environment.domain}`}`,
-        ];
+    env === "lab" ? await labSsh(lab) : ["ssh", "-o", "ConnectTimeout=10", `root@${opsHost(environment)}`];
   const { stdout, failed, exitCode } = await execa(ssh, [...rest, program, ...words], {
     stderr: "inherit",
     stdin: "ignore",

@@ -1,6 +1,7 @@
 // The one table of machines, their names and private addresses. Addresses are planned, not handed out, so
 // that every stack can be evaluated alone and no stack reads another's outputs.
 import { CLOUD_ROLES, type CloudRole, type Environment, type StorageServer } from "./environment.ts";
+import { OPS_RECORD } from "./names.ts";
 
 export type Role = CloudRole | "storage";
 
@@ -110,4 +111,9 @@ export function renderHosts(environment: Environment): string {
     ...allMachines(environment).map((spec) => `${spec.privateAddress} ${namesOf(spec).join(" ")}`),
     "",
   ].join("\n");
+}
+
+/** Where ops-1 is found from outside. */
+export function opsHost({ opsAddress, domain }: Pick<Environment, "opsAddress" | "domain">): string {
+  return opsAddress ?? `${OPS_RECORD}.${domain}`;
 }

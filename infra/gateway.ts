@@ -115,6 +115,9 @@ const KEPT = `      limit_conn requests ${LIMITS.requests};
       client_max_body_size ${LIMITS.kept.largest};
 `;
 
+/** What `"$request_method $uri"` is of an upload by WebDAV, as nginx' regular expression. */
+export const UPLOAD = String.raw`^PUT /(?:remote|public)\.php/(?:web)?dav/`;
+
 /** /etc/nginx/nginx.conf of a gateway. */
 export function renderGatewayNginx(environment: Environment, address: string): string {
   const { domain } = environment;
@@ -173,7 +176,7 @@ ${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fa
   # (Request.php, decodeContent), before anybody has looked, and each slow client would hold a worker.
   map "$request_method $uri" $upload {
     default "";
-    "~^PUT /(?:remote|public)\\.php/(?:web)?dav/" upload;
+    "~${UPLOAD}" upload;
   }
   map "$upload $http_transfer_encoding $content_type" $body {
     default kept;

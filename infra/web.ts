@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { SUBNETS } from "./addresses.ts";
 import { DEAD_PEERS } from "./connections.ts";
 import { PORTS } from "./firewall.ts";
-import { NGINX_RESTART, renderSpaceMap } from "./gateway.ts";
+import { NGINX_RESTART, renderSpaceMap, UPLOAD } from "./gateway.ts";
 import { clearLeftovers } from "./leftovers.ts";
 import { PACKAGES } from "./packages.ts";
 import { remoteScript, type RemoteFile } from "./remote.ts";
@@ -133,7 +133,7 @@ http {
   limit_conn_zone $http_x_forwarded_for zone=php_of_client:8m;
   map "$request_method $uri" $uploading_to {
     default "";
-    "~^PUT /(?:remote|public)\\.php/(?:web)?dav/" $space;
+    "~${UPLOAD}" $space;
   }
   limit_conn_zone $uploading_to zone=uploads_of_space:8m;
   limit_conn_status 429;

@@ -3,11 +3,11 @@
 import * as minio from "@pulumi/minio";
 import * as postgresql from "@pulumi/postgresql";
 import * as pulumi from "@pulumi/pulumi";
-import { cloudMachines, siteName, type MachineSpec } from "../infra/addresses.ts";
+import { cloudMachines, opsHost, siteName, type MachineSpec } from "../infra/addresses.ts";
 import { Authority } from "../infra/certificates.ts";
 import type { Environment } from "../infra/environment.ts";
 import { PORTS } from "../infra/firewall.ts";
-import { OPS_RECORD, POSTGRES_ADMIN, STORAGE_ROOT } from "../infra/names.ts";
+import { POSTGRES_ADMIN, STORAGE_ROOT } from "../infra/names.ts";
 import { Access } from "../infra/remote.ts";
 import type { Secrets } from "../infra/secrets.ts";
 import type { Catalog } from "./catalog.ts";
@@ -38,7 +38,7 @@ export class Spaces extends pulumi.ComponentResource {
       catalog,
       postgresql: createPostgresql(this, environment, secrets, ca),
       minio: createMinio(this, environment, secrets, ca),
-      connection: new Access(secrets).ops(environment.opsAddress ?? `${OPS_RECORD}.${environment.domain}`),
+      connection: new Access(secrets).ops(opsHost(environment)),
     };
     this.results = Object.fromEntries(
       args.tenants.map((tenant) => [tenant.id, new Space(tenant, ground, { parent: this }).result]),
