@@ -291,23 +291,24 @@ describe("an upgrade", () => {
   });
 
   test("without the database changes nothing, and is finished when it is back", async () => {
+    // A space that no test before has moved: what such a test wanted, finish-spaces might have finished since.
     const rule = "ip daddr 10.0.30.0/24 reject";
     await ops(`nft add rule inet framaspace output ${rule}`);
     try {
-      const { status, said } = await upgrade(FOURTH);
+      const { status, said } = await upgrade(SECOND);
       expect(status).toBe(1);
       // What is wanted is kept there first, where it was not yet.
       expect(said).toMatch(
         new RegExp(
-          `space ${FOURTH}, database: its role cannot use its database|what is wanted of ${FOURTH} cannot be kept in PostgreSQL`,
+          `space ${SECOND}, database: its role cannot use its database|what is wanted of ${SECOND} cannot be kept in PostgreSQL`,
         ),
       );
-      expect(await ops(`readlink /srv/spaces/${FOURTH}/release`)).toBe(`/srv/releases/${OLD}`);
+      expect(await ops(`readlink /srv/spaces/${SECOND}/release`)).toBe(`/srv/releases/${OLD}`);
     } finally {
       await ops("nft -f /etc/nftables.conf");
     }
     // From here on finish-spaces may be first.
-    expect(await upgrade(FOURTH)).toMatchObject({ status: 0, result: { release: NEW } });
+    expect(await upgrade(SECOND)).toMatchObject({ status: 0, result: { release: NEW } });
   });
 
   test("of a wave: one fails, is put back and says why; the others are done", async () => {
