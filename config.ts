@@ -1,8 +1,8 @@
 // The only reader of the stack's configuration. Returns one object, checked by the same schema as `npm run check`.
 import * as pulumi from "@pulumi/pulumi";
-import { crossChecks } from "./infra/checks.ts";
-import { environmentSchema, SECRET_KEYS, type Environment } from "./infra/environment.ts";
-import { Secrets } from "./infra/secrets.ts";
+import { crossChecks } from "./infra/inventory/environment-checks.ts";
+import { environmentSchema, SECRET_KEYS, type Environment } from "./infra/inventory/environment.ts";
+import { Secrets } from "./infra/pki/secrets.ts";
 
 export interface Configuration {
   environment: Environment;

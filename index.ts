@@ -1,12 +1,12 @@
 // The program: the stack's name says what it holds. A function, so that importing this module creates nothing and
-// `local/record.ts` can evaluate it again and again.
+// `evaluate/recorder.ts` can evaluate it again and again.
 import * as pulumi from "@pulumi/pulumi";
 import { parseStackName, readConfiguration } from "./config.ts";
 import { Platform } from "./infra/platform.ts";
-import { catalogOf } from "./spaces/catalog.ts";
-import { spaceSoftware } from "./spaces/software.ts";
+import { catalogOf } from "./spaces/fleet/catalog.ts";
+import { spaceSoftware } from "./spaces/agent/agent.ts";
 import { passGate, Spaces } from "./spaces/spaces.ts";
-import { assertValid, InvalidFleet, loadFleet, tenantsFolder, type Fleet } from "./spaces/tenants.ts";
+import { assertValid, InvalidFleet, loadFleet, tenantsFolder, type Fleet } from "./spaces/fleet/fleet.ts";
 
 /**
  * Declares the stack's resources; returns its outputs. `fleet` spares reading 10,000 entries again to those who

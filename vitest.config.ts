@@ -19,7 +19,7 @@ export default defineConfig({
         test: {
           name: "lab",
           include: ["test/lab/**/*.test.ts"],
-          globalSetup: "test/lab/setup.ts",
+          globalSetup: "test/support/lab-teardown.ts",
           // Suites share a lab, and the machine's cores: one after the other.
           fileParallelism: false,
           testTimeout: 600_000,

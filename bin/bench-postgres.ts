@@ -1,5 +1,5 @@
 // `npm run bench:postgres`: PostgreSQL with 2,000 small databases and the short connections of PHP-FPM, run in three
-// ways side by side: PostgreSQL's defaults, the settings of infra/postgres.ts, and these with PgBouncer. In a container of
+// ways side by side: PostgreSQL's defaults, the settings of infra/postgres/postgres.ts, and these with PgBouncer. In a container of
 // its own on the lab's Debian 13, with loopback for a network: the versions are production's, and this machine keeps
 // nothing of it. Root; at most eight minutes. What it showed is in docs/decisions/pooler.md.
 import { execa, type Options } from "execa";
@@ -8,14 +8,14 @@ import { availableParallelism, loadavg, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { markdownTable } from "markdown-table";
-import { cloudMachines } from "../infra/addresses.ts";
-import { readEnvironment } from "../infra/environment-file.ts";
-import { postgresFiles } from "../infra/postgres.ts";
-import type { Figures, Task } from "../local/bench-postgres/figures.ts";
-import { prepareHost } from "../local/lab/host.ts";
-import { mirrors, provideImage } from "../local/lab/image.ts";
-import { leftovers } from "../local/leftovers.ts";
-import { median } from "../local/median.ts";
+import { cloudMachines } from "../infra/inventory/addresses.ts";
+import { readEnvironment } from "../infra/inventory/environment-file.ts";
+import { postgresFiles } from "../infra/postgres/postgres.ts";
+import type { Figures, Task } from "../bench/postgres/measurements.ts";
+import { prepareHost } from "../lab/host.ts";
+import { mirrors, provideImage } from "../lab/image.ts";
+import { leftovers } from "../plan/temporary-folders.ts";
+import { median } from "../bench/median.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const PREFIX = "framaspace-bench-postgres-";
@@ -96,7 +96,7 @@ interface Result {
   files: number;
 }
 
-/** Runs local/bench-postgres/inside.ts in a container, which ends with this process, however that ends. */
+/** Runs bench/postgres/container.ts in a container, which ends with this process, however that ends. */
 async function runInside(system: string, task: Task, options: Options): Promise<Result> {
   const node = await realpath(process.execPath);
   const container = execa(
@@ -107,9 +107,9 @@ async function runInside(system: string, task: Task, options: Options): Promise<
       ),
       `--directory=${system}`,
       `--bind-ro=${node}:/usr/local/bin/node`,
-      `--bind-ro=${join(ROOT, "local/bench-postgres")}:/bench`,
+      `--bind-ro=${join(ROOT, "bench/postgres")}:/bench`,
       "node",
-      "/bench/inside.ts",
+      "/bench/container.ts",
     ],
     {
       ...options,

@@ -6,8 +6,8 @@ import { existsSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { renderEntry } from "../spaces/edit.ts";
-import { tenantsFolder } from "../spaces/tenants.ts";
+import { renderEntry } from "../spaces/fleet/edit.ts";
+import { tenantsFolder } from "../spaces/fleet/fleet.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const FILE = join(ROOT, tenantsFolder("lab"), "999.yaml");
@@ -22,7 +22,7 @@ const { values, positionals } = parseArgs({
   },
 });
 const count = Number(values.spaces);
-// No two of them look alike to the eye (spaces/ids.ts), and none looks like a word that is reserved.
+// No two of them look alike to the eye (spaces/fleet/ids.ts), and none looks like a word that is reserved.
 const ids = Array.from(
   { length: count },
   (_, index) => `banc-${String.fromCharCode(97 + (index % 26), 97 + (Math.floor(index / 26) % 26))}-essai`,

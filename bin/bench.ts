@@ -15,10 +15,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { environmentFile, environmentNames } from "../infra/environment-file.ts";
-import { median } from "../local/median.ts";
-import { renderEntry } from "../spaces/edit.ts";
-import { CATALOG_FILE, tenantsFolder } from "../spaces/tenants.ts";
+import { environmentFile, environmentNames } from "../infra/inventory/environment-file.ts";
+import { median } from "../bench/median.ts";
+import { renderEntry } from "../spaces/fleet/edit.ts";
+import { CATALOG_FILE, tenantsFolder } from "../spaces/fleet/fleet.ts";
 
 const ENVIRONMENT = "bench";
 const FILES = 100;

@@ -4,10 +4,10 @@ import { spawn } from "node:child_process";
 import { globSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { environmentNames } from "../infra/environment-file.ts";
-import { count } from "../problems.ts";
-import { EDITOR_SCHEMA_FILE, editorSchema } from "../spaces/editor-schema.ts";
-import { loadFleet, reportFleets, TENANTS_FOLDER } from "../spaces/tenants.ts";
+import { environmentNames } from "../infra/inventory/environment-file.ts";
+import { count } from "../validation/positions.ts";
+import { EDITOR_SCHEMA_FILE, editorSchema } from "../spaces/fleet/editor-schema.ts";
+import { loadFleet, reportFleets, TENANTS_FOLDER } from "../spaces/fleet/fleet.ts";
 
 interface Outcome {
   state: "passed" | "failed" | "skipped";
@@ -60,7 +60,10 @@ function allEnvironments(root: string): string[] {
 
 /** Scripts run as root on machines: none goes unlinted in CI. */
 async function checkShell(root: string): Promise<Outcome> {
-  const scripts = globSync(["**/*.sh", ".ci/run"], { cwd: root, exclude: ["node_modules", ".lab"] });
+  const scripts = globSync(["**/*.sh", "**/usr/local/sbin/*", ".ci/run"], {
+    cwd: root,
+    exclude: ["node_modules", ".lab"],
+  });
   const outcome = await run(root, "shellcheck", ["--external-sources", ...scripts]);
   if (outcome.state === "failed" && outcome.text.includes("ENOENT"))
     return {

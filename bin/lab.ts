@@ -1,16 +1,16 @@
-// `npm run lab`: the platform on this machine. Only reads the command line; what it does is in local/lab/.
+// `npm run lab`: the platform on this machine. Only reads the command line; what it does is in lab/.
 import { Command, InvalidArgumentError, Option } from "commander";
 import { execa } from "execa";
-import { removeUnused } from "../local/lab/image.ts";
-import { LabError, openLab, type Lab } from "../local/lab/lab.ts";
-import { exists, lockLab, takeDown } from "../local/lab/lifecycle.ts";
-import { letters } from "../local/lab/mail.ts";
-import { consoleLog, insideMachine, isRunning } from "../local/lab/machine.ts";
-import { configurationFile, findPulumi, handToPulumi, isEveryday } from "../local/lab/pulumi.ts";
-import { sshTo } from "../local/lab/ssh.ts";
-import { status } from "../local/lab/status.ts";
-import { closeTunnel, openTunnel } from "../local/lab/tunnel.ts";
-import { up, type UpOptions } from "../local/lab/up.ts";
+import { removeUnused } from "../lab/image.ts";
+import { LabError, openLab, type Lab } from "../lab/lab.ts";
+import { exists, lockLab, takeDown } from "../lab/lifecycle.ts";
+import { letters } from "../lab/mail.ts";
+import { consoleLog, insideMachine, isRunning } from "../lab/machine.ts";
+import { configurationFile, findPulumi, handToPulumi, isEveryday } from "../lab/pulumi-engine.ts";
+import { sshTo } from "../lab/ssh.ts";
+import { status } from "../lab/status.ts";
+import { closeTunnel, openTunnel } from "../lab/tunnel.ts";
+import { up, type UpOptions } from "../lab/up.ts";
 
 const program = new Command("npm run lab --").description("The platform on this machine, as root.");
 program.option("--name <name>", "the lab's name; several can exist side by side", "lab");

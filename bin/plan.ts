@@ -3,8 +3,8 @@
 import { enableCompileCache } from "node:module";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { COMPILED, Pool } from "../local/plan/pool.ts";
-import { PlanError } from "../local/plan/trees.ts";
+import { COMPILED, Pool } from "../plan/worker-pool.ts";
+import { PlanError } from "../plan/trees.ts";
 
 const USAGE = `npm run plan [-- --base REF] [--environment NAME …] [--allow-many]
 
@@ -31,7 +31,7 @@ async function main(): Promise<void> {
   // Its first thread takes longest to be ready, so it starts before this one loads anything else.
   const pool = new Pool(root);
   enableCompileCache(COMPILED);
-  const { plan } = await import("../local/plan.ts");
+  const { plan } = await import("../plan/plan.ts");
   const options = {
     root,
     ...(values.base !== undefined && { base: values.base }),

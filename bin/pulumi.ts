@@ -1,6 +1,6 @@
 // `npm run pulumi`: the genuine CLI with what this project needs said once: the environment's configuration file, the
 // policies, for the platform a look at what is there, and, for stacks of spaces, the way to their databases and buckets,
-// open only while those answer (spaces/gate.ts). A refresh that lost a bucket from the state all the same is undone.
+// open only while those answer (spaces/gated-pulumi/gate.ts). A refresh that lost a bucket from the state all the same is undone.
 import { S3Client, ListBucketsCommand } from "@aws-sdk/client-s3";
 import { execa } from "execa";
 import { existsSync } from "node:fs";
@@ -12,14 +12,20 @@ import { delimiter, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
 import { parseStackName } from "../config.ts";
-import { opsHost } from "../infra/addresses.ts";
-import { Authority } from "../infra/certificates.ts";
-import { environmentFile } from "../infra/environment-file.ts";
-import { environmentSchema, type Environment } from "../infra/environment.ts";
-import { Access } from "../infra/remote.ts";
-import { Secrets } from "../infra/secrets.ts";
-import { readStackConfiguration } from "../local/stack-configuration.ts";
-import { assertAnswering, dialTls, GATE_IS_OPEN, openGate, Unreachable } from "../spaces/gate.ts";
+import { opsHost } from "../infra/inventory/addresses.ts";
+import { Authority } from "../infra/pki/certificates.ts";
+import { environmentFile } from "../infra/inventory/environment-file.ts";
+import { environmentSchema, type Environment } from "../infra/inventory/environment.ts";
+import { Access } from "../infra/machine/remote.ts";
+import { Secrets } from "../infra/pki/secrets.ts";
+import { readStackConfiguration } from "../evaluate/stack-configuration.ts";
+import {
+  assertAnswering,
+  dialTls,
+  GATE_IS_OPEN,
+  openGate,
+  Unreachable,
+} from "../spaces/gated-pulumi/gate.ts";
 import { servicesOf } from "../spaces/spaces.ts";
 
 const USAGE = `npm run pulumi -- COMMAND --stack STACK [options of pulumi's own]
@@ -41,7 +47,7 @@ const ADDED: Readonly<Record<string, readonly string[]>> = {
 
 /**
  * And for the platform's stack: without a look, `up` takes a machine that was deleted at the cloud for one that is there.
- * Not for spaces: with MinIO away, its provider would forget buckets (spaces/gate.ts).
+ * Not for spaces: with MinIO away, its provider would forget buckets (spaces/gated-pulumi/gate.ts).
  */
 const ADDED_FOR_PLATFORM: Readonly<Record<string, readonly string[]>> = {
   up: ["--refresh"],

@@ -12,13 +12,13 @@ import {
   removeEntry,
   shardWithRoom,
   type StateChange,
-} from "../spaces/edit.ts";
-import { EDITOR_SCHEMA_FILE, editorSchema } from "../spaces/editor-schema.ts";
-import { nearest } from "../findings.ts";
-import { opsHost } from "../infra/addresses.ts";
-import type { Plan } from "../local/plan.ts";
-import { count, sentence } from "../problems.ts";
-import { GIGABYTE } from "../spaces/catalog.ts";
+} from "../spaces/fleet/edit.ts";
+import { EDITOR_SCHEMA_FILE, editorSchema } from "../spaces/fleet/editor-schema.ts";
+import { nearest } from "../validation/wording.ts";
+import { opsHost } from "../infra/inventory/addresses.ts";
+import type { Plan } from "../plan/plan.ts";
+import { count, sentence } from "../validation/positions.ts";
+import { GIGABYTE } from "../spaces/fleet/catalog.ts";
 import {
   assertValid,
   InvalidFleet,
@@ -28,7 +28,7 @@ import {
   type Fleet,
   type Shard,
   type Tenant,
-} from "../spaces/tenants.ts";
+} from "../spaces/fleet/fleet.ts";
 import * as z from "zod";
 
 /** What a new space gets when nothing else is said. */
@@ -131,8 +131,8 @@ async function sayNext({ root, env }: Where, file: string, message: string): Pro
 async function planOf(root: string, env: string): Promise<Plan | undefined> {
   if (!existsSync(join(root, ".git"))) return undefined;
   const [{ plan }, { PlanError }] = await Promise.all([
-    import("../local/plan.ts"),
-    import("../local/plan/trees.ts"),
+    import("../plan/plan.ts"),
+    import("../plan/trees.ts"),
   ]);
   return plan({ root, environments: [env] }).catch((error: unknown) => {
     if (!(error instanceof PlanError)) throw error;
@@ -172,9 +172,9 @@ async function onOps(
 
 async function labSsh(name: string): Promise<string[]> {
   const [{ openLab }, { exists }, { sshTo }] = await Promise.all([
-    import("../local/lab/lab.ts"),
-    import("../local/lab/lifecycle.ts"),
-    import("../local/lab/ssh.ts"),
+    import("../lab/lab.ts"),
+    import("../lab/lifecycle.ts"),
+    import("../lab/ssh.ts"),
   ]);
   const found = openLab(name);
   if (process.getuid?.() !== 0) throw new Refusal("a lab is root's: run this as root");

@@ -1,23 +1,23 @@
 // The whole platform, in the order in which it is built: the way in first, then what others need.
 import * as hcloud from "@pulumi/hcloud";
 import * as pulumi from "@pulumi/pulumi";
-import { cloudMachines } from "./addresses.ts";
-import { Authority } from "./certificates.ts";
-import type { Environment } from "./environment.ts";
-import { Gateway } from "./gateway.ts";
-import { Imaginary } from "./imaginary.ts";
-import { Logs } from "./logs.ts";
-import { Entrance, Network } from "./network.ts";
-import { Office } from "./office.ts";
-import { Ops } from "./ops.ts";
-import { Postgres } from "./postgres.ts";
-import { Redis } from "./redis.ts";
-import { Access } from "./remote.ts";
-import type { Secrets } from "./secrets.ts";
-import { CloudServer, type Foundation } from "./server.ts";
-import { SpaceHost } from "./space-host.ts";
-import { Storage } from "./storage.ts";
-import { Web, type SpaceSoftware } from "./web.ts";
+import { cloudMachines } from "./inventory/addresses.ts";
+import { Authority } from "./pki/certificates.ts";
+import type { Environment } from "./inventory/environment.ts";
+import { Gateway } from "./gateway/gateway.ts";
+import { Imaginary } from "./imaginary/imaginary.ts";
+import { Logs } from "./logs/logs.ts";
+import { Entrance, Network } from "./machine/network.ts";
+import { Office } from "./office/office.ts";
+import { Ops } from "./ops/ops.ts";
+import { Postgres } from "./postgres/postgres.ts";
+import { Redis } from "./redis/redis.ts";
+import { Access } from "./machine/remote.ts";
+import type { Secrets } from "./pki/secrets.ts";
+import { CloudServer, type Foundation } from "./machine/server.ts";
+import { SpaceHost } from "./ops/space-host.ts";
+import { Storage } from "./storage/storage.ts";
+import { Web, type SpaceSoftware } from "./web/web.ts";
 
 export interface PlatformArgs {
   environment: Environment;

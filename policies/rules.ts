@@ -220,7 +220,9 @@ const commandsHoldNoSecret = rule(
     for (const [key, text] of texts)
       for (const [what, pattern] of SECRETS)
         if (typeof text === "string" && pattern.test(text))
-          report(`${key} holds what looks like ${what}; hand it over in stdin, as infra/remote.ts does.`);
+          report(
+            `${key} holds what looks like ${what}; hand it over in stdin, as infra/machine/remote.ts does.`,
+          );
   },
 );
 

@@ -4,10 +4,10 @@ import * as command from "@pulumi/command";
 import * as minio from "@pulumi/minio";
 import * as postgresql from "@pulumi/postgresql";
 import * as pulumi from "@pulumi/pulumi";
-import { SPACE_POLICY, spaceNames } from "../infra/names.ts";
-import type { Secrets } from "../infra/secrets.ts";
-import { GIGABYTE, type Catalog } from "./catalog.ts";
-import type { Tenant } from "./tenants.ts";
+import { SPACE_POLICY, spaceNames } from "../infra/inventory/names.ts";
+import type { Secrets } from "../infra/pki/secrets.ts";
+import { GIGABYTE, type Catalog } from "./fleet/catalog.ts";
+import type { Tenant } from "./fleet/fleet.ts";
 
 /** What the spaces of a stack share. */
 export interface SpaceGround {
@@ -28,8 +28,8 @@ export interface SpaceGround {
 const BUCKET_MARGIN = 1.5;
 
 /**
- * Connections of one space, so that none can take the server's 1,000 (infra/postgres.ts). A request holds one, an open
- * chat too: as many as a space may have PHP workers (infra/scripts/web.sh), and some for the programs of ops-1.
+ * Connections of one space, so that none can take the server's 1,000 (infra/postgres/postgres.ts). A request holds one, an open
+ * chat too: as many as a space may have PHP workers (infra/web/install.sh), and some for the programs of ops-1.
  */
 const CONNECTION_LIMIT = 150;
 

@@ -3,17 +3,24 @@
 import * as minio from "@pulumi/minio";
 import * as postgresql from "@pulumi/postgresql";
 import * as pulumi from "@pulumi/pulumi";
-import { cloudMachines, opsHost, siteName, type MachineSpec } from "../infra/addresses.ts";
-import { Authority } from "../infra/certificates.ts";
-import type { Environment } from "../infra/environment.ts";
-import { PORTS } from "../infra/firewall.ts";
-import { POSTGRES_ADMIN, STORAGE_ROOT } from "../infra/names.ts";
-import { Access } from "../infra/remote.ts";
-import type { Secrets } from "../infra/secrets.ts";
-import type { Catalog } from "./catalog.ts";
-import { assertAnswering, GATE_IS_OPEN, gateFile, openGate, Unreachable, type Service } from "./gate.ts";
+import { cloudMachines, opsHost, siteName, type MachineSpec } from "../infra/inventory/addresses.ts";
+import { Authority } from "../infra/pki/certificates.ts";
+import type { Environment } from "../infra/inventory/environment.ts";
+import { PORTS } from "../infra/machine/firewall.ts";
+import { POSTGRES_ADMIN, STORAGE_ROOT } from "../infra/inventory/names.ts";
+import { Access } from "../infra/machine/remote.ts";
+import type { Secrets } from "../infra/pki/secrets.ts";
+import type { Catalog } from "./fleet/catalog.ts";
+import {
+  assertAnswering,
+  GATE_IS_OPEN,
+  gateFile,
+  openGate,
+  Unreachable,
+  type Service,
+} from "./gated-pulumi/gate.ts";
 import { Space } from "./space.ts";
-import type { Tenant } from "./tenants.ts";
+import type { Tenant } from "./fleet/fleet.ts";
 
 interface SpacesArgs {
   /** Path of the authority's file, from passGate. */

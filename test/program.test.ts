@@ -2,9 +2,9 @@
 // evaluations of one declaration are the same to the byte.
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import type { Graph } from "../local/graph.ts";
-import { record } from "../local/record.ts";
-import { loadFleet, type Fleet, type Tenant } from "../spaces/tenants.ts";
+import type { Graph } from "../evaluate/graph.ts";
+import { record } from "../evaluate/recorder.ts";
+import { loadFleet, type Fleet, type Tenant } from "../spaces/fleet/fleet.ts";
 
 const GOLDEN = join(import.meta.dirname, "golden");
 

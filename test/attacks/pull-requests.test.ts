@@ -1,11 +1,11 @@
 // Mistakes and attacks that a pull request can bring, against what everybody runs on it: `check`, then `plan`. Each is
 // refused or flagged, and says where. The held-out ones were written when the rules were done, and no rule after them.
 import { beforeEach, describe, expect, it } from "vitest";
-import { compareSpaces, dangerOf, tooMany } from "../../local/plan/space-changes.ts";
-import { codeIn } from "../../local/plan/inputs.ts";
-import { insertEntry, removeEntry, renderEntry } from "../../spaces/edit.ts";
-import { loadFleet, readShard, reportFleet } from "../../spaces/tenants.ts";
-import { CATALOG, CONFIGURATION, copyFleet, replaceIn } from "../spaces/fleet-fixture.ts";
+import { compareSpaces, dangerOf, tooMany } from "../../plan/space-changes.ts";
+import { codeIn } from "../../plan/changed-stacks.ts";
+import { insertEntry, removeEntry, renderEntry } from "../../spaces/fleet/edit.ts";
+import { loadFleet, readShard, reportFleet } from "../../spaces/fleet/fleet.ts";
+import { CATALOG, CONFIGURATION, copyFleet, replaceIn } from "../support/fleet-fixture.ts";
 
 const FILE = "spaces/tenants/demo/003.yaml";
 const SIZE = 40;
@@ -322,11 +322,11 @@ it("a fork that asks for credentials in what runs is flagged, file by file", () 
     ".ci/run",
     "bin/plan.ts",
     "index.ts",
-    "infra/scripts/base.sh",
+    "infra/machine/base.sh",
     "Pulumi.prod.yaml",
     "policies/rules.ts",
     ".npmrc",
-    "spaces/scripts/converge-space.sh",
+    "spaces/agent/rootfs-ops/usr/local/sbin/converge-space",
     "spaces/catalog.yaml",
   ];
   expect(codeIn([...files, FILE, "docs/deploy.md", "README.md"])).toEqual(files.sort());

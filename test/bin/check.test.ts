@@ -1,8 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { copyFleet, replaceIn, TENANTS_2 } from "../spaces/fleet-fixture.ts";
-import { runCommand } from "./commands.ts";
+import { copyFleet, replaceIn, TENANTS_2 } from "../support/fleet-fixture.ts";
+import { runCommand } from "../support/commands.ts";
 
 const withoutTime = (text: string) => text.replace(/ +\d+\.\d s/, " N s");
 

@@ -4,7 +4,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { standIn } from "../stand-in.ts";
+import { standIn } from "../support/fakes.ts";
 
 let root: string;
 const run = (...options: string[]) =>

@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { standIn } from "../stand-in.ts";
+import { standIn } from "../support/fakes.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 let bin: string;

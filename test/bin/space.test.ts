@@ -1,9 +1,9 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { renderEntry } from "../../spaces/edit.ts";
-import { CONFIGURATION, copyFleet, replaceIn, TENANTS_1, TENANTS_2 } from "../spaces/fleet-fixture.ts";
-import { runCommand } from "./commands.ts";
+import { renderEntry } from "../../spaces/fleet/edit.ts";
+import { CONFIGURATION, copyFleet, replaceIn, TENANTS_1, TENANTS_2 } from "../support/fleet-fixture.ts";
+import { runCommand } from "../support/commands.ts";
 
 const run = (root: string, verb: string, ...args: string[]) =>
   runCommand("space", verb, ...args, "--env", "demo", "--root", root);

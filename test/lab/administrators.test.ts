@@ -4,10 +4,10 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { inside, openLab } from "../../local/lab/lab.ts";
-import { ADMIN } from "../../local/lab/network.ts";
-import { sharedLab as lab } from "./lab.ts";
-import { type } from "./runbook.ts";
+import { inside, openLab } from "../../lab/lab.ts";
+import { ADMIN } from "../../lab/namespaces.ts";
+import { sharedLab as lab } from "../support/suite-lab.ts";
+import { type } from "../support/runbook.ts";
 
 let folder: string;
 beforeAll(async () => {

@@ -3,8 +3,8 @@
 import { createHmac, randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { DOMAIN, nextcloudMissing as missing, nextcloudWords, ownLab } from "./lab.ts";
-import { FILES, Visitor, type Answer } from "./visitor.ts";
+import { DOMAIN, nextcloudMissing as missing, nextcloudWords, ownLab } from "../support/suite-lab.ts";
+import { FILES, Visitor, type Answer } from "../support/visitor.ts";
 
 const lab = ownLab("apps", 18452, nextcloudWords());
 const [A, B] = ["iris", "lotus"];

@@ -9,8 +9,8 @@ import { tmpdir } from "node:os";
 import { delimiter, dirname, join, relative } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { DOMAIN, nextcloudMissing as missing, nextcloudWords, ownLab } from "./lab.ts";
-import { FILES, UPLOADS, Visitor } from "./visitor.ts";
+import { DOMAIN, nextcloudMissing as missing, nextcloudWords, ownLab } from "../support/suite-lab.ts";
+import { FILES, UPLOADS, Visitor } from "../support/visitor.ts";
 
 const lab = ownLab("clients", 18451, nextcloudWords());
 const ID = "lotus";

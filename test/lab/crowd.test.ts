@@ -4,8 +4,8 @@ import { execa } from "execa";
 import { connect } from "node:tls";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { DOMAIN, sharedLab as lab } from "./lab.ts";
-import { FILES, Visitor } from "./visitor.ts";
+import { DOMAIN, sharedLab as lab } from "../support/suite-lab.ts";
+import { FILES, Visitor } from "../support/visitor.ts";
 
 const [A, B] = ["iris", "lotus"];
 /** nginx runs what begins with `index`. */

@@ -3,11 +3,11 @@
 import { execa } from "execa";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openLab } from "../../local/lab/lab.ts";
-import { insideMachine } from "../../local/lab/machine.ts";
-import { sharedLab as lab, storageWords } from "./lab.ts";
-import { Ledger, sqlOf, type Verdict } from "./ledger.ts";
-import { type } from "./runbook.ts";
+import { openLab } from "../../lab/lab.ts";
+import { insideMachine } from "../../lab/machine.ts";
+import { sharedLab as lab, storageWords } from "../support/suite-lab.ts";
+import { Ledger, sqlOf, type Verdict } from "../support/database-ledger.ts";
+import { type } from "../support/runbook.ts";
 
 const SPACE = "lotus";
 const ROUNDS = Array.from({ length: Number(process.env.FRAMASPACE_ROUNDS ?? 1) }, (_, index) => index + 1);
@@ -116,7 +116,7 @@ describe.each(ROUNDS)("round %i", (round) => {
     ] as const) {
       const old = await started();
       await under(`another ${what}`, async () => {
-        await lab.edit("infra/postgres.ts", from, to);
+        await lab.edit("infra/postgres/postgres.ts", from, to);
         await lab.up();
       });
       const now = await started();

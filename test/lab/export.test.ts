@@ -2,7 +2,7 @@
 // spaces hold the tables of Nextcloud that the programs read, and where MinIO is to be had, files.
 import { ExecaError } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { DOMAIN, sharedLab as lab, storageWords } from "./lab.ts";
+import { DOMAIN, sharedLab as lab, storageWords } from "../support/suite-lab.ts";
 
 const hasStorage = storageWords().length > 0;
 const WITHOUT = hasStorage ? "" : " (no FRAMASPACE_MINIO and FRAMASPACE_MC: without files, archive on ops-1)";

@@ -6,15 +6,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
-import { openLab } from "../../local/lab/lab.ts";
-import { ADMIN, ROUTER } from "../../local/lab/network.ts";
-import { configurationFile } from "../../local/lab/pulumi.ts";
-import { renderEntry } from "../../spaces/edit.ts";
-import { genuineEnvironment, hasPlugin, isGenuine, WHY_SKIPPED } from "../genuine.ts";
-import { DOMAIN, storageWords, TestLab } from "./lab.ts";
-import { sqlOf } from "./ledger.ts";
-import { typeAtHome } from "./runbook.ts";
-import { generator } from "./storage/ledger.ts";
+import { openLab } from "../../lab/lab.ts";
+import { ADMIN, ROUTER } from "../../lab/namespaces.ts";
+import { configurationFile } from "../../lab/pulumi-engine.ts";
+import { renderEntry } from "../../spaces/fleet/edit.ts";
+import { genuineEnvironment, hasPlugin, isGenuine, WHY_SKIPPED } from "../support/pulumi-cli.ts";
+import { DOMAIN, storageWords, TestLab } from "../support/suite-lab.ts";
+import { sqlOf } from "../support/database-ledger.ts";
+import { typeAtHome } from "../support/runbook.ts";
+import { generator } from "../support/object-ledger.ts";
 
 const serverList = z.object({ servers: z.array(z.object({ id: z.number(), name: z.string() })) });
 

@@ -3,7 +3,7 @@
 // can put it, and removed; a stolen Nextcloud would run such code in just this place.
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { DOMAIN, sharedLab as lab, storageWords } from "./lab.ts";
+import { DOMAIN, sharedLab as lab, storageWords } from "../support/suite-lab.ts";
 
 const on = lab.on.bind(lab);
 const [A, B] = ["iris", "lotus"];

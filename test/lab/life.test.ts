@@ -1,13 +1,13 @@
 // The life of spaces on the machines: installed, upgraded, cut off in the middle, put back, limited, healed. With the
-// stand-in, which can be told to fail or to take its time; what it stands for is in local/lab/release/occ.
+// stand-in, which can be told to fail or to take its time; what it stands for is in lab/fake-nextcloud/occ.
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
-import { renderEntry } from "../../spaces/edit.ts";
-import { DOMAIN, sharedLab as lab } from "./lab.ts";
-import { FILES, slowBody, Visitor } from "./visitor.ts";
+import { renderEntry } from "../../spaces/fleet/edit.ts";
+import { DOMAIN, sharedLab as lab } from "../support/suite-lab.ts";
+import { FILES, slowBody, Visitor } from "../support/visitor.ts";
 
 const OLD = "34.0.4";
 const NEW = "35.0.2";

@@ -11,11 +11,17 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
-import { openLab } from "../../local/lab/lab.ts";
-import { insideMachine } from "../../local/lab/machine.ts";
-import { DOMAIN, givenLab, nextcloudMissing as missing, nextcloudWords, ownLab } from "./lab.ts";
-import { type } from "./runbook.ts";
-import { FILES, slowBody, UPLOADS, Visitor } from "./visitor.ts";
+import { openLab } from "../../lab/lab.ts";
+import { insideMachine } from "../../lab/machine.ts";
+import {
+  DOMAIN,
+  givenLab,
+  nextcloudMissing as missing,
+  nextcloudWords,
+  ownLab,
+} from "../support/suite-lab.ts";
+import { type } from "../support/runbook.ts";
+import { FILES, slowBody, UPLOADS, Visitor } from "../support/visitor.ts";
 
 const {
   FRAMASPACE_IMAGINARY: imaginary,

@@ -7,8 +7,8 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { leaderOf, openLab } from "../../local/lab/lab.ts";
-import { DOMAIN, sharedLab as lab } from "./lab.ts";
+import { leaderOf, openLab } from "../../lab/lab.ts";
+import { DOMAIN, sharedLab as lab } from "../support/suite-lab.ts";
 
 const ID = "lotus";
 const REQUESTS = 10;

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { DOMAIN, TENANTS, TestLab } from "./lab.ts";
+import { DOMAIN, TENANTS, TestLab } from "../support/suite-lab.ts";
 
 const platform = new TestLab("e2e", 18443);
 const on = platform.on.bind(platform);

@@ -3,10 +3,10 @@
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { DOMAIN, storageWords, TENANTS, TestLab } from "./lab.ts";
-import { sqlOf } from "./ledger.ts";
-import { type } from "./runbook.ts";
-import { equal, exchange } from "./storage/sites.ts";
+import { DOMAIN, storageWords, TENANTS, TestLab } from "../support/suite-lab.ts";
+import { sqlOf } from "../support/database-ledger.ts";
+import { type } from "../support/runbook.ts";
+import { equal, exchange } from "../support/storage-sites.ts";
 
 const SPACES = ["iris", "lotus"];
 /** Of each space, in the database and in the bucket. */

@@ -3,8 +3,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { ExecaError } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { DOMAIN, sharedLab as lab, storageWords } from "./lab.ts";
-import { type } from "./runbook.ts";
+import { DOMAIN, sharedLab as lab, storageWords } from "../support/suite-lab.ts";
+import { type } from "../support/runbook.ts";
 
 const ID = "tulipe";
 const FILES = 60;

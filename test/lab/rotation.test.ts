@@ -2,8 +2,8 @@
 // and nobody waits longer than for a restart.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { DOMAIN, storageWords, TestLab } from "./lab.ts";
-import { commandsOf } from "./runbook.ts";
+import { DOMAIN, storageWords, TestLab } from "../support/suite-lab.ts";
+import { commandsOf } from "../support/runbook.ts";
 
 const SPACE = "lotus";
 const hasStorage = storageWords().length > 0;

@@ -3,9 +3,9 @@
 // (docs/decisions/s3-proxy.md). Whatever is answered, nothing may have changed where it was aimed at.
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { PORTS } from "../../infra/firewall.ts";
-import { STORAGE_ROOT } from "../../infra/names.ts";
-import { sharedLab as lab, storageWords } from "./lab.ts";
+import { PORTS } from "../../infra/machine/firewall.ts";
+import { STORAGE_ROOT } from "../../infra/inventory/names.ts";
+import { sharedLab as lab, storageWords } from "../support/suite-lab.ts";
 
 const [A, B] = ["iris", "lotus"];
 const OWN = `space-${A}`;

@@ -6,12 +6,12 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { machineGroup, openLab } from "../../local/lab/lab.ts";
-import { startDaemon } from "../../local/lab/lifecycle.ts";
-import { halt } from "../../local/lab/machine.ts";
-import { DOMAIN, nextcloudMissing, nextcloudWords, ownLab } from "./lab.ts";
-import { SyncClients } from "./sync-clients.ts";
-import { Visitor } from "./visitor.ts";
+import { machineGroup, openLab } from "../../lab/lab.ts";
+import { startDaemon } from "../../lab/lifecycle.ts";
+import { halt } from "../../lab/machine.ts";
+import { DOMAIN, nextcloudMissing, nextcloudWords, ownLab } from "../support/suite-lab.ts";
+import { SyncClients } from "../support/sync-clients.ts";
+import { Visitor } from "../support/visitor.ts";
 
 const ID = "lotus";
 const HOST = `${ID}.${DOMAIN}`;
@@ -67,7 +67,11 @@ describe.skipIf(nextcloudMissing.length > 0)(
     beforeAll(async () => {
       await lab.prepare();
       // What the dead had locked is free again within the test's time.
-      await lab.edit("spaces/files/config.php", "'filelocking.ttl' => 300", "'filelocking.ttl' => 30");
+      await lab.edit(
+        "spaces/agent/rootfs/usr/local/share/framaspace/config.php",
+        "'filelocking.ttl' => 300",
+        "'filelocking.ttl' => 30",
+      );
       await lab.up();
       await lab.inside(
         ID,

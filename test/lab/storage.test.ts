@@ -4,9 +4,9 @@
 // --storage-sites 2 that stands already, to be used instead of one of its own.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { storageWords, TestLab } from "./lab.ts";
-import { type } from "./runbook.ts";
-import { ABSENT, generator, isWrite, longestGap, type Verdict } from "./storage/ledger.ts";
+import { storageWords, TestLab } from "../support/suite-lab.ts";
+import { type } from "../support/runbook.ts";
+import { ABSENT, generator, isWrite, longestGap, type Verdict } from "../support/object-ledger.ts";
 import {
   anotherBuild,
   clear,
@@ -24,7 +24,7 @@ import {
   tell,
   whole,
   type Site,
-} from "./storage/sites.ts";
+} from "../support/storage-sites.ts";
 
 const binaries = storageWords();
 const standing = process.env.FRAMASPACE_STORAGE_LAB;

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
-import { genuineEnvironment, isGenuine, WHY_SKIPPED } from "../genuine.ts";
+import { genuineEnvironment, isGenuine, WHY_SKIPPED } from "../support/pulumi-cli.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const state = mkdtempSync(join(tmpdir(), "pack-"));

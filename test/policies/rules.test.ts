@@ -2,7 +2,7 @@
 import { UnknownValueError, type ResourceValidationArgs } from "@pulumi/policy";
 import { describe, expect, it } from "vitest";
 import { RULES } from "../../policies/rules.ts";
-import { record } from "../../local/record.ts";
+import { record } from "../../evaluate/recorder.ts";
 
 interface Fake {
   type: string;

@@ -1,9 +1,9 @@
 // A space as the engine is told of it.
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { isSecret, reveal, type Resource } from "../../local/graph.ts";
-import { record } from "../../local/record.ts";
-import { loadFleet } from "../../spaces/tenants.ts";
+import { isSecret, reveal, type Resource } from "../../evaluate/graph.ts";
+import { record } from "../../evaluate/recorder.ts";
+import { loadFleet } from "../../spaces/fleet/fleet.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const SIX = [

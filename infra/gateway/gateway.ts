@@ -1,0 +1,279 @@
+// The gateways: nginx between the load balancer, which ends TLS, and the web servers. They know the domain and the
+// machines, but no space: adding, suspending or upgrading one changes nothing here.
+import * as pulumi from "@pulumi/pulumi";
+import { cloudMachines, LOAD_BALANCER_ADDRESS } from "../inventory/addresses.ts";
+import type { Environment } from "../inventory/environment.ts";
+import { PORTS } from "../machine/firewall.ts";
+import { escapeDomain, renderSpaceMap, UPLOAD } from "../machine/nginx/nginx.ts";
+import { PACKAGES } from "../machine/packages.ts";
+import { remoteScript, rootfs } from "../machine/remote.ts";
+import { cloudServers, type CloudServer, type Foundation } from "../machine/server.ts";
+
+interface GatewayArgs {
+  foundation: Foundation;
+  /** The web servers that requests go to, so that none goes to one that is not ready. */
+  dependsOn: pulumi.Input<pulumi.Resource>[];
+}
+
+/** All gateways. */
+export class Gateway extends pulumi.ComponentResource {
+  /** For the load balancer's targets. */
+  readonly servers: readonly CloudServer[];
+
+  constructor(name: string, { foundation, dependsOn }: GatewayArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("framaspace:infra:Gateway", name, {}, opts);
+    this.servers = cloudServers("gateway", foundation, this);
+    for (const machine of this.servers)
+      remoteScript(
+        `${machine.spec.name}-role`,
+        {
+          machine,
+          script: "infra/gateway/install.sh",
+          packages: PACKAGES.gateway,
+          files: [
+            {
+              path: "/etc/nginx/nginx.conf",
+              content: renderGatewayNginx(foundation.environment, machine.spec.privateAddress),
+            },
+            ...rootfs("infra/machine/nginx/rootfs"),
+            ...rootfs("infra/machine/nginx/rootfs-serving"),
+            ...rootfs("infra/gateway/rootfs"),
+          ],
+        },
+        { parent: this, dependsOn: [machine, ...dependsOn] },
+      );
+    this.registerOutputs({});
+  }
+}
+
+/** Headers by which something in front of an application may tell it who asked for what; the client's are dropped. */
+const FORGEABLE = [
+  "Forwarded",
+  "X-Forwarded-Server",
+  "X-Forwarded-Port",
+  "X-Forwarded-Prefix",
+  "X-Original-URL",
+];
+const DROPPED = [
+  ...FORGEABLE,
+  "X-Rewrite-URL",
+  "X-Original-Host",
+  "X-HTTP-Host-Override",
+  "Client-IP",
+  "Proxy",
+];
+
+/**
+ * What one client, and all together, may have under way on a gateway. A client is an address: an association of fifty
+ * people may have one. What a gateway keeps lies on its disk: 120 × 250 MB and 12 × 1 GB are 42 GB, and the smallest type
+ * that we name has 80 (Hetzner, CPX22).
+ */
+const LIMITS = {
+  /** Requests of one client, open chats and downloads among them: eight for each of fifty people. */
+  requests: 400,
+  /** Bodies that are kept until all of them came, from 1 MB on. */
+  kept: { ofClient: 60, ofAll: 120, largest: "250m" },
+  /** Uploads that do not say their length, as macOS' Finder sends them: nginx counts them first. */
+  counted: { ofClient: 6, ofAll: 12, largest: "1g" },
+} as const;
+
+/** For locations whose bodies are kept. */
+const KEPT = `      limit_conn requests ${LIMITS.requests};
+      limit_conn kept_of_client ${LIMITS.kept.ofClient};
+      limit_conn bodies ${LIMITS.kept.ofAll};
+      client_max_body_size ${LIMITS.kept.largest};
+`;
+
+/** /etc/nginx/nginx.conf of a gateway. */
+export function renderGatewayNginx(environment: Environment, address: string): string {
+  const { domain } = environment;
+  const web = cloudMachines(environment, "web");
+  const [office] = cloudMachines(environment, "office");
+  const suites = office ? (environment.office?.suites ?? []) : [];
+  return `# Rendered by infra/gateway/gateway.ts; changes made here are overwritten.
+user www-data;
+worker_processes auto;
+worker_rlimit_nofile 65536;
+pid /run/nginx.pid;
+error_log syslog:server=unix:/dev/log,nohostname,tag=nginx error;
+
+events {
+  worker_connections 16384;
+}
+
+http {
+  server_tokens off;
+  types { }
+  default_type text/plain;
+  tcp_nopush on;
+
+  ${renderSpaceMap(domain)}
+
+  # One line a request, as JSON: quotes and line ends that a client sends arrive escaped, so no line can be forged.
+  # nginx can't put a variable into a syslog tag; logs-1 files these lines by the field "space".
+  log_format access escape=json '{"space":"$space","time":"$time_iso8601","client":"$remote_addr",'
+    '"host":"$host","method":"$request_method","uri":"$request_uri","status":$status,"bytes":$body_bytes_sent,'
+    '"seconds":$request_time,"upstream":"$upstream_addr","agent":"$http_user_agent"}';
+  access_log syslog:server=unix:/dev/log,nohostname,tag=nginx,severity=info access;
+
+  # Whoever connects is the load balancer (nftables sees to it); it appends the client's address to the header.
+  set_real_ip_from ${LOAD_BALANCER_ADDRESS};
+  real_ip_header X-Forwarded-For;
+  real_ip_recursive off;
+
+  # The same space always goes to the same web server, whose caches then hold it. A server that can't be reached three
+  # times is left out for ten seconds, and its spaces spread over the others. Suspended spaces answer 503, and a space
+  # whose PHP crashes 502: those must not put a server out, so only the connection counts. Every request has one of its
+  # own: of a server that vanished, those kept open would swallow one request each (docs/decisions/machines-that-vanish.md).
+  upstream web {
+    zone web 256k;
+    hash $host consistent;
+${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fails=3 fail_timeout=10s;`).join("\n")}
+  }
+  proxy_next_upstream error timeout;
+  proxy_next_upstream_tries 2;
+  proxy_next_upstream_timeout 15s;
+  proxy_connect_timeout 2s;
+  # One that vanishes while it works on an answer is noticed (infra/machine/connections.ts), not waited for as below.
+  proxy_socket_keepalive on;
+
+  # What becomes of a body. An upload by WebDAV goes straight through, without touching the disk: Nextcloud looks who
+  # asks before it reads. Anything else is kept here until all of it came: PHP reads a POST, and Nextcloud a form or JSON
+  # (Request.php, decodeContent), before anybody has looked, and each slow client would hold a worker.
+  map "$request_method $uri" $upload {
+    default "";
+    "~${UPLOAD}" upload;
+  }
+  map "$upload $http_transfer_encoding $content_type" $body {
+    default kept;
+    "~*^upload  (?:.*application/x-www-form-urlencoded|application/(?:[a-z0-9.-]+\\+)?json)" kept;
+    "~^upload  " streamed;
+    # PHP reads no body without a length: the file would be empty.
+    "~^upload [^ ]" counted;
+  }
+  # client_max_body_size does not look at a length once a request has changed its location: 262,144,000 bytes and more.
+  map "$body $content_length" $too_large {
+    default "";
+    "~^kept (?:[0-9]{10,}|[3-9][0-9]{8}|2[7-9][0-9]{7}|26[3-9][0-9]{6})$" yes;
+  }
+  # 1 MB and more, or of unknown length.
+  map "$body $content_length $http_transfer_encoding" $counts {
+    default "";
+    "~^kept (?:[0-9]{7,} | [^ ])" kept;
+    "~^counted" counted;
+  }
+  map $counts $kept_of_client {
+    default "";
+    kept $binary_remote_addr;
+  }
+  map $counts $counted_of_client {
+    default "";
+    counted $binary_remote_addr;
+  }
+  limit_conn_zone $binary_remote_addr zone=requests:8m;
+  limit_conn_zone $kept_of_client zone=kept_of_client:2m;
+  limit_conn_zone $counted_of_client zone=counted_of_client:1m;
+  limit_conn_zone $counts zone=bodies:1m;
+  limit_conn_status 429;
+  client_max_body_size 0;
+  client_body_timeout 60s;
+  proxy_request_buffering on;
+  proxy_max_temp_file_size 0;
+  proxy_buffers 16 16k;
+  proxy_buffer_size 16k;
+  proxy_read_timeout 3600s;
+  proxy_send_timeout 3600s;
+  send_timeout 300s;
+  keepalive_timeout 75s;
+  large_client_header_buffers 4 16k;
+
+  map $http_upgrade $connection_upgrade {
+    default upgrade;
+    "" close;
+  }
+  proxy_http_version 1.1;
+  proxy_set_header Host $host;
+  proxy_set_header Upgrade $http_upgrade;
+  proxy_set_header Connection $connection_upgrade;
+  # What the client says about itself is overwritten.
+  proxy_set_header X-Forwarded-For $remote_addr;
+  proxy_set_header X-Real-IP $remote_addr;
+  proxy_set_header X-Forwarded-Proto https;
+  proxy_set_header X-Forwarded-Host $host;
+${DROPPED.map((header) => `  proxy_set_header ${header} "";`).join("\n")}
+  # Nothing behind may make the gateway fetch something by itself.
+  proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Charset;
+
+  # The load balancer's health check, and every host that is none of ours.
+  server {
+    listen ${address}:${PORTS.gateway} default_server backlog=4096 so_keepalive=on;
+    location = /healthz {
+      access_log off;
+      return 200 "ok\\n";
+    }
+    location / {
+      return 404 "No space lives at this address.\\n";
+    }
+  }
+
+  server {
+    listen ${address}:${PORTS.gateway};
+    server_name "~^[a-z][a-z0-9-]*\\.${escapeDomain(domain)}$";
+    add_header Strict-Transport-Security "max-age=31536000; includeSubDomains" always;
+    error_page 413 = @too_large;
+    error_page 418 = @streamed;
+    error_page 419 = @counted;
+    error_page 420 = @kept;
+    error_page 429 = @busy;
+    location / {
+      if ($too_large) {
+        return 413;
+      }
+      if ($body = streamed) {
+        return 418;
+      }
+      if ($body = counted) {
+        return 419;
+      }
+      return 420;
+    }
+    location @streamed {
+      limit_conn requests ${LIMITS.requests};
+      client_body_timeout 300s;
+      proxy_request_buffering off;
+      proxy_pass http://web;
+    }
+    location @counted {
+      limit_conn requests ${LIMITS.requests};
+      limit_conn counted_of_client ${LIMITS.counted.ofClient};
+      limit_conn bodies ${LIMITS.counted.ofAll};
+      client_max_body_size ${LIMITS.counted.largest};
+      proxy_pass http://web;
+    }
+    location @kept {
+${KEPT}      proxy_pass http://web;
+    }
+    location @too_large {
+      return 413 "This is too large to be sent in one piece. Put it into the files of the space.\\n";
+    }
+    location @busy {
+      add_header Retry-After 10 always;
+      return 429 "Too many requests at once from your address. Try again in a few seconds.\\n";
+    }
+  }
+${office ? suites.map((suite) => renderOffice(`${suite}.${domain}`, address, `${office.privateAddress}:${PORTS[suite]}`)).join("") : ""}}
+`;
+}
+
+function renderOffice(host: string, address: string, upstream: string): string {
+  return `
+  server {
+    listen ${address}:${PORTS.gateway};
+    server_name ${host};
+    add_header Strict-Transport-Security "max-age=31536000" always;
+    location / {
+${KEPT}      proxy_pass http://${upstream};
+    }
+  }
+`;
+}

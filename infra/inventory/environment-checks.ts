@@ -1,0 +1,227 @@
+// The rules between the keys of an environment. Each is a small pure function from the whole configuration to its
+// findings; all run, whatever the others find. Rules of one key alone are in its schema.
+import { nearest, oneOf, type Finding } from "../../validation/wording.ts";
+import { allMachines } from "./addresses.ts";
+import { CLOUD_ROLES, MOST_STORAGE_NODES, poolLayout, type Environment } from "./environment.ts";
+
+/** Every rule's findings; `path` begins with a key without its prefix. */
+export function crossChecks(environment: Environment): Finding[] {
+  return [
+    ...inventoryIsWhole(environment),
+    ...poolsCanBe(environment),
+    ...servingSiteIsThere(environment),
+    ...drivesAreUnique(environment),
+    ...typesArePriced(environment),
+    ...neededKeysArePresent(environment),
+    ...generationsNameSecrets(environment),
+  ];
+}
+
+/** Each site has the servers of all pools, in order, each with its pool's drives: MinIO cannot grow a pool by one. */
+function inventoryIsWhole({ storage }: Environment): Finding[] {
+  if (!storage) return [];
+  const findings: Finding[] = [];
+  const drives = storage.pools.flatMap((one) => Array<number>(one.nodes).fill(one.drivesPerNode));
+  for (const [role, letter] of [
+    ["primary", "a"],
+    ["replica", "b"],
+  ] as const) {
+    const servers = storage.sites[role]?.servers;
+    if (!servers) continue;
+    const path = ["storage", "sites", role, "servers"];
+    if (servers.length !== drives.length)
+      findings.push({
+        path,
+        what: `${servers.length} servers; write ${drives.length}, as storage.pools says`,
+      });
+    servers.forEach((server, index) => {
+      const expected = `storage-${letter}${index + 1}`;
+      if (server.name !== expected)
+        findings.push({
+          path: [...path, index, "name"],
+          what: `"${server.name}" stands where ${expected} belongs; keep servers in order`,
+        });
+      const wanted = drives[index];
+      if (wanted !== undefined && server.drives.length !== wanted)
+        findings.push({
+          path: [...path, index, "drives"],
+          what: `${server.name} has ${server.drives.length} drives; write ${wanted}, as its pool's drivesPerNode says`,
+        });
+    });
+  }
+  return findings;
+}
+
+/** MinIO divides each pool into equal sets, and parity takes at most half of one (docs/erasure/storage-class). */
+function poolsCanBe({ storage }: Environment): Finding[] {
+  if (!storage) return [];
+  const { pools, parity } = storage;
+  const nodes = pools.reduce((sum, one) => sum + one.nodes, 0);
+  const tooMany = {
+    path: ["storage", "pools"],
+    what: `${nodes} nodes; a site has addresses for ${MOST_STORAGE_NODES} (infra/inventory/addresses.ts)`,
+  };
+  return [
+    ...(nodes > MOST_STORAGE_NODES ? [tooMany] : []),
+    ...pools.flatMap((one, index) => {
+      const { setSize } = poolLayout(one, parity);
+      if (parity * 2 <= setSize) return [];
+      const size = `${one.nodes} × ${one.drivesPerNode} drives`;
+      return [
+        {
+          path: ["storage", "pools", index, "nodes"],
+          what:
+            setSize === 1
+              ? `${size} divide into no erasure set; write numbers whose product has a divisor from 2 to 16 that is even over the nodes`
+              : `${size} make sets of ${setSize}, too small for parity ${parity}; write a parity of at most ${Math.floor(setSize / 2)}, or more nodes`,
+        },
+      ];
+    }),
+  ];
+}
+
+/** Spaces are served by a site that is declared and within reach. */
+function servingSiteIsThere({ storage }: Environment): Finding[] {
+  if (!storage) return [];
+  const path = ["storage", "serving"];
+  const site = storage.sites[storage.serving];
+  if (!site)
+    return [{ path, what: `"${storage.serving}", but storage.sites has no such site; write primary` }];
+  if (site.away === undefined) return [];
+  const other = storage.serving === "primary" ? "replica" : "primary";
+  return [
+    {
+      path,
+      what: `"${storage.serving}", which is away (${site.away}); write ${other}, or take \`away\` off`,
+    },
+  ];
+}
+
+/** No drive and no address is listed twice: two MinIO nodes on one drive would destroy each other's data. */
+function drivesAreUnique({ storage }: Environment): Finding[] {
+  const findings: Finding[] = [];
+  const seen = new Map<string, string>();
+  for (const role of ["primary", "replica"] as const) {
+    storage?.sites[role]?.servers.forEach((server, index) => {
+      const path = ["storage", "sites", role, "servers", index];
+      const claims = [
+        ...server.drives.map((drive, n) => ({ kind: "drive", value: drive, path: [...path, "drives", n] })),
+        { kind: "address", value: server.address, path: [...path, "address"] },
+        { kind: "host key", value: server.hostKey, path: [...path, "hostKey"] },
+      ];
+      for (const claim of claims) {
+        const key = `${claim.kind} ${claim.value}`;
+        const owner = seen.get(key);
+        if (owner)
+          findings.push({
+            path: claim.path,
+            what: `${key} is already listed for ${owner}; write ${server.name}'s own`,
+          });
+        else seen.set(key, server.name);
+      }
+    });
+  }
+  return findings;
+}
+
+/** Every type in use has a price, so that a plan's cost is never silently too low. */
+function typesArePriced({ machines, storage, hcloud, prices }: Environment): Finding[] {
+  const uses = [
+    ...CLOUD_ROLES.map((role) => ({ path: ["machines", role, "type"], type: machines[role].type })),
+    ...(storage ? [{ path: ["storage", "serverType"], type: storage.serverType }] : []),
+    { path: ["hcloud", "loadBalancerType"], type: hcloud.loadBalancerType },
+  ];
+  return uses
+    .filter(({ type }) => prices.monthly[type] === undefined)
+    .map(({ path, type }) => ({
+      path,
+      what: `"${type}" has no price; add it to prices.monthly, or write one of ${Object.keys(prices.monthly).join(", ")}`,
+    }));
+}
+
+/** A role that is declared has what it installs; ops, postgres, redis, web and gateway are never left out. */
+function neededKeysArePresent(environment: Environment): Finding[] {
+  const { machines, postgresPrimary } = environment;
+  const findings: Finding[] = [];
+  if (postgresPrimary === "postgres-2" && machines.postgres.count < 2)
+    findings.push({
+      path: ["postgresPrimary"],
+      what: `"postgres-2" is not declared; write postgres-1, or 2 for machines.postgres.count`,
+    });
+  for (const role of ["imaginary", "office"] as const)
+    if (machines[role].count > 0 && !environment[role])
+      findings.push({
+        path: ["machines", role, "count"],
+        what: `${machines[role].count}, but framaspace:${role} is missing; add it or write 0`,
+      });
+  for (const role of ["ops", "logs", "postgres", "redis", "web", "gateway"] as const)
+    if (machines[role].count < 1)
+      findings.push({
+        path: ["machines", role, "count"],
+        what: `0; write at least 1: no space works without ${role}-1`,
+      });
+  for (const [role, most] of [
+    ["ops", 1],
+    ["logs", 1],
+    ["postgres", 2],
+    ["redis", 1],
+    ["imaginary", 1],
+    ["office", 1],
+  ] as const)
+    if (machines[role].count > most)
+      findings.push({
+        path: ["machines", role, "count"],
+        what: `${machines[role].count}; write at most ${most}: more are not built yet`,
+      });
+  return findings;
+}
+
+/** What rotates by its number, by owner. `docs/runbooks/rotate-a-secret.md` says of each what people notice. */
+export const ROTATED: Readonly<Record<string, readonly string[]>> = {
+  backup: ["cipher", "s3"],
+  ca: ["key", "trusted"],
+  deploy: ["ssh", "trusted"],
+  metrics: ["s3"],
+  minio: ["root"],
+  ops: ["distribute", "health", "postgres", "wanted"],
+  postgres: ["replication", "superuser"],
+  redis: ["admin"],
+};
+const ROTATED_OF_MACHINES = ["tls"];
+/**
+ * Not what Nextcloud keeps for good: with another instance id, secret or salt a space no longer finds its previews, and
+ * reads no password that it keeps.
+ */
+const ROTATED_OF_SPACES = ["postgres", "redis", "s3"];
+
+/** The generations that are configured; `platform` has the purposes that rotate for an owner that is no space. */
+function generationsOf(environment: Environment) {
+  const platform = new Map([
+    ...Object.entries(ROTATED),
+    ...allMachines(environment).map(({ name }) => [name, ROTATED_OF_MACHINES] as const),
+  ]);
+  return Object.keys(environment.generations).map((key) => {
+    const [owner = "", purpose = ""] = key.split("/");
+    return { key, owner, purpose, platform: platform.get(owner) };
+  });
+}
+
+/** A number under a mistyped key would rotate nothing, and whoever wrote it would believe that it had. */
+function generationsNameSecrets(environment: Environment): Finding[] {
+  return generationsOf(environment).flatMap(({ key, owner, purpose, platform }) => {
+    // Whether there is a space of that id, spaces/fleet/fleet-checks.ts knows.
+    const known = platform ?? ROTATED_OF_SPACES;
+    if (known.includes(purpose)) return [];
+    const keys = known.map((one) => `${owner}/${one}`);
+    const meant = nearest(key, keys);
+    const remedy = meant === undefined ? `write ${oneOf(keys)}` : `did you mean ${meant}?`;
+    return [{ path: ["generations", key], what: `names no secret that rotates; ${remedy}` }];
+  });
+}
+
+/** The generations of spaces' secrets: each key, and the id in it. */
+export function generationsOfSpaces(environment: Environment): { key: string; id: string }[] {
+  return generationsOf(environment)
+    .filter(({ platform }) => platform === undefined)
+    .map(({ key, owner }) => ({ key, id: owner }));
+}

@@ -1,0 +1,301 @@
+// What an environment may configure: the schema of the `framaspace:*` keys in Pulumi.<environment>.yaml.
+// Knows nothing of Pulumi, so that `npm run check` reads it without an engine; `config.ts` hands the same
+// values to the program. Secrets are listed here by name only: their values stay in the engine.
+import { isIPv4 } from "node:net";
+import * as z from "zod";
+
+const ipv4 = z.string().refine(isIPv4, "write an IPv4 address such as 203.0.113.7");
+const cidr = z
+  .string()
+  .regex(/^\d{1,3}(\.\d{1,3}){3}\/([0-9]|[12][0-9]|3[0-2])$/, "write a range such as 203.0.113.0/24");
+const sshPublicKey = z
+  .string()
+  .regex(
+    /^(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/=]+$/,
+    "write `ssh-ed25519 AAAA…`, without a comment",
+  );
+const domainName = z
+  .string()
+  .regex(
+    /^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$/,
+    "write a domain such as example.org, in lower case",
+  );
+
+/** A file that a machine downloads: refused unless its SHA-256 is the one written here. */
+const artifact = z.strictObject({
+  url: z.url({ protocol: /^https?$/ }).describe("where the machine downloads it"),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/, "write the 64 hexadecimal digits that `sha256sum FILE` prints"),
+});
+export type Artifact = z.infer<typeof artifact>;
+
+/** Office suites that no environment runs and no space gets, and why: docs/decisions/no-onlyoffice.md. */
+export const REFUSED_SUITES: ReadonlyMap<string, string> = new Map([
+  [
+    "onlyoffice",
+    "it has one token secret for all spaces and shows it to each space's administrator, who opens every space's documents with it (docs/decisions/no-onlyoffice.md)",
+  ],
+]);
+
+/** Office suites that the platform can run. Each is a host of the domain. */
+export const OFFICE_SUITES = ["collabora"] as const;
+
+const suite = z.enum(OFFICE_SUITES, {
+  error: ({ input }) => {
+    const why = REFUSED_SUITES.get(String(input));
+    return why && `write collabora: ${why}`;
+  },
+});
+
+const machines = z.strictObject({
+  type: z.string().min(1).describe("hcloud server type, priced in `prices`"),
+  count: z.int().min(0).max(99).describe("how many; 0 leaves the role out"),
+});
+
+/** Servers of one site: as many addresses as infra/inventory/addresses.ts plans. */
+export const MOST_STORAGE_NODES = 10;
+
+const storageServer = z.strictObject({
+  name: z
+    .string()
+    .regex(/^storage-[ab]([1-9]|10)$/, "write storage-a1 … storage-a10 (primary) or storage-b1 … (replica)"),
+  address: ipv4.describe("public address"),
+  hostKey: sshPublicKey.describe("what `ssh-keyscan -t ed25519 ADDRESS` prints, read over a trusted path"),
+  drives: z
+    .array(z.string().regex(/^[A-Za-z0-9._:-]+$/, "write the name under /dev/disk/by-id, without the folder"))
+    .min(1)
+    .describe("data drives by their stable id"),
+});
+export type StorageServer = z.infer<typeof storageServer>;
+
+const site = z.strictObject({
+  location: z.string().min(1).describe("data centre, for people"),
+  away: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("why the whole site is out of reach for now: its machines are then left alone"),
+  servers: z.array(storageServer).min(1).describe("pool after pool"),
+});
+
+const pool = z.strictObject({
+  nodes: z.int().min(1).max(MOST_STORAGE_NODES),
+  drivesPerNode: z.int().min(1).max(16),
+  driveTerabytes: z.number().positive().describe("as sold: 10^12 bytes"),
+});
+export type Pool = z.infer<typeof pool>;
+
+/** Cloud roles in the order in which they are built: what later ones need comes first. */
+export const CLOUD_ROLES = [
+  "ops",
+  "logs",
+  "postgres",
+  "redis",
+  "imaginary",
+  "office",
+  "web",
+  "gateway",
+] as const;
+export type CloudRole = (typeof CLOUD_ROLES)[number];
+
+/** Every `framaspace:*` key but the secrets. */
+export const environmentSchema = z.strictObject({
+  domain: domainName.describe("spaces live at <id>.<domain>"),
+  port: z
+    .int()
+    .min(1)
+    .max(65535)
+    .optional()
+    .describe("what spaces write behind their host, where browsers reach 443 by another port: for labs"),
+  opsAddress: ipv4
+    .optional()
+    .describe(
+      "address of ops-1, for stacks that reach machines through it; without it, ops.<domain> is looked up",
+    ),
+  administrators: z.strictObject({
+    mail: z.email().describe("where machines and certificates send their warnings"),
+    addresses: z.array(cidr).min(1).describe("the only addresses from which ops-1 takes SSH"),
+    sshKeys: z
+      .record(z.string().regex(/^[a-z0-9-]+$/), sshPublicKey)
+      .describe("name → public key of each administrator"),
+  }),
+  hcloud: z.strictObject({
+    endpoint: z
+      .url({ protocol: /^https?$/ })
+      .optional()
+      .describe("another API than Hetzner's, such as the lab's"),
+    location: z.string().min(1),
+    networkZone: z.string().min(1),
+    image: z.string().min(1).describe("must be Debian 13: the scripts rest on its packages"),
+    vswitchId: z
+      .int()
+      .positive()
+      .optional()
+      .describe("vSwitch that joins the storage servers to the network"),
+    loadBalancerType: z.string().min(1),
+  }),
+  machines: z.strictObject({
+    ops: machines,
+    logs: machines,
+    postgres: machines,
+    redis: machines,
+    imaginary: machines,
+    office: machines,
+    web: machines,
+    gateway: machines,
+  } satisfies Record<CloudRole, typeof machines>),
+  postgresPrimary: z
+    .string()
+    .regex(/^postgres-[12]$/, "write postgres-1 or postgres-2")
+    .optional()
+    .describe(
+      "the node that takes the writes, where a failover moved it from postgres-1: Pulumi's provider asks one node only",
+    ),
+  storage: z
+    .strictObject({
+      pools: z
+        .array(pool)
+        .min(1)
+        .describe("of each site; MinIO grows by whole pools, and one that is there never changes"),
+      parity: z.int().min(1).max(8).describe("drives of an erasure set that may be lost (EC:N)"),
+      serving: z
+        .enum(["primary", "replica"])
+        .describe("the site that spaces read and write; the other follows"),
+      retention: z.strictObject({
+        oldVersionDays: z
+          .int()
+          .min(1)
+          .describe(
+            "how long a deleted or overwritten object can be brought back, as backups of databases can",
+          ),
+        unfinishedUploadHours: z
+          .int()
+          .min(25)
+          .describe("how long an upload may pause; Nextcloud itself gives one up after 24"),
+        exportDays: z.int().min(1).describe("how long exports of spaces stay in the bucket `archive`"),
+      }),
+      serverType: z.string().min(1).describe("priced in `prices`"),
+      commitRatio: z
+        .number()
+        .positive()
+        .describe(
+          "how much storage may be promised for each usable byte; above 1 because few spaces are full",
+        ),
+      minio: artifact,
+      mc: artifact,
+      sites: z.strictObject({ primary: site, replica: site.optional() }),
+    })
+    .optional()
+    .describe("the MinIO clusters; without it, spaces have no object storage (lab without MinIO)"),
+  imaginary: artifact.optional().describe("the Imaginary binary; needed where machines.imaginary.count > 0"),
+  office: z
+    .strictObject({ suites: z.array(suite).min(1) })
+    .optional()
+    .describe("needed where machines.office.count > 0"),
+  releases: z
+    .record(
+      z.string().regex(/^\d+\.\d+\.\d+$/, "write a version such as 34.0.4"),
+      artifact.extend({
+        without: z
+          .array(z.string())
+          .optional()
+          .describe("apps of the catalog that this archive lacks: no space here gets them"),
+      }),
+    )
+    .refine((releases) => Object.keys(releases).length > 0, "write at least one release")
+    .optional()
+    .describe("used instead of the catalog's releases; a wave on none of them goes to the oldest: for labs"),
+  backups: z
+    .strictObject({
+      retentionDays: z
+        .int()
+        .min(8)
+        .max(366)
+        .describe("how many days PostgreSQL's backups reach back; a full one is made each week"),
+    })
+    .describe("kept in the object storage of the replica site; without `storage` there are none"),
+  mail: z.strictObject({
+    host: z.string().min(1),
+    port: z.int().min(1).max(65535),
+    from: z.email(),
+    user: z.string().optional(),
+  }),
+  certificates: z.strictObject({
+    notBefore: z.iso.date().describe("first day of the platform's own certificates"),
+    years: z.int().min(1).max(20),
+  }),
+  generations: z
+    .record(
+      z.string().regex(/^[a-z0-9-]+\/[a-z0-9-]+$/, "write <owner>/<purpose>, such as postgres/superuser"),
+      z.int().min(1),
+    )
+    .describe("raising a number rotates that secret"),
+  prices: z.strictObject({
+    asOf: z.iso.date(),
+    currency: z.literal("EUR"),
+    monthly: z.record(z.string(), z.number().nonnegative()).describe("price per month by type, without VAT"),
+  }),
+});
+export type Environment = z.infer<typeof environmentSchema>;
+export type Storage = NonNullable<Environment["storage"]>;
+
+/** Keys whose values are encrypted in the file; the second says what to type when one is missing. */
+export const SECRET_KEYS = {
+  masterSecret:
+    "openssl rand -base64 48 | npx pulumi config set --secret framaspace:masterSecret --config-file FILE --stack STACK",
+  hcloudToken: "npx pulumi config set --secret framaspace:hcloudToken --config-file FILE --stack STACK",
+} as const;
+
+/** A secret that only some environments have. */
+export const OPTIONAL_SECRET_KEYS = ["mailPassword"] as const;
+
+/** A pool as MinIO lays it out. */
+export interface PoolLayout {
+  sets: number;
+  setSize: number;
+  rawBytes: number;
+  usableBytes: number;
+  /** Nodes that may be down at once while everything is read and written. */
+  nodesToLose: number;
+}
+
+/** What MinIO makes of a pool. Five nodes × four 16 TB drives with EC:4: two sets of 10, 192 TB of 320, two nodes to lose. */
+export function poolLayout({ nodes, drivesPerNode, driveTerabytes }: Pool, parity: number): PoolLayout {
+  const drives = nodes * drivesPerNode;
+  const setSize = erasureSetSize(nodes, drivesPerNode);
+  const rawBytes = drives * driveTerabytes * 1e12;
+  // A write takes one drive more than half of a set whose halves are data and parity.
+  const drivesToLose = parity * 2 === setSize ? parity - 1 : parity;
+  return {
+    sets: drives / setSize,
+    setSize,
+    rawBytes,
+    usableBytes: rawBytes * (1 - parity / setSize),
+    nodesToLose: Math.floor(drivesToLose / Math.ceil(setSize / nodes)),
+  };
+}
+
+/**
+ * Drives of an erasure set: the largest divisor of the pool, from 16 down to 2, that spreads evenly over the nodes (over
+ * the drives where there is but one node), as cmd/endpoint-ellipses.go of MinIO has it. 1 where there is none.
+ */
+function erasureSetSize(nodes: number, drivesPerNode: number): number {
+  const even = nodes > 1 ? nodes : drivesPerNode;
+  for (let size = 16; size > 1; size--)
+    if ((nodes * drivesPerNode) % size === 0 && (size % even === 0 || even % size === 0)) return size;
+  return 1;
+}
+
+/** Usable bytes of one site. */
+export function usableBytes({ pools, parity }: Storage): number {
+  return pools.reduce((sum, one) => sum + poolLayout(one, parity).usableBytes, 0);
+}
+
+/** A site's pools in words: `5 × 4 drives of 16 TB: 320 TB raw, 2 sets of 10 with EC:4, survives 2 nodes`. */
+export function describePools({ pools, parity }: Storage): string[] {
+  return pools.map((one) => {
+    const { rawBytes, sets, setSize, nodesToLose } = poolLayout(one, parity);
+    const { nodes, drivesPerNode, driveTerabytes } = one;
+    const raw = Number((rawBytes / 1e12).toPrecision(3));
+    return `${nodes} × ${drivesPerNode} drives of ${driveTerabytes} TB: ${raw} TB raw, ${sets === 1 ? "1 set" : `${sets} sets`} of ${setSize} with EC:${parity}, survives ${nodesToLose} nodes`;
+  });
+}

@@ -1,0 +1,14 @@
+# shellcheck shell=bash
+# Central logs: rsyslog takes every machine's lines over TLS and files them; keep-logs sets each day aside for a year.
+
+install_packages
+install -d -m 0750 -g adm /var/log/machines /var/log/spaces
+install_files
+
+reload_units() { systemctl daemon-reload && systemctl try-restart keep-logs.timer; }
+on_change '/etc/systemd/system/*' reload_units
+restart_rsyslog() { rsyslogd -N1 >/dev/null 2>&1 || rsyslogd -N1; systemctl restart rsyslog; }
+on_change '/etc/rsyslog*' restart_rsyslog
+enable keep-logs.timer
+
+finish

@@ -1,0 +1,100 @@
+// logs-1: what every machine logs, by machine and by space, for a year. How machines send is in infra/machine/server.ts.
+import * as pulumi from "@pulumi/pulumi";
+import { allMachines } from "../inventory/addresses.ts";
+import type { Environment } from "../inventory/environment.ts";
+import { PORTS } from "../machine/firewall.ts";
+import { USER_TAGS } from "../inventory/names.ts";
+import { PACKAGES } from "../machine/packages.ts";
+import { remoteScript, rootfs } from "../machine/remote.ts";
+import { cloudServers, type Foundation } from "../machine/server.ts";
+
+interface LogsArgs {
+  foundation: Foundation;
+}
+
+/** Central logs. */
+export class Logs extends pulumi.ComponentResource {
+  constructor(name: string, { foundation }: LogsArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("framaspace:infra:Logs", name, {}, opts);
+    const { environment } = foundation;
+    for (const machine of cloudServers("logs", foundation, this))
+      remoteScript(
+        `${machine.spec.name}-role`,
+        {
+          machine,
+          script: "infra/logs/install.sh",
+          packages: PACKAGES.logs,
+          files: [
+            {
+              path: "/etc/rsyslog.d/50-framaspace-store.conf",
+              content: renderStore(environment, machine.spec.name),
+            },
+            {
+              path: "/etc/rsyslog.d/log-senders.json",
+              content: renderSenders(environment, machine.spec.name),
+            },
+            ...rootfs("infra/logs/rootfs"),
+          ],
+        },
+        { parent: this, dependsOn: machine },
+      );
+    this.registerOutputs({});
+  }
+}
+
+/** A space's id as it may become a file name: a DNS label without upper case. No dot, no slash. */
+const ID = "[a-z][a-z0-9-]{0,62}";
+
+/**
+ * rsyslog's rules. A line's machine is where the connection came from, not what the line says: the address was
+ * reached by a TCP handshake and its owner showed a certificate of ours. A line's space is what the line says, so
+ * only machines that serve spaces are believed. nginx names it in the first field of its JSON line, whose quotes no
+ * visitor can write; a 404 stays with the machine, or asking for hosts that don't exist would make a file of each.
+ * PHP and Nextcloud name it by their tag (facility `user`, which PHP's syslog() has).
+ */
+export function renderStore(environment: Environment, self: string): string {
+  const peers = allMachines(environment)
+    .filter(({ name }) => name !== self)
+    .map(({ name }) => `"${name}"`);
+  return `# Rendered by infra/logs/logs.ts; changes made here are overwritten.
+module(load="imrelp" tls.tlslib="openssl")
+lookup_table(name="senders" file="/etc/rsyslog.d/log-senders.json")
+
+template(name="machineFile" type="string" string="/var/log/machines/%$.machine%.log")
+template(name="spaceFile" type="string" string="/var/log/spaces/%$.space%.log")
+template(name="line" type="string"
+  string="%timereported:::date-rfc3339% %$.machine% %app-name% %syslogfacility-text%.%syslogseverity-text%:%msg:::sp-if-no-1st-sp%%msg:::drop-last-lf%\\n")
+
+ruleset(name="store") {
+  set $.machine = lookup("senders", $fromhost-ip);
+  set $.space = "";
+  if re_match($.machine, '^((gateway|web)-[0-9]+|ops-1)$') then {
+    if $app-name == "nginx" then
+      set $.space = re_extract($msg, '^ ?[{]"space":"(${ID})",.*,"status":([1235]..|40[0-35-9]|4[1-9].)[,}]', 0, 1, "");
+    else if $syslogfacility-text == "user" and not ($app-name == [${USER_TAGS.map((tag) => `"${tag}"`).join(", ")}]) then
+      set $.space = re_extract($app-name, '^(${ID})$', 0, 1, "");
+  }
+  if $.space != "" then
+    action(type="omfile" dynaFile="spaceFile" template="line" dynaFileCacheSize="2000"
+      fileGroup="adm" fileCreateMode="0640" dirCreateMode="0750")
+  else
+    action(type="omfile" dynaFile="machineFile" template="line" dynaFileCacheSize="100"
+      fileGroup="adm" fileCreateMode="0640" dirCreateMode="0750")
+}
+
+input(type="imrelp" port="${PORTS.syslog}" ruleset="store" keepAlive="on"
+  tls="on" tls.authMode="name" tls.permittedPeer=[${peers.join(",")}]
+  tls.caCert="/usr/local/share/ca-certificates/framaspace.crt"
+  tls.myCert="/etc/framaspace/tls/cert.pem" tls.myPrivKey="/etc/framaspace/tls/key.pem")
+call store
+`;
+}
+
+/** rsyslog's lookup table from address to machine. */
+export function renderSenders(environment: Environment, self: string): string {
+  const table = [
+    { index: "127.0.0.1", value: self },
+    ...allMachines(environment).map(({ name, privateAddress }) => ({ index: privateAddress, value: name })),
+  ];
+  return `${JSON.stringify({ version: 1, nomatch: "unknown", type: "string", table }, null, 1)}\n`;
+}

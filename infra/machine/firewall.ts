@@ -1,0 +1,96 @@
+// Who may open which port: one table, rendered twice. The cloud firewall filters what comes from outside; the
+// machines' own nftables filter the private network too, where the cloud firewall does not look.
+import { LOAD_BALANCER_ADDRESS, SUBNETS, type Role } from "../inventory/addresses.ts";
+
+/** Where traffic comes from: a role's machines, the load balancer, the administrators' addresses, or any machine of ours. */
+type Source = Role | "loadBalancer" | "administrators" | "machines";
+
+interface Flow {
+  to: Role;
+  from: readonly Source[];
+  port: number;
+}
+
+/** Ports of the services, for those who connect to them. */
+export const PORTS = {
+  ssh: 22,
+  gateway: 80,
+  web: 80,
+  postgres: 5432,
+  redis: 6379,
+  imaginary: 9000,
+  collabora: 9980,
+  /** MinIO itself: S3, administration and what its nodes say to each other, all on one port. */
+  minio: 9000,
+  /** The part of S3 that spaces and backups need (infra/storage/s3-proxy.ts). */
+  s3: 9443,
+  syslog: 6514,
+} as const;
+
+/** SSH is not in the table: ops takes it from the administrators, everything else only from ops. */
+const FLOWS: readonly Flow[] = [
+  { to: "gateway", from: ["loadBalancer"], port: PORTS.gateway },
+  { to: "web", from: ["gateway", "ops"], port: PORTS.web },
+  { to: "postgres", from: ["web", "ops", "postgres"], port: PORTS.postgres },
+  { to: "redis", from: ["web", "ops"], port: PORTS.redis },
+  { to: "imaginary", from: ["web"], port: PORTS.imaginary },
+  { to: "office", from: ["gateway", "web"], port: PORTS.collabora },
+  { to: "storage", from: ["storage", "ops"], port: PORTS.minio },
+  { to: "storage", from: ["web", "ops", "postgres"], port: PORTS.s3 },
+  { to: "logs", from: ["machines"], port: PORTS.syslog },
+];
+
+/** A rule of the cloud firewall: what may come from outside. */
+export interface PublicRule {
+  port: number;
+  sources: readonly string[];
+}
+
+/** Rules of a role's cloud firewall. Empty means that nothing gets in: web traffic comes by the private network. */
+export function publicRules(role: Role, administrators: readonly string[]): PublicRule[] {
+  return role === "ops" ? [{ port: PORTS.ssh, sources: administrators }] : [];
+}
+
+function addressesOf(source: Source, administrators: readonly string[]): readonly string[] {
+  switch (source) {
+    case "loadBalancer":
+      return [LOAD_BALANCER_ADDRESS];
+    case "administrators":
+      return administrators;
+    case "machines":
+      return Object.values(SUBNETS);
+    default:
+      return [SUBNETS[source]];
+  }
+}
+
+/** /etc/nftables.conf of a machine of this role. */
+export function renderNftables(role: Role, administrators: readonly string[]): string {
+  const ssh: Flow = { to: role, from: role === "ops" ? ["administrators"] : ["ops"], port: PORTS.ssh };
+  const accepts = [ssh, ...FLOWS.filter((flow) => flow.to === role)].map(({ from, port }) => {
+    const sources = from.flatMap((source) => addressesOf(source, administrators));
+    return `    ip saddr { ${sources.join(", ")} } tcp dport ${port} accept`;
+  });
+  return `#!/usr/sbin/nft -f
+# Rendered by infra/machine/firewall.ts; changes made here are overwritten.
+table inet framaspace
+delete table inet framaspace
+table inet framaspace {
+  chain input {
+    type filter hook input priority filter; policy drop;
+    ct state established,related accept
+    ct state invalid drop
+    iif lo accept
+    meta l4proto { icmp, ipv6-icmp } accept
+${accepts.join("\n")}
+  }
+  chain output {
+    type filter hook output priority filter; policy accept;
+    # The cloud's metadata service holds this machine's host key: for root only, not for what PHP can be talked into.
+    # Clouds have it at addresses of the link, of both families, or at fd00:ec2::254. TCP alone: renewing a lease is UDP.
+    ip daddr 169.254.0.0/16 meta l4proto tcp meta skuid != 0 reject
+    ip6 daddr { fe80::/10, fd00:ec2::254 } meta l4proto tcp meta skuid != 0 reject
+  }
+}
+`;
+}

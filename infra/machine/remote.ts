@@ -1,0 +1,171 @@
+// Running our scripts on machines. A script travels on standard input, never on the command line, because command
+// lines show in process lists; it is idempotent, because a changed connection makes the provider run it again.
+import * as command from "@pulumi/command";
+import * as pulumi from "@pulumi/pulumi";
+import { readdirSync, readFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import type { MachineSpec } from "../inventory/addresses.ts";
+import { sshKeyPair } from "../pki/keys.ts";
+import type { Secrets } from "../pki/secrets.ts";
+import { assignments, hereDocument, quote, type Setting } from "./shell.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+
+type Connection = pulumi.Unwrap<command.types.input.remote.ConnectionArgs>;
+
+/** A machine that scripts can run on. */
+export interface Machine {
+  readonly spec: MachineSpec;
+  /** How to reach it, keys and expected host key included. */
+  readonly connection: pulumi.Input<command.types.input.remote.ConnectionArgs>;
+  /** Changes when the machine is another one, so that everything runs on it again. */
+  readonly identity: pulumi.Input<string>;
+}
+
+/** How the engine reaches machines: as root, with the deploy key, and all but ops-1 through ops-1. */
+export class Access {
+  /** The public half of the deploy key, as every machine must know it. */
+  readonly deployPublicKey: string;
+  /** Public halves of all deploy keys that open machines: that one, and those up to `deploy/trusted`. */
+  readonly deployPublicKeys: readonly string[];
+  readonly #secrets: Secrets;
+  readonly #privateKey: pulumi.Output<string>;
+
+  constructor(secrets: Secrets) {
+    this.#secrets = secrets;
+    const { publicKey, privateKey } = sshKeyPair(secrets.seed("deploy", "ssh"));
+    this.deployPublicKey = publicKey;
+    this.deployPublicKeys = secrets
+      .trusted("deploy", "ssh")
+      .map((generation) => sshKeyPair(secrets.seed("deploy", "ssh", generation)).publicKey);
+    this.#privateKey = pulumi.secret(privateKey);
+  }
+
+  /** The host key that a cloud machine is given at its first boot. Plain: wrap the private half before use. */
+  hostKey(name: string) {
+    return sshKeyPair(this.#secrets.seed(name, "ssh-host-key"));
+  }
+
+  /** The connection to ops-1 itself, at its public address. */
+  ops(address: pulumi.Input<string>): pulumi.Output<Connection> {
+    return this.#connection(address, this.hostKey("ops-1").publicKey);
+  }
+
+  /** The connection to any other machine, at its private address, through ops-1. */
+  throughOps(opsAddress: pulumi.Input<string>, address: string, hostKey: string): pulumi.Output<Connection> {
+    return pulumi
+      .all([this.#connection(address, hostKey), this.ops(opsAddress)])
+      .apply(([connection, proxy]) => ({ ...connection, proxy }));
+  }
+
+  #connection(address: pulumi.Input<string>, hostKey: string): pulumi.Output<Connection> {
+    // 30 attempts: a new server takes up to a minute to boot, and cloud-init restarts sshd once.
+    return pulumi.all([address, this.#privateKey]).apply(([host, privateKey]) => ({
+      host,
+      user: "root",
+      privateKey,
+      hostKey,
+      dialErrorLimit: 30,
+      perDialTimeout: 15,
+    }));
+  }
+}
+
+/** A file as it lands on a machine. */
+export interface RemoteFile {
+  path: string;
+  /** Ends with a newline. */
+  content: pulumi.Input<string>;
+  /** Octal. @default 0644 */
+  mode?: string;
+  /** @default root:root */
+  owner?: string;
+}
+
+/**
+ * The files of a folder in which they lie as on a machine: root's, with mode 0755 where they are programs, else 0644.
+ * @param folder Path in this repository: `infra/logs/rootfs`.
+ */
+export function rootfs(folder: string): RemoteFile[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => {
+      const file = join(parentPath, name);
+      const path = `/${relative(join(ROOT, folder), file)}`;
+      const mode = path.startsWith("/usr/local/sbin/") ? "0755" : "0644";
+      return { path, mode, content: readFileSync(file, "utf8") };
+    })
+    .sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+export interface RemoteScriptArgs {
+  machine: Machine;
+  /** Path in this repository: `infra/gateway/install.sh`. */
+  script: string;
+  /** What the script reads as `$NAME`; lists arrive as arrays. */
+  settings?: Readonly<Record<string, pulumi.Input<Setting>>>;
+  /** What `install_files` in the script puts in place. */
+  files?: readonly RemoteFile[];
+  /** Debian packages that the script's `install_packages` installs. */
+  packages?: readonly string[];
+}
+
+function source(path: string): string {
+  return readFileSync(join(ROOT, path), "utf8");
+}
+
+function renderFile({ path, mode, owner, content }: pulumi.Unwrap<RemoteFile>): string {
+  return hereDocument(`file ${quote(path)} ${mode ?? "0644"} ${owner ?? "root:root"}`, content);
+}
+
+/**
+ * What bash reads on the machine. The braces make bash read all of it before it runs any of it, so nothing that a
+ * script starts can swallow the rest of the script from standard input.
+ */
+export function renderScript(
+  script: string,
+  settings: Readonly<Record<string, Setting>>,
+  files: readonly pulumi.Unwrap<RemoteFile>[],
+): string {
+  return [
+    "{",
+    source("infra/machine/lib.sh"),
+    assignments(settings),
+    `install_files() {\n:\n${files.map(renderFile).join("\n")}\n}`,
+    source(script),
+    "} </dev/null",
+    "exit",
+    "",
+  ].join("\n");
+}
+
+/** Runs a script of ours on a machine, again whenever the script, its settings, its files or the machine change. */
+export function remoteScript(
+  name: string,
+  args: RemoteScriptArgs,
+  opts: pulumi.CustomResourceOptions,
+): command.remote.Command {
+  const { machine, script } = args;
+  const settings = {
+    MACHINE: machine.spec.name,
+    PACKAGES: args.packages ?? [],
+    ...args.settings,
+    MACHINE_ID: machine.identity,
+  };
+  const stdin = pulumi
+    .all([pulumi.output(settings), pulumi.output(args.files ?? [])])
+    .apply(([values, files]) => renderScript(script, values, files));
+  return new command.remote.Command(
+    name,
+    {
+      connection: machine.connection,
+      // The argument only names the script, for process lists and plans.
+      create: `bash -s -- ${script}`,
+      stdin: pulumi.secret(stdin),
+      logging: "stderr",
+      // Nothing reads it, and sshd would refuse it with a warning (AcceptEnv).
+      addPreviousOutputInEnv: false,
+    },
+    opts,
+  );
+}

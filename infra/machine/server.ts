@@ -1,0 +1,215 @@
+// Machines: a cloud server with its first-boot data, or a dedicated one from the inventory, brought to the state
+// that all roles build on (base.sh). What a role adds is in that role's file.
+import * as hcloud from "@pulumi/hcloud";
+import * as pulumi from "@pulumi/pulumi";
+import {
+  cloudMachines,
+  namesOf,
+  renderHosts,
+  type MachineSpec,
+  type StorageSpec,
+} from "../inventory/addresses.ts";
+import type { Authority } from "../pki/certificates.ts";
+import type { CloudRole, Environment } from "../inventory/environment.ts";
+import { PORTS, renderNftables } from "./firewall.ts";
+import { healthDoor } from "../monitoring/monitoring.ts";
+import type { Network } from "./network.ts";
+import { PACKAGES } from "./packages.ts";
+import { remoteScript, rootfs, type Access, type Machine, type RemoteFile } from "./remote.ts";
+import type { Secrets } from "../pki/secrets.ts";
+
+/** What every part of the platform is built on. */
+export interface Foundation {
+  readonly environment: Environment;
+  readonly secrets: Secrets;
+  readonly authority: Authority;
+  readonly access: Access;
+  readonly network: Network;
+  readonly hcloud: hcloud.Provider;
+  /** Public address of ops-1, the way in to every other machine. */
+  readonly opsAddress: pulumi.Input<string>;
+}
+
+/** Roles whose loss loses something that people would miss: the engine refuses to delete or replace them. */
+const STATEFUL: readonly CloudRole[] = ["postgres", "logs", "ops"];
+
+/** A cloud server that has its base. */
+export class CloudServer extends pulumi.ComponentResource implements Machine {
+  readonly spec: MachineSpec;
+  readonly connection: Machine["connection"];
+  readonly identity: pulumi.Output<string>;
+  readonly publicAddress: pulumi.Output<string>;
+  /** For the load balancer's targets. */
+  readonly serverId: pulumi.Output<number>;
+
+  constructor(
+    role: CloudRole,
+    spec: MachineSpec,
+    foundation: Omit<Foundation, "opsAddress"> & { opsAddress?: pulumi.Input<string> },
+    opts?: pulumi.ComponentResourceOptions,
+  ) {
+    super("framaspace:infra:CloudServer", spec.name, {}, opts);
+    const { environment, access, network } = foundation;
+    const hostKey = access.hostKey(spec.name);
+    const server = new hcloud.Server(
+      spec.name,
+      {
+        name: spec.name,
+        serverType: environment.machines[role].type,
+        image: environment.hcloud.image,
+        location: environment.hcloud.location,
+        sshKeys: network.sshKeyIds,
+        firewallIds: [network.firewallId(role)],
+        ...network.placementOf(role),
+        networks: [{ networkId: network.id, ip: spec.privateAddress, aliasIps: [] }],
+        publicNets: [{ ipv4Enabled: true, ipv6Enabled: false }],
+        labels: { role },
+        userData: pulumi.secret(renderUserData(hostKey)),
+      },
+      {
+        parent: this,
+        provider: foundation.hcloud,
+        protect: STATEFUL.includes(role),
+        // They matter at the first boot only (base.sh sees to keys later); a change would replace the server and what it holds.
+        ignoreChanges: ["userData", "sshKeys", "image"],
+        dependsOn: network.ready,
+      },
+    );
+    this.spec = spec;
+    this.identity = server.id;
+    this.publicAddress = server.ipv4Address;
+    this.serverId = server.id.apply(Number);
+    this.connection =
+      foundation.opsAddress === undefined
+        ? access.ops(server.ipv4Address)
+        : access.throughOps(foundation.opsAddress, spec.privateAddress, hostKey.publicKey);
+    installBase(this, this, foundation, [server]);
+    this.registerOutputs({ publicAddress: this.publicAddress });
+  }
+}
+
+/** A dedicated server of the inventory, installed by hand as docs/deploy.md says, that has its base. */
+export class DedicatedServer extends pulumi.ComponentResource implements Machine {
+  readonly spec: StorageSpec;
+  readonly connection: Machine["connection"];
+  readonly identity: string;
+
+  constructor(spec: StorageSpec, foundation: Foundation, opts?: pulumi.ComponentResourceOptions) {
+    super("framaspace:infra:DedicatedServer", spec.name, {}, opts);
+    this.spec = spec;
+    // A reinstalled or exchanged server has another host key.
+    this.identity = spec.server.hostKey;
+    this.connection = foundation.access.throughOps(
+      foundation.opsAddress,
+      spec.privateAddress,
+      spec.server.hostKey,
+    );
+    installBase(this, this, foundation, []);
+    this.registerOutputs({});
+  }
+}
+
+/** All cloud machines of a role. */
+export function cloudServers(
+  role: CloudRole,
+  foundation: Foundation,
+  parent: pulumi.Resource,
+): CloudServer[] {
+  return cloudMachines(foundation.environment, role).map(
+    (spec) => new CloudServer(role, spec, foundation, { parent }),
+  );
+}
+
+/** First-boot data. Kept to what the first connection needs: the rest is base.sh, which can change later. */
+export function renderUserData(hostKey: { publicKey: string; privateKey: string }): string {
+  const indent = (text: string) => text.trimEnd().replaceAll(/^/gm, "    ");
+  return `#cloud-config
+disable_root: false
+ssh_pwauth: false
+ssh_deletekeys: true
+ssh_genkeytypes: []
+manage_etc_hosts: false
+preserve_hostname: true
+ssh_keys:
+  ed25519_private: |
+${indent(hostKey.privateKey)}
+  ed25519_public: ${hostKey.publicKey}
+`;
+}
+
+function installBase(
+  parent: pulumi.Resource,
+  machine: Machine,
+  foundation: Omit<Foundation, "opsAddress">,
+  dependsOn: pulumi.Resource[],
+): void {
+  const { environment, authority, secrets, access } = foundation;
+  const { name, role, privateAddress } = machine.spec;
+  const certificate = authority.issue(name, namesOf(machine.spec), [privateAddress]);
+  const files: RemoteFile[] = [
+    { path: "/etc/hosts", content: renderHosts(environment) },
+    {
+      path: "/etc/nftables.conf",
+      mode: "0755",
+      content: renderNftables(role, environment.administrators.addresses),
+    },
+    { path: "/usr/local/share/ca-certificates/framaspace.crt", content: authority.root() },
+    { path: "/etc/framaspace/tls/cert.pem", content: certificate.then((issued) => issued.certificate) },
+    {
+      path: "/etc/framaspace/tls/key.pem",
+      mode: "0640",
+      owner: "root:framaspace-tls",
+      content: pulumi.secret(certificate.then((issued) => issued.key)),
+    },
+    // Before sshd is told to look for them there, and nowhere else.
+    {
+      path: "/etc/framaspace/authorized_keys/root-people",
+      content: renderPeople(access.deployPublicKeys, environment.administrators.sshKeys),
+    },
+    ...rootfs("infra/machine/rootfs"),
+    ...healthDoor(environment, secrets),
+    { path: "/etc/apt/apt.conf.d/60framaspace", content: renderUpgrades(environment.administrators.mail) },
+    ...(role === "logs"
+      ? []
+      : [{ path: "/etc/rsyslog.d/50-framaspace-forward.conf", content: RSYSLOG_FORWARD }]),
+  ];
+  remoteScript(
+    `${name}-base`,
+    { machine, script: "infra/machine/base.sh", files, packages: PACKAGES.base },
+    { parent, dependsOn },
+  );
+}
+
+/** Who may do everything: the engine, and administrators, who come to all machines but ops-1 through that one. */
+export function renderPeople(
+  deployKeys: readonly string[],
+  administrators: Environment["administrators"]["sshKeys"],
+): string {
+  const lines = [
+    ...deployKeys.map((key) => `${key} deploy`),
+    ...Object.entries(administrators).map(([name, key]) => `${key} ${name}`),
+  ];
+  return `# Rendered by infra/machine/server.ts; changes made here are overwritten.\n${lines.join("\n")}\n`;
+}
+
+function renderUpgrades(mail: string): string {
+  return `APT::Periodic::Update-Package-Lists "1";
+APT::Periodic::Unattended-Upgrade "1";
+Unattended-Upgrade::Mail "${mail}";
+Unattended-Upgrade::MailReport "only-on-error";
+Unattended-Upgrade::Automatic-Reboot "false";
+`;
+}
+
+// RELP, because plain TCP loses what was under way whenever logs-1 restarts: here each line is acknowledged. The queue
+// keeps what can't be sent, on disk, at most 1 GB, and never blocks a service.
+const RSYSLOG_FORWARD = `module(load="omrelp" tls.tlslib="openssl")
+action(
+  type="omrelp" target="logs-1" port="${PORTS.syslog}" template="RSYSLOG_SyslogProtocol23Format" timeout="10"
+  tls="on" tls.authMode="name" tls.permittedPeer=["logs-1"]
+  tls.caCert="/usr/local/share/ca-certificates/framaspace.crt"
+  tls.myCert="/etc/framaspace/tls/cert.pem" tls.myPrivKey="/etc/framaspace/tls/key.pem"
+  queue.type="LinkedList" queue.size="50000" queue.fileName="forward" queue.maxDiskSpace="1g" queue.saveOnShutdown="on"
+  queue.timeoutEnqueue="0" action.resumeRetryCount="-1" action.resumeInterval="5"
+)
+`;

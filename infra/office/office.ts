@@ -1,0 +1,105 @@
+// office-1: Collabora Online, from its makers' Debian repository. Documents come from and go back to the spaces, whose
+// hosts one pattern allows; the gateways end TLS and name the suite's host.
+import * as pulumi from "@pulumi/pulumi";
+import type { Environment } from "../inventory/environment.ts";
+import { PACKAGES } from "../machine/packages.ts";
+import { remoteScript, type RemoteFile } from "../machine/remote.ts";
+import { cloudServers, type Foundation } from "../machine/server.ts";
+
+export type Suite = NonNullable<Environment["office"]>["suites"][number];
+
+interface Repository {
+  /** An apt source, without the key. */
+  source: string;
+  key: string;
+  /** The only key of the file above that apt gets to trust, wherever the file came from. */
+  fingerprint: string;
+  packages: readonly string[];
+}
+
+const REPOSITORIES: Readonly<Record<Suite, Repository>> = {
+  // https://www.collaboraonline.com/code/; the key of June 2025.
+  collabora: {
+    source: "URIs: https://www.collaboraoffice.com/repos/CollaboraOnline/CODE-deb\nSuites: ./\n",
+    key: "https://collaboraoffice.com/downloads/gpg/collaboraonline-release-keyring.gpg",
+    fingerprint: "7EB1530818B7683284483B7BD8915E456E7C440E",
+    packages: ["coolwsd", "code-brand"],
+  },
+};
+
+interface OfficeArgs {
+  foundation: Foundation;
+}
+
+/** The office suites that the environment has. */
+export class Office extends pulumi.ComponentResource {
+  constructor(name: string, { foundation }: OfficeArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("framaspace:infra:Office", name, {}, opts);
+    const { environment } = foundation;
+    const suites = environment.office?.suites ?? [];
+    const files: Record<Suite, RemoteFile> = {
+      collabora: {
+        path: "/etc/systemd/system/coolwsd.service.d/framaspace.conf",
+        content: renderCollabora(environment.domain),
+      },
+    };
+    for (const machine of suites.length > 0 ? cloudServers("office", foundation, this) : [])
+      remoteScript(
+        `${machine.spec.name}-role`,
+        {
+          machine,
+          script: "infra/office/install.sh",
+          packages: PACKAGES.office,
+          settings: {
+            SUITES: suites,
+            SOURCES: suites.map((suite) => REPOSITORIES[suite].source),
+            KEYS: suites.map((suite) => REPOSITORIES[suite].key),
+            FINGERPRINTS: suites.map((suite) => REPOSITORIES[suite].fingerprint),
+            SUITE_PACKAGES: suites.flatMap((suite) => REPOSITORIES[suite].packages),
+          },
+          files: suites.map((suite) => files[suite]),
+        },
+        { parent: this, dependsOn: machine },
+      );
+    this.registerOutputs({});
+  }
+}
+
+/**
+ * Hosts that documents may come from, as Collabora's regular expression. In parentheses, because its URI parser takes
+ * a host that begins with `[` for an IPv6 address (Poco::URI); `[.]`, because systemd would eat a backslash.
+ */
+export function hostPattern(domain: string): string {
+  return `([a-z][a-z0-9-]*)[.]${domain.replaceAll(".", "[.]")}`;
+}
+
+/**
+ * Options over those of coolwsd.xml, so that its upgrades bring their own defaults. Mode `groups` without aliases
+ * matters: in any other, one space's document is taken for another's with the same number (wsd/HostUtil.cpp,
+ * getNewUri), or only the first space that asks is served.
+ */
+export function renderCollabora(domain: string): string {
+  const options = {
+    sys_template_path: "/opt/cool/systemplate",
+    child_root_path: "/opt/cool/child-roots",
+    file_server_root_path: "/usr/share/coolwsd",
+    "ssl.enable": "false",
+    "ssl.termination": "true",
+    server_name: `collabora.${domain}`,
+    "net.proto": "IPv4",
+    "storage.filesystem[@allow]": "false",
+    "storage.wopi[@allow]": "true",
+    "storage.wopi.alias_groups[@mode]": "groups",
+    "storage.wopi.alias_groups.group[0].host": `https://${hostPattern(domain)}:443`,
+    "storage.wopi.alias_groups.group[0].host[@allow]": "true",
+    "admin_console.enable": "false",
+    "logging.level": "warning",
+  };
+  const words = Object.entries(options).map(([option, value]) => `"--o:${option}=${value}"`);
+  return `# Rendered by infra/office/office.ts; changes made here are overwritten.
+[Service]
+ExecStart=
+ExecStart=/usr/bin/coolwsd \\
+  ${words.join(" \\\n  ")}
+`;
+}

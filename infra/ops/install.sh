@@ -1,0 +1,9 @@
+# shellcheck shell=bash
+# The administrators' machine: clients and their credentials.
+
+install_packages
+install_files
+on_change '/etc/systemd/system/*' systemctl daemon-reload
+enable platform-health.timer
+
+finish

@@ -1,0 +1,72 @@
+// ops-1 beyond being the way in (infra/platform.ts creates the machine first): how administrators and scripts reach
+// the databases and Redis. Storage brings mc (infra/storage/storage.ts), and spaces their programs (infra/ops/space-host.ts).
+import * as pulumi from "@pulumi/pulumi";
+import { cloudMachines } from "../inventory/addresses.ts";
+import type { Environment } from "../inventory/environment.ts";
+import { PORTS } from "../machine/firewall.ts";
+import { healthWatch } from "../monitoring/monitoring.ts";
+import { POSTGRES_ADMIN } from "../inventory/names.ts";
+import { PACKAGES } from "../machine/packages.ts";
+import { REDIS_DATABASES, renderSpaceCommands } from "../redis/redis.ts";
+import { remoteScript } from "../machine/remote.ts";
+import type { CloudServer, Foundation } from "../machine/server.ts";
+
+interface OpsArgs {
+  foundation: Foundation;
+  machine: CloudServer;
+}
+
+/** Database client and its credentials on the jump host. */
+export class Ops extends pulumi.ComponentResource {
+  constructor(name: string, { foundation, machine }: OpsArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("framaspace:infra:Ops", name, {}, opts);
+    const { environment, secrets, access } = foundation;
+    remoteScript(
+      `${machine.spec.name}-role`,
+      {
+        machine,
+        script: "infra/ops/install.sh",
+        packages: PACKAGES.ops,
+        files: [
+          { path: "/root/.pg_service.conf", content: renderPgService(environment) },
+          {
+            path: "/root/.pgpass",
+            mode: "0600",
+            content: secrets
+              .password("postgres", "superuser")
+              .apply((password) => `*:*:*:${POSTGRES_ADMIN}:${password}\n`),
+          },
+          ...healthWatch(environment, secrets, access),
+          { path: "/etc/framaspace/redis/commands", content: renderSpaceCommands() },
+          { path: "/etc/framaspace/redis/databases", content: `${REDIS_DATABASES}\n` },
+          {
+            path: "/etc/framaspace/redis/admin",
+            mode: "0600",
+            content: secrets.password("redis", "admin").apply((password) => `${password}\n`),
+          },
+        ],
+      },
+      { parent: this, dependsOn: machine },
+    );
+    this.registerOutputs({});
+  }
+}
+
+/**
+ * `psql service=framaspace` reaches the primary, whichever it is, and checks its certificate. No channel binding: libpq
+ * knows no digest for the Ed25519 signatures of our certificates.
+ */
+export function renderPgService(environment: Environment): string {
+  const hosts = cloudMachines(environment, "postgres").map(({ name }) => name);
+  return `[framaspace]
+host=${hosts.join(",")}
+port=${PORTS.postgres}
+user=${POSTGRES_ADMIN}
+dbname=postgres
+target_session_attrs=read-write
+connect_timeout=3
+sslmode=verify-full
+channel_binding=disable
+sslrootcert=/usr/local/share/ca-certificates/framaspace.crt
+`;
+}

@@ -1,0 +1,71 @@
+// The SSH keys of ops-1, one for each purpose: each opens one program on the machines that have its door, to ops-1 alone.
+import * as pulumi from "@pulumi/pulumi";
+import { cloudMachines, isStorage, type MachineSpec } from "../inventory/addresses.ts";
+import type { Environment } from "../inventory/environment.ts";
+import { sshKeyPair } from "./keys.ts";
+import type { Access, RemoteFile } from "../machine/remote.ts";
+import type { Secrets } from "./secrets.ts";
+
+/** Which is the name of the secret (`ops/<purpose>`), and of the folder under /etc/framaspace on ops-1. */
+type Purpose = "distribute" | "health" | "postgres";
+
+const keyOf = (secrets: Secrets, purpose: Purpose) => sshKeyPair(secrets.seed("ops", purpose));
+
+/** A line for a machine's authorized_keys: whoever has the purpose's key, and asks from ops-1, runs `command` there. */
+export function opsDoor(
+  environment: Environment,
+  secrets: Secrets,
+  purpose: Purpose,
+  command: string,
+): string {
+  const from = cloudMachines(environment, "ops").map(({ privateAddress }) => privateAddress);
+  return `from="${from.join(",")}",restrict,command="${command}" ${keyOf(secrets, purpose).publicKey}\n`;
+}
+
+interface OpsKeyArgs {
+  secrets: Secrets;
+  access: Access;
+  /** Those that have the purpose's door. */
+  machines: readonly MachineSpec[];
+  /** How long a connection stays open for the next request, in seconds; each has its own where this is absent. */
+  persist?: number;
+}
+
+/** What `ssh -F /etc/framaspace/<purpose>/ssh_config` takes on ops-1. It gives a machine up after three to six seconds. */
+export function opsKey(purpose: Purpose, { secrets, access, machines, persist }: OpsKeyArgs): RemoteFile[] {
+  const folder = `/etc/framaspace/${purpose}`;
+  const shared =
+    persist === undefined
+      ? ""
+      : `  ControlMaster auto
+  ControlPath /run/framaspace/ssh-${purpose}-%h
+  ControlPersist ${persist}
+`;
+  return [
+    { path: `${folder}/key`, mode: "0600", content: pulumi.secret(keyOf(secrets, purpose).privateKey) },
+    {
+      path: `${folder}/known_hosts`,
+      content: machines
+        .map((spec) => {
+          const key = isStorage(spec) ? spec.server.hostKey : access.hostKey(spec.name).publicKey;
+          return `${spec.name} ${key}\n`;
+        })
+        .join(""),
+    },
+    {
+      path: `${folder}/ssh_config`,
+      content: `Host *
+  User root
+  IdentityFile ${folder}/key
+  IdentitiesOnly yes
+  UserKnownHostsFile ${folder}/known_hosts
+  StrictHostKeyChecking yes
+  BatchMode yes
+  LogLevel ERROR
+  ConnectTimeout 3
+  ServerAliveInterval 3
+  ServerAliveCountMax 2
+${shared}`,
+    },
+  ];
+}

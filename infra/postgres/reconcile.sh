@@ -1,0 +1,19 @@
+# shellcheck shell=bash
+# What concerns the PostgreSQL nodes together, from ops-1, which remembers who takes the writes: an empty node is filled,
+# the remembered primary started, roles made, and the watch kept.
+
+# Debian would make a cluster with its own settings while it installs.
+file /etc/postgresql-common/createcluster.conf 0644 root:root <<<'create_main_cluster = false'
+install_packages
+mkdir -p /run/framaspace
+install_files
+on_change '/etc/systemd/system/*' systemctl daemon-reload
+on_change '/usr/local/sbin/postgres-cluster /etc/systemd/system/postgres-watch*' systemctl try-restart postgres-watch.service
+
+said=$(printf '%s\n%s\n' "$ADMIN_PASSWORD" "$REPLICATION_PASSWORD" | postgres-cluster settle)
+while read -r word change; do [ "$word" != changed ] || note "$change"; done <<<"$said"
+
+enable postgres-watch.service
+[ ! -e /usr/local/sbin/postgres-backups ] || enable postgres-backups-check.timer
+
+finish

@@ -1,9 +1,0 @@
-# shellcheck shell=bash source-path=SCRIPTDIR source=lib.sh
-# The administrators' machine: clients and their credentials.
-
-install_packages
-install_files
-on_change '/etc/systemd/system/*' systemctl daemon-reload
-enable platform-health.timer
-
-finish

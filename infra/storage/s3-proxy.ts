@@ -1,0 +1,134 @@
+// What of MinIO web servers and database servers reach: nginx on each storage server, before MinIO's own port. PHP that
+// was taken over can send there whatever it likes, and MinIO's last free release accepts forged requests that its
+// makers mended elsewhere only (docs/decisions/s3-proxy.md has the list).
+import { siteName, type StorageSpec } from "../inventory/addresses.ts";
+import { PORTS } from "../machine/firewall.ts";
+
+/**
+ * Parameters of S3 requests that Nextcloud and pgBackRest send; whatever else is asked for is refused. Written as they
+ * are sent: a name that hides behind percent signs is not in the list.
+ */
+const PARAMETERS = [
+  // Objects, and uploads in parts.
+  "delete",
+  "partNumber",
+  "uploadId",
+  "uploads",
+  "versionId",
+  "versions",
+  "x-id",
+  // Lists.
+  "continuation-token",
+  "delimiter",
+  "encoding-type",
+  "fetch-owner",
+  "key-marker",
+  "list-type",
+  "location",
+  "marker",
+  "max-keys",
+  "max-parts",
+  "max-uploads",
+  "part-number-marker",
+  "prefix",
+  "start-after",
+  "upload-id-marker",
+  "version-id-marker",
+];
+
+/**
+ * /etc/nginx/nginx.conf of a storage server. Lets through what is signed in its Authorization header with AWS Signature
+ * Version 4 and asks for objects; MinIO checks the signature and the rights. No other server's MinIO stands in for this
+ * one's: it may not be ready for requests (minio-ready), and whoever asks has the others' addresses.
+ */
+export function renderS3Proxy(node: StorageSpec): string {
+  return `# Rendered by infra/storage/s3-proxy.ts; changes made here are overwritten.
+user www-data;
+worker_processes auto;
+worker_rlimit_nofile 65536;
+pid /run/nginx.pid;
+error_log syslog:server=unix:/dev/log,nohostname,tag=nginx error;
+
+events {
+  worker_connections 8192;
+}
+
+http {
+  server_tokens off;
+  access_log off;
+
+  # Why a request goes no further. Signed by nobody, by an older method, or in its address: nobody here does that.
+  map $http_authorization $unsigned {
+    default 1;
+    "~^AWS4-HMAC-SHA256 " 0;
+  }
+  # Uploads whose signature MinIO does not look at.
+  map $http_x_amz_content_sha256 $unverified {
+    default 0;
+    "~*UNSIGNED-PAYLOAD-TRAILER" 1;
+  }
+  # An archive that MinIO would take apart into objects.
+  map $http_x_amz_meta_snowball_auto_extract $extracted {
+    default 1;
+    "" 0;
+  }
+  map $args $foreign {
+    default 1;
+    "" 0;
+    "~^(?:(?:${PARAMETERS.join("|")})(?:=[^&]*)?(?:&|$))*$" 0;
+  }
+  # Temporary keys are asked for at the root, by POST.
+  map "$request_method $uri" $sts {
+    default 0;
+    "~^(?!GET |HEAD )[A-Z]+ /$" 1;
+  }
+  map "$unsigned$unverified$extracted$foreign$sts" $refused {
+    default 1;
+    "00000" 0;
+  }
+
+  upstream minio {
+    server ${node.privateAddress}:${PORTS.minio} max_fails=0;
+    keepalive 64;
+  }
+
+  client_max_body_size 0;
+  client_body_timeout 300s;
+  large_client_header_buffers 4 16k;
+  keepalive_timeout 75s;
+  keepalive_requests 10000;
+
+  server {
+    listen ${node.privateAddress}:${PORTS.s3} ssl backlog=4096;
+    ssl_certificate /etc/framaspace/tls/cert.pem;
+    ssl_certificate_key /etc/framaspace/tls/key.pem;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_cache shared:tls:1m;
+
+    # Administration, health, figures, and what nodes say to each other.
+    location ~ "^/+minio(/|$)" {
+      return 403;
+    }
+
+    location / {
+      if ($refused) {
+        return 403;
+      }
+      proxy_pass https://minio;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      # It is signed.
+      proxy_set_header Host $http_host;
+      proxy_ssl_verify on;
+      proxy_ssl_name ${siteName(node.site)};
+      proxy_ssl_trusted_certificate /usr/local/share/ca-certificates/framaspace.crt;
+      proxy_connect_timeout 2s;
+      proxy_send_timeout 300s;
+      proxy_read_timeout 300s;
+      proxy_request_buffering off;
+      proxy_buffering off;
+    }
+  }
+}
+`;
+}

@@ -1,0 +1,151 @@
+// The web servers: nginx and PHP-FPM, with every release's code and a copy of every space's small directory. They
+// hold nothing that is not elsewhere too: ops-1 fills /srv/spaces, so a lost one is replaced by an empty one.
+import * as pulumi from "@pulumi/pulumi";
+import { SUBNETS } from "../inventory/addresses.ts";
+import { PORTS } from "../machine/firewall.ts";
+import { renderSpaceMap, UPLOAD } from "../machine/nginx/nginx.ts";
+import { PACKAGES } from "../machine/packages.ts";
+import { remoteScript, rootfs, type RemoteFile } from "../machine/remote.ts";
+import { cloudServers, type CloudServer, type Foundation } from "../machine/server.ts";
+
+/** What the spaces bring to the machines: given by the caller, because infra knows nothing of spaces. */
+export interface SpaceSoftware {
+  /** For web servers and ops-1 alike: the releases, and what all spaces' configuration is made of. */
+  readonly shared: readonly RemoteFile[];
+  /** For web servers alone: the door through which ops-1 fills them. */
+  readonly web: readonly RemoteFile[];
+  /** For ops-1 alone: the programs that converge and distribute spaces. */
+  readonly ops: readonly RemoteFile[];
+}
+
+interface WebArgs {
+  foundation: Foundation;
+  software: SpaceSoftware;
+  /** Databases, Redis and storage: what PHP connects to. */
+  dependsOn: pulumi.Input<pulumi.Resource>[];
+}
+
+/** All web servers. */
+export class Web extends pulumi.ComponentResource {
+  readonly servers: readonly CloudServer[];
+
+  constructor(
+    name: string,
+    { foundation, software, dependsOn }: WebArgs,
+    opts?: pulumi.ComponentResourceOptions,
+  ) {
+    super("framaspace:infra:Web", name, {}, opts);
+    const { environment } = foundation;
+    this.servers = cloudServers("web", foundation, this);
+    for (const machine of this.servers)
+      remoteScript(
+        `${machine.spec.name}-role`,
+        {
+          machine,
+          script: "infra/web/install.sh",
+          packages: PACKAGES.web,
+          files: [
+            ...software.shared,
+            ...software.web,
+            ...rootfs("infra/machine/nginx/rootfs"),
+            ...rootfs("infra/machine/nginx/rootfs-serving"),
+            ...rootfs("infra/web/rootfs"),
+            {
+              path: "/etc/nginx/nginx.conf",
+              content: renderWebNginx(environment.domain, machine.spec.privateAddress),
+            },
+          ],
+        },
+        { parent: this, dependsOn: [machine, ...dependsOn] },
+      );
+    this.registerOutputs({});
+  }
+}
+
+/** /etc/nginx/nginx.conf of a web server. */
+export function renderWebNginx(domain: string, address: string): string {
+  return `# Rendered by infra/web/web.ts; changes made here are overwritten.
+# Not PHP's user, which may not reach PHP's socket by itself; its group, because the spaces' directories are that one's.
+user framaspace-nginx www-data;
+worker_processes auto;
+worker_rlimit_nofile 65536;
+pid /run/nginx.pid;
+error_log syslog:server=unix:/dev/log,nohostname,tag=nginx error;
+
+events {
+  worker_connections 8192;
+}
+
+http {
+  server_tokens off;
+  include mime.types;
+  types {
+    text/javascript mjs;
+  }
+  default_type application/octet-stream;
+  sendfile on;
+  tcp_nopush on;
+  # The gateways log each request, with its space.
+  access_log off;
+
+  ${renderSpaceMap(domain)}
+  # Who sees a space behind its maintenance: ops-1, where it asks to.
+  geo $from_ops {
+    default 0;
+    ${SUBNETS.ops} 1;
+  }
+  map "$from_ops $http_x_behind_maintenance" $behind_maintenance {
+    default "";
+    "1 yes" 1;
+  }
+  map $arg_v $asset_immutable {
+    "" "";
+    default ", immutable";
+  }
+
+  # Lengths as PHP gets them. For a request without a body none, not 0: some releases of Nextcloud take what a MOVE says
+  # of itself for the length of the file that was uploaded in chunks (nextcloud/server#63504), and then it is empty. The
+  # body of a MOVE or COPY is nobody's business.
+  map "$request_method $content_length" $body_length {
+    default $content_length;
+    "~ 0*$" "";
+    "~^(?:MOVE|COPY) " "";
+  }
+
+  # PHP workers that one space's visitors, and one client, may have; how many, web.sh says. Fifty people who load a page at
+  # the same moment are let in one after the other, so that they come nowhere near: that wait takes no worker.
+  limit_conn_zone $space zone=php_of_space:8m;
+  limit_conn_zone $http_x_forwarded_for zone=php_of_client:8m;
+  map "$request_method $uri" $uploading_to {
+    default "";
+    "~${UPLOAD}" $space;
+  }
+  limit_conn_zone $uploading_to zone=uploads_of_space:8m;
+  limit_conn_status 429;
+  limit_req_zone $space zone=php_requests:8m rate=100r/s;
+  limit_req_status 429;
+
+  client_max_body_size 0;
+  client_body_timeout 300s;
+  client_body_buffer_size 512k;
+  large_client_header_buffers 4 16k;
+  keepalive_timeout 75s;
+  keepalive_requests 10000;
+
+  gzip on;
+  gzip_vary on;
+  gzip_comp_level 4;
+  gzip_min_length 256;
+  gzip_proxied any;
+  gzip_types application/atom+xml text/javascript application/javascript application/json application/ld+json
+    application/manifest+json application/rss+xml application/wasm application/xhtml+xml application/xml font/opentype
+    image/bmp image/svg+xml image/x-icon text/css text/plain text/vcard text/x-component;
+
+  server {
+    # A gateway that vanishes in an upload is noticed (infra/machine/connections.ts): until then its file is locked.
+    listen ${address}:${PORTS.web} default_server backlog=4096 so_keepalive=on;
+    include space.conf;
+  }
+}
+`;
+}

@@ -1,0 +1,123 @@
+// The engine for machines without the genuine one: evaluates the program and realises each resource as it is declared,
+// in dependency order. Converges and reports; keeps no state, so what is no longer declared stays, but for servers.
+import { record } from "../../evaluate/recorder.ts";
+import { reveal, type Resource } from "../../evaluate/graph.ts";
+import { attachPolicy, createBucket, createDatabase, createRole, createUser } from "./data.ts";
+import { CLOUD, removeUndeclared } from "./cloud.ts";
+import { runCommand } from "./command.ts";
+import type { Realised, Realiser } from "./handler.ts";
+import { PASSPHRASE } from "../configuration.ts";
+import type { Engine, Outcome, Task } from "../engine.ts";
+import { LabError } from "../lab.ts";
+import { stepOf } from "../progress.ts";
+
+/** Steps at once: the machines share this machine's cores. */
+const PARALLEL = 6;
+
+const REALISERS: Readonly<Record<string, Realiser>> = {
+  ...CLOUD,
+  "command:remote:Command": runCommand,
+  "postgresql:index/role:Role": createRole,
+  "postgresql:index/database:Database": createDatabase,
+  "minio:index/s3Bucket:S3Bucket": createBucket,
+  "minio:index/iamUser:IamUser": createUser,
+  "minio:index/iamUserPolicyAttachment:IamUserPolicyAttachment": attachPolicy,
+};
+
+export const applier: Engine = {
+  name: "the lab's own applier",
+  async up(stack, task) {
+    const run = new Run(task);
+    try {
+      await record({
+        stack,
+        configFile: task.configuration.file,
+        passphrase: PASSPHRASE,
+        newResource: (resource) => run.realise(resource),
+      });
+    } catch (error) {
+      // What the program itself refuses is not a step's failure.
+      if (run.failures.length === 0) throw error;
+    }
+    await run.idle();
+    if (run.failures.length > 0) throw new LabError(run.failures.join("\n\n"));
+    run.outcome.changed += await removeUndeclared(task.lab, stack, run.declared);
+    return run.outcome;
+  },
+};
+
+/** One evaluation, with at most `PARALLEL` steps at work; after a failure no step begins any more. */
+class Run {
+  readonly outcome: Outcome = { resources: 0, changed: 0 };
+  readonly failures: string[] = [];
+  readonly declared: Resource[] = [];
+  readonly #task: Task;
+  readonly #waiting: (() => void)[] = [];
+  readonly #busy = new Set<Promise<unknown>>();
+
+  constructor(task: Task) {
+    this.#task = task;
+  }
+
+  async realise(resource: Resource): Promise<{ id: string; outputs: Record<string, unknown> }> {
+    const { type, name } = resource;
+    this.declared.push(resource);
+    if (type.startsWith("pulumi:providers:")) return { id: name, outputs: {} };
+    const realiser = REALISERS[type];
+    if (!realiser)
+      throw this.#fail(resource, `the applier knows no ${type}; use the genuine engine (--engine pulumi)`);
+    while (this.#busy.size >= PARALLEL) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (this.failures.length > 0) return NEVER;
+    const work = this.#perform(resource, realiser);
+    const ended = work
+      .catch(() => {})
+      .finally(() => {
+        this.#busy.delete(ended);
+        this.#waiting.shift()?.();
+      });
+    this.#busy.add(ended);
+    const {
+      id,
+      outputs = {},
+      changed,
+    } = await work.catch((error: unknown) => {
+      if (this.failures.length === 1) throw error;
+      return NEVER;
+    });
+    this.outcome.resources++;
+    if (changed) this.outcome.changed++;
+    return { id, outputs };
+  }
+
+  /** Until no step is at work. */
+  async idle(): Promise<void> {
+    while (this.#busy.size > 0) await Promise.all(this.#busy);
+  }
+
+  async #perform(resource: Resource, realiser: Realiser): Promise<Realised> {
+    const { progress, machines } = this.#task;
+    const step = stepOf(resource.type, resource.name, machines);
+    const inputs: unknown = reveal(resource.inputs);
+    if (SHOWN.has(resource.type)) progress.begin(step);
+    try {
+      const realised = await realiser(inputs, { ...this.#task, name: resource.name });
+      if (SHOWN.has(resource.type)) progress.done(step, realised.detail);
+      return realised;
+    } catch (error) {
+      progress.failed(step);
+      throw this.#fail(resource, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #fail({ type, name }: Resource, message: string): Error {
+    const { machine, step } = stepOf(type, name, this.#task.machines);
+    this.failures.push(`${machine}: ${step} failed.\n${message}`);
+    return new Error(message);
+  }
+}
+
+/** The first failure ends the evaluation; what it would hear of after that, nobody listens to. */
+const NEVER = new Promise<never>(() => {});
+
+/** Types whose steps take time, so that people want to see them. */
+const SHOWN = new Set(["hcloud:index/server:Server", "command:remote:Command"]);

@@ -1,0 +1,100 @@
+// postgresql:* and minio:* by psql and mc on ops-1. Secrets travel on standard input.
+import * as z from "zod";
+import { LabError } from "../lab.ts";
+import { runOn } from "../ssh.ts";
+import { realiser, type Surroundings } from "./handler.ts";
+
+const OPS = "ops-1";
+/** mc's name, on ops-1, of the site that spaces use. */
+const SITE = "serving";
+
+async function onOps(command: string, input: string, { lab }: Surroundings): Promise<string> {
+  const { failed, stdout, stderr } = await runOn(lab, OPS, command, input);
+  if (failed)
+    throw new LabError(`${OPS}: ${command.split(" ").slice(0, 4).join(" ")} … says:\n  ${stderr || stdout}`);
+  return stdout;
+}
+
+const psql = (sql: string, surroundings: Surroundings) =>
+  onOps("psql service=framaspace -XAtq -v ON_ERROR_STOP=1 -f -", sql, surroundings);
+
+const literal = (value: string) => `'${value.replaceAll("'", "''")}'`;
+const identifier = (value: string) => `"${value.replaceAll('"', '""')}"`;
+
+export const createRole = realiser(
+  z.object({
+    name: z.string(),
+    login: z.boolean().default(false),
+    password: z.string(),
+    connectionLimit: z.number().default(-1),
+  }),
+  async ({ name, login, password, connectionLimit }, surroundings) => {
+    const options = `${login ? "LOGIN" : "NOLOGIN"} CONNECTION LIMIT ${connectionLimit} PASSWORD ${literal(password)}`;
+    const made = await psql(
+      `SELECT count(*) FROM pg_roles WHERE rolname = ${literal(name)};
+SELECT format('CREATE ROLE %I', ${literal(name)}) WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = ${literal(name)}) \\gexec
+ALTER ROLE ${identifier(name)} ${options};
+`,
+      surroundings,
+    );
+    return { id: name, changed: made.trim() === "0" };
+  },
+);
+
+export const createDatabase = realiser(
+  z.object({ name: z.string(), owner: z.string() }),
+  async ({ name, owner }, surroundings) => {
+    const made = await psql(
+      `SELECT count(*) FROM pg_database WHERE datname = ${literal(name)};
+SELECT format('CREATE DATABASE %I OWNER %I TEMPLATE template0', ${literal(name)}, ${literal(owner)})
+  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = ${literal(name)}) \\gexec
+`,
+      surroundings,
+    );
+    return { id: name, changed: made.trim() === "0" };
+  },
+);
+
+export const createBucket = realiser(
+  z.object({ bucket: z.string(), quota: z.number().optional() }),
+  async ({ bucket, quota }, surroundings) => {
+    const limit =
+      quota === undefined ? "" : ` && mc --quiet quota set ${SITE}/${bucket} --size ${quota} >/dev/null`;
+    const found = `mc stat ${SITE}/${bucket} >/dev/null 2>&1 && echo found`;
+    const said = await onOps(
+      `${found} || mc --quiet mb ${SITE}/${bucket} >/dev/null${limit}`,
+      "",
+      surroundings,
+    );
+    return { id: bucket, changed: !said.includes("found") };
+  },
+);
+
+export const createUser = realiser(
+  z.object({ name: z.string(), secret: z.string() }),
+  async ({ name, secret }, surroundings) => {
+    const found = await onOps(
+      `mc admin user info ${SITE} ${name} >/dev/null 2>&1 && echo found || true`,
+      "",
+      surroundings,
+    );
+    // Also where it is there: its secret may have been rotated. Asked for on standard input, mc reads both there.
+    await onOps(`mc admin user add ${SITE} >/dev/null`, `${name}\n${secret}\n`, surroundings);
+    return { id: name, changed: !found.includes("found") };
+  },
+);
+
+export const attachPolicy = realiser(
+  z.object({ userName: z.string(), policyName: z.string() }),
+  async ({ userName, policyName }, surroundings) => {
+    const said = await onOps(
+      `mc --json admin policy attach ${SITE} ${policyName} --user ${userName} 2>&1 || true`,
+      "",
+      surroundings,
+    );
+    const known = said.includes("already in effect");
+    if (!known && said.includes('"error"'))
+      throw new LabError(`${OPS}: mc admin policy attach says:\n  ${said}`);
+    return { id: `${userName}-${policyName}`, changed: !known };
+  },
+);

@@ -1,0 +1,303 @@
+// The lab's own copy of Pulumi.lab.yaml, with what differs here: where artifacts come from, which storage servers are
+// racked, what is left out. The program reads it as it reads any environment's; it has no code for labs.
+import { execa } from "execa";
+import { createHash } from "node:crypto";
+import { createReadStream, existsSync } from "node:fs";
+import { access, cp, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { delimiter, dirname, join, resolve } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { parseDocument } from "yaml";
+import { allMachines, storageMachines, type SiteRole } from "../infra/inventory/addresses.ts";
+import {
+  environmentSchema,
+  SECRET_KEYS,
+  type Artifact,
+  type Environment,
+} from "../infra/inventory/environment.ts";
+import { sshKeyPair } from "../infra/pki/keys.ts";
+import { Secrets } from "../infra/pki/secrets.ts";
+import { loadFleet } from "../spaces/fleet/fleet.ts";
+import { readStackConfiguration } from "../evaluate/stack-configuration.ts";
+import { LabError, type Lab } from "./lab.ts";
+import { MAIL_PORT } from "./mail.ts";
+import { ADMIN_ADDRESS } from "./namespaces.ts";
+import type { RackedServer, Settings } from "./settings.ts";
+
+export const ROOT = join(import.meta.dirname, "..");
+/** The environment whose configuration and tenants a lab uses. */
+export const ENVIRONMENT = "lab";
+/** What the secrets of the committed environments are encrypted with: they protect nothing. */
+export const PASSPHRASE = "example";
+
+/** Artifacts that were given by path. */
+export interface Given {
+  /** On the host's loopback: spaces' addresses have it. */
+  port: number;
+  minio?: string;
+  mc?: string;
+  imaginary?: string;
+  nextcloud?: string[];
+  /** Storage servers of each site's first pool, and of its second: 0 where there is none. */
+  storageNodes: number;
+  storageSecondPool: number;
+  storageSites: number;
+  storageServing: SiteRole;
+  storageAway?: SiteRole;
+}
+
+export interface LabConfiguration {
+  file: string;
+  environment: Environment;
+  secrets: Secrets;
+  racked: RackedServer[];
+  /** File name → path, for the artifact server. */
+  artifacts: Record<string, string>;
+  /** What the lab does without, and why. */
+  leftOut: LeftOut[];
+}
+
+type LeftOut = Settings["leftOut"][number];
+
+const DRIVES = 4;
+const SITES = { primary: { letter: "a", host: 131 }, replica: { letter: "b", host: 141 } } as const;
+
+/** Writes the lab's configuration file and says what it came to. */
+export async function configure(lab: Lab, given: Given): Promise<LabConfiguration> {
+  await mkdir(lab.directory, { recursive: true, mode: 0o700 });
+  const source = join(ROOT, `Pulumi.${ENVIRONMENT}.yaml`);
+  const { values } = await readStackConfiguration(source, PASSPHRASE);
+  const secrets = new Secrets(
+    values["framaspace:masterSecret"] ?? "",
+    ENVIRONMENT,
+    JSON.parse(values["framaspace:generations"] ?? "{}"),
+  );
+  const document = parseDocument(await readFile(source, "utf8"));
+  const set = (key: string, value: unknown) =>
+    document.setIn(["config", `framaspace:${key}`], document.createNode(value));
+  const artifacts: Record<string, string> = {};
+  const serve = async (path: string, name: string): Promise<Artifact> => {
+    const file = resolve(path);
+    await access(file).catch(() => {
+      throw new LabError(`${file} is not there; give --${name.replace(/\..*/, "")} the path of a file.`);
+    });
+    const sha256 = await sha256Of(file);
+    // The checksum in the name: another file has another address.
+    const served = `${sha256.slice(0, 12)}/${name}`;
+    artifacts[served] = file;
+    return { url: `http://${ADMIN_ADDRESS}/${served}`, sha256 };
+  };
+  const leftOut: LeftOut[] = [];
+
+  set("port", given.port);
+  document.setIn(["config", "framaspace:mail", "host"], ADMIN_ADDRESS);
+  document.setIn(["config", "framaspace:mail", "port"], MAIL_PORT);
+  set("releases", await releases(lab, given, serve, leftOut));
+  if (given.minio !== undefined) {
+    const mc = given.mc ?? (await findClient(given.minio));
+    set("storage", storage(given, secrets, await serve(given.minio, "minio"), await serve(mc, "mc")));
+  } else if (given.mc !== undefined)
+    throw new LabError("--mc is MinIO's client alone; give the server too: --minio PATH.");
+  else
+    leftOut.push({
+      what: "storage (MinIO)",
+      why: "no binary: give --minio PATH. Spaces have no bucket; all else is as it would be",
+    });
+  if (given.imaginary) {
+    set("imaginary", await serve(given.imaginary, "imaginary"));
+    document.setIn(["config", "framaspace:machines", "imaginary", "count"], 1);
+  } else leftOut.push({ what: "imaginary", why: "no binary: give --imaginary PATH. Previews are not made" });
+  leftOut.push({
+    what: "office",
+    why: "Collabora comes from its makers' repository, which no lab machine can reach",
+  });
+
+  const config: unknown = document.toJS();
+  const file = join(lab.directory, `Pulumi.${ENVIRONMENT}.yaml`);
+  await writeFile(file, document.toString());
+  const environment = parseEnvironment(config);
+  return { file, environment, secrets, racked: rackedServers(environment, secrets), artifacts, leftOut };
+}
+
+/** Checked by the same schema as everywhere; a fault is one of this file's. */
+function parseEnvironment(document: unknown): Environment {
+  const { config } = document as { config: Record<string, unknown> };
+  const secret = new Set([...Object.keys(SECRET_KEYS), "mailPassword"].map((key) => `framaspace:${key}`));
+  const plain = Object.entries(config).filter(([key]) => !secret.has(key));
+  return environmentSchema.parse(
+    Object.fromEntries(plain.map(([key, value]) => [key.replace(/^framaspace:/, ""), value])),
+  );
+}
+
+/** MinIO's client beside the server's binary, or on PATH, where Midnight Commander may have the same name. */
+async function findClient(minio: string): Promise<string> {
+  const folders = [dirname(resolve(minio)), ...(process.env.PATH ?? "").split(delimiter)];
+  for (const path of folders.map((folder) => join(folder, "mc")).filter((file) => existsSync(file))) {
+    const { stdout } = await execa(path, ["--version"], { reject: false });
+    if (/minio/i.test(stdout)) return path;
+  }
+  throw new LabError(
+    `--minio is given, but MinIO's client is neither beside ${minio} nor on PATH as mc; give --mc PATH.`,
+  );
+}
+
+type Serve = (path: string, name: string) => Promise<Artifact>;
+
+/** The releases that were given, or the stand-in under every version that the catalog keeps. */
+async function releases(lab: Lab, { nextcloud }: Given, serve: Serve, leftOut: LeftOut[]) {
+  const { catalog } = loadFleet(ROOT, ENVIRONMENT);
+  if (!catalog) throw new LabError("spaces/catalog.yaml is not valid; see: npm run check -- tenants");
+  const installed: NonNullable<Environment["releases"]> = {};
+  if (nextcloud === undefined) {
+    leftOut.push({
+      what: "Nextcloud",
+      why: "no release: give --nextcloud PATH. A stand-in page answers in its place",
+    });
+    const artifact = await serve(
+      await packStandIn(lab, [...catalog.apps, ...catalog.appsOptional, ...catalog.appsOff]),
+      "nextcloud.tar",
+    );
+    return Object.fromEntries(Object.keys(catalog.releases).map((version) => [version, artifact]));
+  }
+  for (const [index, given] of nextcloud.entries()) {
+    const found = await stat(given).catch(() => {
+      throw new LabError(
+        `--nextcloud ${given} is not there; give the path of a release's archive or folder.`,
+      );
+    });
+    const path = found.isDirectory() ? await pack(lab, resolve(given), `nextcloud-${index}.tar`) : given;
+    const { version, apps } = await inspectRelease(path);
+    if (installed[version]) throw new LabError(`--nextcloud gives ${version} twice; give each release once.`);
+    const without = [...catalog.apps, ...catalog.appsOptional].filter((app) => !apps.has(app));
+    if (without.length > 0)
+      leftOut.push({
+        what: `apps in ${version}`,
+        why: `${without.join(", ")}: the catalog lists them, ${given} has them not, so no space gets them`,
+      });
+    const suffix = /\.tar(\.\w+)?$/.exec(path)?.[0] ?? ".tar";
+    installed[version] = {
+      ...(await serve(path, `nextcloud${suffix}`)),
+      ...(without.length > 0 && { without }),
+    };
+  }
+  return installed;
+}
+
+/** Which release an archive holds, and with which apps. */
+async function inspectRelease(path: string): Promise<{ version: string; apps: Set<string> }> {
+  const wanted = ["--wildcards", "--no-wildcards-match-slash", "*/version.php", "*/apps/*/appinfo/info.xml"];
+  // Names go to standard error, contents to standard output.
+  const words = ["--extract", "--to-stdout", "--verbose", "--file", resolve(path), ...wanted];
+  const { stdout, stderr } = await execa("tar", words, { reject: false });
+  const version = /\$OC_VersionString\s*=\s*'(\d+\.\d+\.\d+)'/.exec(stdout)?.[1];
+  if (version === undefined)
+    throw new LabError(
+      `${path} holds no Nextcloud release: no version.php that names one. Give a tar archive as Nextcloud publishes it, or a release's folder.`,
+    );
+  return {
+    version,
+    apps: new Set([...stderr.matchAll(/\/apps\/([^/]+)\/appinfo\/info\.xml$/gm)].map(([, app = ""]) => app)),
+  };
+}
+
+/** The stand-in's archive. It carries every app of the catalog by name. */
+async function packStandIn(lab: Lab, apps: readonly string[]): Promise<string> {
+  const tree = join(lab.directory, "stand-in");
+  await rm(tree, { recursive: true, force: true });
+  await cp(join(import.meta.dirname, "fake-nextcloud"), tree, { recursive: true });
+  for (const app of apps) {
+    await mkdir(join(tree, "apps", app, "appinfo"), { recursive: true });
+    await writeFile(join(tree, "apps", app, "appinfo/info.xml"), `<info><id>${app}</id></info>\n`);
+  }
+  return pack(lab, tree, "nextcloud.tar");
+}
+
+/** An archive of a release's folder, the same bytes whenever its files are the same. What a space of its own left stays out. */
+async function pack(lab: Lab, tree: string, name: string): Promise<string> {
+  const archive = join(lab.directory, name);
+  const same = [
+    "--sort=name",
+    "--mtime=@0",
+    "--owner=0",
+    "--group=0",
+    "--numeric-owner",
+    "--mode=u+rw,go=rX",
+  ];
+  const without = ["--exclude=./config/config.php", "--exclude=./data"];
+  const renamed = ["--transform=s,^\\.,nextcloud,S", "-C", tree, "."];
+  await execa("tar", ["--create", `--file=${archive}`, ...same, ...without, ...renamed]);
+  return archive;
+}
+
+/** An inventory of servers that the lab racks, with drives that it makes. */
+function storage(given: Given, secrets: Secrets, minio: Artifact, mc: Artifact) {
+  const { storageNodes, storageSecondPool, storageSites, storageServing, storageAway } = given;
+  const sites = Object.entries(SITES)
+    .slice(0, storageSites)
+    .map(([role, { letter, host }]) => {
+      const servers = Array.from({ length: storageNodes + storageSecondPool }, (_, index) => {
+        const name = `storage-${letter}${index + 1}`;
+        const drives = Array.from({ length: DRIVES }, (_, drive) => `lab-${name}-drive-${drive + 1}`);
+        return {
+          name,
+          address: `203.0.113.${host + index}`,
+          hostKey: hostKey(secrets, name).publicKey,
+          drives,
+        };
+      });
+      return [role, { location: "lab", ...(role === storageAway && { away: "as asked for" }), servers }];
+    });
+  return {
+    pools: [storageNodes, storageSecondPool]
+      .filter((nodes) => nodes > 0)
+      .map((nodes) => ({ nodes, drivesPerNode: DRIVES, driveTerabytes: 0.02 })),
+    parity: storageNodes === 1 ? 2 : 4,
+    serving: storageServing,
+    retention: { oldVersionDays: 30, unfinishedUploadHours: 48, exportDays: 365 },
+    serverType: "lab-storage",
+    commitRatio: 1000,
+    minio,
+    mc,
+    sites: Object.fromEntries(sites),
+  };
+}
+
+/** Derived as the cloud machines' are. In production it is read from the server. */
+function hostKey(secrets: Secrets, name: string) {
+  return sshKeyPair(secrets.seed(name, "ssh-host-key"));
+}
+
+function rackedServers(environment: Environment, secrets: Secrets): RackedServer[] {
+  const { publicKey } = deployKey(secrets);
+  return (["primary", "replica"] as const).flatMap((site) =>
+    storageMachines(environment, site).map(({ name, privateAddress, server: { address, drives } }) => ({
+      name,
+      address,
+      privateAddress,
+      hostKey: hostKey(secrets, name),
+      drives,
+      away: environment.storage?.sites[site]?.away !== undefined,
+      publicKey,
+    })),
+  );
+}
+
+/** The key that opens all machines. */
+export function deployKey(secrets: Secrets) {
+  return sshKeyPair(secrets.seed("deploy", "ssh"));
+}
+
+async function sha256Of(file: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(file), hash);
+  return hash.digest("hex");
+}
+
+/** Every machine's name, address and known host key: for SSH's configuration. */
+export function knownMachines({ environment, secrets }: Pick<LabConfiguration, "environment" | "secrets">) {
+  return allMachines(environment).map(({ name, role, privateAddress }) => ({
+    name,
+    role,
+    privateAddress,
+    hostKey: hostKey(secrets, name).publicKey,
+  }));
+}

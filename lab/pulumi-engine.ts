@@ -1,0 +1,268 @@
+// The genuine engine: `npm run pulumi -- up` of each stack, as people type it, inside the admin's namespace, with a state
+// of the lab's own. Its event log says what goes on.
+import { execa } from "execa";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import { parse } from "yaml";
+import * as z from "zod";
+import { ENVIRONMENT, PASSPHRASE, ROOT } from "./configuration.ts";
+import type { Engine, Outcome, Task } from "./engine.ts";
+import { inside, killGroup, LabError, withinGroup, type Lab } from "./lab.ts";
+import { ADMIN } from "./namespaces.ts";
+import { stepOf } from "./progress.ts";
+import { afterProviderSessions, pendingFlags, removeOrphans } from "./recovery.ts";
+import { PROXY_PORT } from "./tunnel.ts";
+
+/** Resources at once. The machines share this machine's cores. */
+const PARALLEL = 8;
+
+/** Where the genuine CLI is; or what is missing of it, and what brings it. */
+type Found = { cli: string } | { missing: string; remedy: string };
+
+/**
+ * Looks for the genuine CLI and its plug-ins; MinIO's is needed only for stacks with `storage`. npm's `pulumi` is a
+ * wrapper that would download it.
+ */
+export async function findPulumi({ storage }: { storage: boolean }): Promise<Found> {
+  const path = (process.env.PATH ?? "").split(delimiter).filter((folder) => !folder.includes("node_modules"));
+  const home = process.env.PULUMI_HOME ?? join(homedir(), ".pulumi");
+  const folders = [...path, join(home, "bin")];
+  const find = (name: string) => folders.map((folder) => join(folder, name)).find((file) => existsSync(file));
+  const cli = find("pulumi");
+  if (cli === undefined)
+    return {
+      missing: "no pulumi CLI on PATH",
+      remedy: "install it from https://www.pulumi.com/docs/iac/download-install/",
+    };
+  const plugins = await readdir(join(home, "plugins")).catch(() => []);
+  const isThere = (kind: string, name: string) =>
+    find(`pulumi-${kind}-${name}`) !== undefined ||
+    plugins.some((folder) => folder.startsWith(`${kind}-${name}-v`));
+  const absent = [
+    ...["hcloud", "command", "postgresql", ...(storage ? ["minio"] : [])].filter(
+      (name) => !isThere("resource", name),
+    ),
+    ...(isThere("language", "nodejs") ? [] : ["nodejs"]),
+  ];
+  if (absent.length > 0)
+    return {
+      missing: `pulumi has no plug-in for ${absent.join(", ")}`,
+      remedy: "run `pulumi install` in this folder",
+    };
+  return { cli };
+}
+
+/** Where pulumi keeps the lab's state. */
+const stateOf = (lab: Lab) => join(lab.directory, "state");
+
+function environmentOf(lab: Lab, cli: string): Record<string, string> {
+  return {
+    // This Node first: the program needs 22, and the system's may be older.
+    PATH: [dirname(process.execPath), dirname(cli), process.env.PATH].join(delimiter),
+    PULUMI_BACKEND_URL: `file://${stateOf(lab)}`,
+    PULUMI_CONFIG_PASSPHRASE: PASSPHRASE,
+    PULUMI_SKIP_UPDATE_CHECK: "true",
+    PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
+    // Makes `--event-log` a flag, as the Automation API does.
+    PULUMI_DEBUG_COMMANDS: "true",
+    // PostgreSQL and MinIO are on private addresses: through ops-1. The endpoint is on the admin's own loopback.
+    ALL_PROXY: `socks5://127.0.0.1:${PROXY_PORT}`,
+    HTTPS_PROXY: `socks5://127.0.0.1:${PROXY_PORT}`,
+    NO_PROXY: "127.0.0.1,localhost",
+  };
+}
+
+/** Words that run the CLI in the lab: `npm run pulumi`, where that knows the command. */
+async function words(lab: Lab, cli: string, rest: readonly string[]): Promise<string[]> {
+  const engine = isEveryday(rest) ? [process.execPath, join(ROOT, "bin/pulumi.ts")] : [cli];
+  return [...(await withinGroup(lab, "engine")), ...inside(lab, ADMIN), ...engine, ...rest];
+}
+
+/** What the lab's own calls add, for nobody sits before them. */
+const unattended = (lab: Lab) => ["--non-interactive", "--config-file", configurationFile(lab)];
+
+/** The genuine engine. */
+export function pulumi(cli: string): Engine {
+  return {
+    name: "pulumi",
+    async up(stack, task) {
+      const { lab } = task;
+      // What a killed `up` left at work, and its lock.
+      await killGroup(lab, "engine");
+      await rm(join(stateOf(lab), ".pulumi/locks"), { recursive: true, force: true });
+      await mkdir(stateOf(lab), { recursive: true });
+      await createStack(lab, cli, stack);
+      await recover(task, cli, stack);
+      const log = join(lab.directory, `${stack}.events`);
+      await rm(log, { force: true });
+      const flags = [
+        "--yes",
+        "--skip-preview",
+        "--stack",
+        stack,
+        "--parallel",
+        String(PARALLEL),
+        "--event-log",
+        log,
+      ];
+      const [program, ...rest] = await words(lab, cli, ["up", ...flags, ...unattended(lab)]);
+      const up = execa(`${program}`, rest, {
+        cwd: ROOT,
+        env: environmentOf(lab, cli),
+        all: true,
+        reject: false,
+      });
+      const events = new Events(task);
+      const following = setInterval(() => void events.read(log), 200);
+      const { failed, all } = await up;
+      clearInterval(following);
+      await events.read(log);
+      if (!failed) return events.outcome;
+      const said = [...events.failures].map(([title, message]) => `${title}\n${message}`).join("\n\n");
+      throw new LabError(said || `pulumi up of ${stack} failed. The end of its output:\n${end(all)}`);
+    },
+  };
+}
+
+/** Puts a state right that a killed `up` left behind what there is. */
+async function recover({ lab, progress }: Task, cli: string, stack: string): Promise<void> {
+  const file = await stateFile(lab, stack);
+  const flags = await pendingFlags(file);
+  if (flags.length > 0) {
+    progress.say(`${stack}: an earlier up was killed; taking over what it was creating`);
+    if (!stack.endsWith("-platform")) await afterProviderSessions(lab);
+    const refresh = ["refresh", "--yes", "--skip-preview", "--stack", stack, ...flags];
+    const [program, ...rest] = await words(lab, cli, [...refresh, ...unattended(lab)]);
+    const options = { cwd: ROOT, env: environmentOf(lab, cli), reject: false } as const;
+    const { failed, stdout, stderr } = await execa(`${program}`, rest, options);
+    if (failed) throw new LabError(`pulumi refresh of ${stack} failed:\n${end(`${stdout}\n${stderr}`)}`);
+  }
+  if (!stack.endsWith("-platform")) return;
+  const removed = await removeOrphans(lab, file);
+  if (removed.length > 0)
+    progress.say(`${stack}: removed ${removed.join(", ")}, which its state does not know`);
+}
+
+/** Where pulumi keeps a stack. */
+async function stateFile(lab: Lab, stack: string): Promise<string> {
+  return join(stateOf(lab), `.pulumi/stacks/${await projectName()}/${stack}.json`);
+}
+
+async function projectName(): Promise<string> {
+  return z.object({ name: z.string() }).parse(parse(await readFile(join(ROOT, "Pulumi.yaml"), "utf8"))).name;
+}
+
+/** Makes a stack that is not there yet. Elsewhere than in the project, where it would leave a configuration file. */
+async function createStack(lab: Lab, cli: string, stack: string): Promise<void> {
+  if (existsSync(await stateFile(lab, stack))) return;
+  const name = await projectName();
+  const elsewhere = join(lab.directory, "project");
+  await mkdir(elsewhere, { recursive: true });
+  await writeFile(join(elsewhere, "Pulumi.yaml"), JSON.stringify({ name, runtime: "nodejs" }));
+  const rest = ["--cwd", elsewhere, "--non-interactive", "stack", "init", "--no-select", stack];
+  const { failed, all } = await execa(cli, rest, { env: environmentOf(lab, cli), all: true, reject: false });
+  if (failed) throw new LabError(`pulumi stack init ${stack} failed:\n${end(all)}`);
+}
+
+/** Gives the terminal to the CLI in the lab: its state, its passphrase, its network. Resolves to its exit status. */
+export async function handToPulumi(lab: Lab, cli: string, rest: readonly string[]): Promise<number> {
+  const [program, ...others] = await words(lab, cli, rest);
+  const options = { cwd: ROOT, env: environmentOf(lab, cli), stdio: "inherit", reject: false } as const;
+  return (await execa(`${program}`, others, options)).exitCode ?? 1;
+}
+
+/** What docs/ have people type as `npm run pulumi -- …`. */
+export function isEveryday([command = ""]: readonly string[]): boolean {
+  return ["up", "preview", "refresh", "destroy"].includes(command);
+}
+
+/** The lab's configuration file. */
+export const configurationFile = (lab: Lab) => join(lab.directory, `Pulumi.${ENVIRONMENT}.yaml`);
+
+const end = (text: string) =>
+  text
+    .trim()
+    .split("\n")
+    .slice(-25)
+    .map((line) => `  ${line}`)
+    .join("\n");
+
+const metadata = z.object({ op: z.string(), urn: z.string(), type: z.string() });
+const event = z.object({
+  resourcePreEvent: z.object({ metadata }).optional(),
+  resOutputsEvent: z.object({ metadata }).optional(),
+  resOpFailedEvent: z.object({ metadata }).optional(),
+  diagnosticEvent: z
+    .object({ urn: z.string().optional(), message: z.string(), severity: z.string() })
+    .optional(),
+  summaryEvent: z.object({ resourceChanges: z.record(z.string(), z.number()) }).optional(),
+});
+
+/** Types whose steps take time, so that people want to see them. */
+const SHOWN = new Set(["hcloud:index/server:Server", "command:remote:Command"]);
+
+/** Tells people what pulumi's event log says. */
+class Events {
+  readonly outcome: Outcome = { resources: 0, changed: 0 };
+  /** By step, because pulumi tells a failure twice. */
+  readonly failures = new Map<string, string>();
+  readonly #task: Task;
+  #read = 0;
+
+  constructor(task: Task) {
+    this.#task = task;
+  }
+
+  /** Reads what was added since the last time, whole lines only. */
+  async read(file: string): Promise<void> {
+    const text = await readFile(file, "utf8").catch(() => "");
+    const whole = text.lastIndexOf("\n") + 1;
+    const fresh = text.slice(this.#read, whole);
+    this.#read = Math.max(this.#read, whole);
+    for (const line of fresh.split("\n")) if (line !== "") this.#tell(event.parse(JSON.parse(line)));
+  }
+
+  #tell({
+    resourcePreEvent,
+    resOutputsEvent,
+    resOpFailedEvent,
+    diagnosticEvent,
+    summaryEvent,
+  }: z.infer<typeof event>): void {
+    const { progress } = this.#task;
+    if (resourcePreEvent && isShown(resourcePreEvent.metadata))
+      progress.begin(this.#step(resourcePreEvent.metadata));
+    if (resOutputsEvent && isShown(resOutputsEvent.metadata))
+      progress.done(this.#step(resOutputsEvent.metadata));
+    if (resOpFailedEvent && isShown(resOpFailedEvent.metadata))
+      progress.failed(this.#step(resOpFailedEvent.metadata));
+    if (diagnosticEvent?.severity === "error") {
+      const { machine, step } = diagnosticEvent.urn
+        ? this.#step({ urn: diagnosticEvent.urn })
+        : { machine: "pulumi", step: "up" };
+      const title = `${machine}: ${step} failed.`;
+      if (!this.failures.has(title)) this.failures.set(title, end(stripColours(diagnosticEvent.message)));
+    }
+    if (summaryEvent) {
+      const { same = 0, ...others } = summaryEvent.resourceChanges;
+      this.outcome.changed = Object.values(others).reduce((sum, number) => sum + number, 0);
+      this.outcome.resources = same + this.outcome.changed;
+    }
+  }
+
+  #step({ urn }: { urn: string }) {
+    const [, , types = "", name = ""] = urn.split("::");
+    return stepOf(types.split("$").at(-1) ?? "", name, this.#task.machines);
+  }
+}
+
+function isShown({ op, type }: z.infer<typeof metadata>): boolean {
+  return !["same", "refresh", "read"].includes(op) && SHOWN.has(type);
+}
+
+/** pulumi writes colours as `<{%reset%}>`. */
+function stripColours(text: string): string {
+  return text.replaceAll(/<\{%.*?%\}>/g, "");
+}

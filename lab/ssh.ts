@@ -1,0 +1,82 @@
+// SSH as administrators use it: from the admin's place to ops-1, and through it to all others, with the deploy key and
+// the host keys that are known beforehand.
+import { execa } from "execa";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { deployKey, knownMachines, type LabConfiguration } from "./configuration.ts";
+import { inside, killGroup, withinGroup, type Lab } from "./lab.ts";
+import { ADMIN } from "./namespaces.ts";
+
+const directoryOf = (lab: Lab) => join(lab.directory, "ssh");
+
+/** Writes keys, known hosts and configuration, and forgets connections that an earlier command left open. */
+export async function writeSshConfiguration(lab: Lab, configuration: LabConfiguration): Promise<void> {
+  await killGroup(lab, "ssh");
+  const directory = directoryOf(lab);
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const machines = knownMachines(configuration);
+  const { opsAddress } = configuration.environment;
+  const hosts = machines.map(({ name, privateAddress }) =>
+    name === "ops-1"
+      ? `Host ${name}\n  HostName ${opsAddress}\n  HostKeyAlias ${name}\n`
+      : `Host ${name}\n  HostName ${privateAddress}\n  HostKeyAlias ${name}\n  ProxyJump ops-1\n`,
+  );
+  const knownHosts = machines.map(({ name, hostKey }) => `${name} ${hostKey}\n`);
+  await writeFile(join(directory, "deploy"), deployKey(configuration.secrets).privateKey, { mode: 0o600 });
+  await writeFile(join(directory, "known_hosts"), knownHosts.join(""));
+  await writeFile(
+    join(directory, "config"),
+    `${hosts.join("")}Host *
+  User root
+  IdentityFile ${directory}/deploy
+  IdentitiesOnly yes
+  UserKnownHostsFile ${directory}/known_hosts
+  StrictHostKeyChecking yes
+  BatchMode yes
+  LogLevel ERROR
+  ConnectTimeout 5
+  ServerAliveInterval 3
+  ServerAliveCountMax 3
+  ControlMaster auto
+  ControlPath ${directory}/%n
+  ControlPersist 60
+`,
+  );
+}
+
+/** Words that run SSH to a machine. */
+export async function sshTo(lab: Lab, machine: string, options: readonly string[] = []): Promise<string[]> {
+  const group = await withinGroup(lab, "ssh");
+  return [
+    ...group,
+    ...inside(lab, ADMIN),
+    "ssh",
+    "-F",
+    join(directoryOf(lab), "config"),
+    ...options,
+    machine,
+  ];
+}
+
+/** What a command on a machine gave. */
+export interface Ran {
+  failed: boolean;
+  exitCode: number | undefined;
+  stdout: string;
+  stderr: string;
+}
+
+/** SSH's own exit status where it can't connect. */
+const NO_CONNECTION = 255;
+const ATTEMPTS = 20;
+
+/** Runs a command on a machine; tries again where SSH can't connect, because sshd restarts as it is set up. */
+export async function runOn(lab: Lab, machine: string, command: string, input = ""): Promise<Ran> {
+  for (let attempt = 1; ; attempt++) {
+    const [program, ...words] = [...(await sshTo(lab, machine)), command];
+    const { failed, exitCode, stdout, stderr } = await execa(`${program}`, words, { input, reject: false });
+    if (exitCode !== NO_CONNECTION || stdout !== "" || attempt === ATTEMPTS)
+      return { failed, exitCode, stdout, stderr };
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}

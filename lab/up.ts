@@ -1,0 +1,137 @@
+// `npm run lab`: from nothing, or from whatever is there, to spaces that answer. Every part does only what is missing.
+import { createAuthority } from "./lets-encrypt.ts";
+import {
+  configure,
+  ENVIRONMENT,
+  knownMachines,
+  ROOT,
+  type Given,
+  type LabConfiguration,
+} from "./configuration.ts";
+import { applier } from "./applier/applier.ts";
+import type { Engine } from "./engine.ts";
+import { prepareHost } from "./host.ts";
+import { imagePath, provideImage } from "./image.ts";
+import { LabError, type Lab } from "./lab.ts";
+import { exists, lockLab, startDaemon, startForwarder, takeDown } from "./lifecycle.ts";
+import { Progress } from "./progress.ts";
+import { findPulumi, pulumi } from "./pulumi-engine.ts";
+import { readSettings, writeSettings } from "./settings.ts";
+import { writeSshConfiguration } from "./ssh.ts";
+import { knock, summary } from "./summary.ts";
+import { closeTunnel, openTunnel } from "./tunnel.ts";
+import { loadFleet, type Shard } from "../spaces/fleet/fleet.ts";
+import { existsSync } from "node:fs";
+
+export interface UpOptions extends Given {
+  /** @default the genuine one where it is installed */
+  engine?: "pulumi" | "applier";
+}
+
+/** Seconds that a space may take to answer once everything is up: web servers are filled in the background. */
+const PATIENCE = 60;
+
+/** Brings a lab up. Rejects with a LabError that says what to do. */
+export async function up(lab: Lab, options: UpOptions): Promise<void> {
+  const progress = new Progress();
+  const lock = await lockLab(lab);
+  try {
+    await prepareHost((text) => progress.say(`this machine: ${text}`));
+    const { engine, why } = await chooseEngine(options);
+    progress.say(`lab "${lab.name}", engine: ${engine.name}${why}`);
+    const image = await buildImage(progress);
+    await clearRemains(lab, progress);
+    const configuration = await configure(lab, options);
+    const { environment, racked, artifacts } = configuration;
+    const { domain, opsAddress = "" } = environment;
+    const reserved = { "ops-1": opsAddress };
+    await writeSettings(lab, {
+      image,
+      port: options.port,
+      domain,
+      reserved,
+      racked,
+      artifacts,
+      leftOut: configuration.leftOut,
+    });
+    await createAuthority(lab);
+    await progress.step(
+      {
+        machine: "lab",
+        step:
+          racked.length > 0 ? `network, endpoint, ${racked.length} storage servers` : "network and endpoint",
+      },
+      () => startDaemon(lab),
+    );
+    await startForwarder(lab, options.port);
+    await writeSshConfiguration(lab, configuration);
+    const { shards } = fleet();
+    await bringUp(lab, engine, configuration, progress, shards);
+    const answers = await knock(lab, { port: options.port, domain }, shards, PATIENCE);
+    console.log(`\n${await summary(lab, answers)}`);
+    const silent = answers.filter(({ asExpected }) => !asExpected);
+    if (silent.length > 0)
+      throw new LabError(
+        `${silent.map(({ host, status }) => `${host} answers ${status}`).join(", ")}; look at: npm run lab -- logs web-1`,
+      );
+    console.log(`Up in ${Math.ceil(progress.seconds)} s.`);
+  } finally {
+    await closeTunnel(lab).catch(() => {});
+    lock.close();
+  }
+}
+
+async function chooseEngine({ engine: wanted, minio }: UpOptions): Promise<{ engine: Engine; why: string }> {
+  if (wanted === "applier") return { engine: applier, why: ", as asked for" };
+  const found = await findPulumi({ storage: minio !== undefined });
+  if ("cli" in found) return { engine: pulumi(found.cli), why: ` (${found.cli})` };
+  if (wanted === "pulumi")
+    throw new LabError(`--engine pulumi: ${found.missing}; ${found.remedy}, or leave --engine out.`);
+  return { engine: applier, why: `, because ${found.missing}` };
+}
+
+async function buildImage(progress: Progress): Promise<string> {
+  if (existsSync(imagePath())) return imagePath();
+  let current = "";
+  const end = () => current !== "" && progress.done({ machine: "base image", step: current });
+  const image = await provideImage((step) => {
+    end();
+    current = step;
+    progress.begin({ machine: "base image", step });
+  });
+  end();
+  return image;
+}
+
+/** A lab that was being made, or taken down, when its command was killed is not worth keeping. */
+async function clearRemains(lab: Lab, progress: Progress): Promise<void> {
+  if (readSettings(lab) === undefined && (await exists(lab)))
+    await progress.step({ machine: "lab", step: "clearing what a killed command left" }, () => takeDown(lab));
+}
+
+function fleet(): { shards: Shard[] } {
+  return loadFleet(ROOT, ENVIRONMENT);
+}
+
+async function bringUp(
+  lab: Lab,
+  engine: Engine,
+  configuration: LabConfiguration,
+  progress: Progress,
+  shards: readonly Shard[],
+): Promise<void> {
+  // Longest first: `storage-a1` is not `storage-a`'s.
+  const machines = knownMachines(configuration)
+    .map(({ name }) => name)
+    .sort((a, b) => b.length - a.length);
+  const task = { lab, configuration, progress, machines };
+  const run = async (stack: string) => {
+    const { resources, changed } = await engine.up(stack, task);
+    progress.say(
+      `${stack}: ${resources} resources, ${changed === 0 ? "nothing changed" : `${changed} changed`}`,
+    );
+  };
+  await run(`${ENVIRONMENT}-platform`);
+  if (engine !== applier) await openTunnel(lab);
+  for (const shard of shards) await run(`${ENVIRONMENT}-spaces-${shard.name}`);
+}

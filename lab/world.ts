@@ -1,0 +1,219 @@
+// What the endpoint's document means on this machine: machines, links, filters and the load balancer's process. Level
+// triggered: everything is compared with what is there, so it goes on wherever a killed process stopped.
+import { join } from "node:path";
+import { issue } from "./lets-encrypt.ts";
+import { ApiError, find, type World } from "./hcloud/kind.ts";
+import type { FirewallRule, Server, State } from "./hcloud/document.ts";
+import { renderFilter, type Filtered } from "./router-rules.ts";
+import { inside, isPopulated, killGroup, startDetached, type Lab } from "./lab.ts";
+import { boot, halt, machineNames, prepare, remove, type MachineSpec } from "./machine.ts";
+import {
+  addPrivateLink,
+  addPublicLink,
+  layGround,
+  loadFilter,
+  removeNamespace,
+  removePrivateLink,
+} from "./namespaces.ts";
+import type { RackedServer, Settings } from "./settings.ts";
+
+/** Machines that boot at once: more would only make each slower. */
+const PARALLEL_BOOTS = 3;
+/** Namespace of the load balancer. */
+const BALANCER = "lb";
+
+/** A namespace's place in the network. `link` names the router's ends. */
+interface Place {
+  name: string;
+  link: string;
+  publicAddress: string | null;
+  privateAddress: string | undefined;
+}
+
+export class LabWorld implements World {
+  readonly #lab: Lab;
+  readonly #settings: Settings;
+  /** What this process has seen to already: link by link, and the rules. */
+  readonly #done = new Map<string, string>();
+  #booting = 0;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(lab: Lab, settings: Settings) {
+    this.#lab = lab;
+    this.#settings = settings;
+  }
+
+  async converge(state: State): Promise<void> {
+    if (!this.#done.has("ground")) await layGround(this.#lab);
+    this.#done.set("ground", "");
+    const { racked } = this.#settings;
+    await this.#removeMachinesBut(new Set([...state.servers, ...racked].map(({ name }) => name)));
+    const balancer = state.load_balancers[0];
+    const places: Place[] = [
+      ...racked.map(({ name, address, privateAddress }) => ({
+        name,
+        // Not by its place in the list, which changes when a pool is added.
+        link: `r${address.split(".").at(-1)}`,
+        publicAddress: address,
+        privateAddress,
+      })),
+      ...state.servers.map(({ name, id, ipv4, private_net }) => ({
+        name,
+        link: String(id),
+        publicAddress: ipv4,
+        privateAddress: private_net[0]?.ip,
+      })),
+      ...(balancer
+        ? [
+            {
+              name: BALANCER,
+              link: String(balancer.id),
+              publicAddress: balancer.public_interface ? balancer.ipv4 : null,
+              privateAddress: balancer.private_net[0]?.ip,
+            },
+          ]
+        : []),
+    ];
+    for (const place of places) await this.#connect(place);
+    await this.#filter(state);
+    await this.#runBalancer(balancer !== undefined);
+  }
+
+  async boot(state: State, id: number): Promise<void> {
+    await this.#bootMachine(specOf(find(state.servers, id, "server")));
+  }
+
+  /** Boots the dedicated servers, which no engine creates. */
+  async rack(): Promise<void> {
+    const present = this.#settings.racked.filter(({ away }) => !away);
+    await Promise.all(present.map((server) => this.#bootMachine(specOfRacked(server))));
+  }
+
+  async #bootMachine(spec: MachineSpec): Promise<void> {
+    if (this.#booting >= PARALLEL_BOOTS) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#booting++;
+    try {
+      await prepare(this.#lab, spec, this.#settings.image);
+      await boot(this.#lab, spec);
+    } finally {
+      this.#booting--;
+      this.#waiting.shift()?.();
+    }
+  }
+
+  async halt(name: string): Promise<void> {
+    await halt(this.#lab, name);
+  }
+
+  address(state: State, name: string): string {
+    const { reserved, racked } = this.#settings;
+    const taken = new Set([
+      ...Object.entries(reserved).flatMap(([owner, address]) => (owner === name ? [] : [address])),
+      ...racked.map(({ address }) => address),
+      ...[...state.servers, ...state.load_balancers].map(({ ipv4 }) => ipv4),
+    ]);
+    const own = reserved[name];
+    if (own !== undefined && !taken.has(own)) return own;
+    for (let host = 20; host < 255; host++) if (!taken.has(`203.0.113.${host}`)) return `203.0.113.${host}`;
+    throw new ApiError(503, "resource_unavailable", "the lab has no public address left");
+  }
+
+  issue(names: readonly string[]): Promise<{ certificate: string; privateKey: string }> {
+    return issue(this.#lab, names);
+  }
+
+  async #removeMachinesBut(wanted: ReadonlySet<string>): Promise<void> {
+    for (const name of await machineNames(this.#lab))
+      if (!wanted.has(name)) {
+        await remove(this.#lab, name);
+        for (const key of this.#done.keys()) if (key.startsWith(`${name} `)) this.#done.delete(key);
+      }
+  }
+
+  async #connect({ name, link, publicAddress, privateAddress }: Place): Promise<void> {
+    if (publicAddress !== null)
+      await this.#once(`${name} public`, `${link} ${publicAddress}`, () =>
+        addPublicLink(this.#lab, name, link, publicAddress),
+      );
+    await this.#once(`${name} private`, `${link} ${privateAddress}`, () =>
+      privateAddress === undefined
+        ? removePrivateLink(this.#lab, link)
+        : addPrivateLink(this.#lab, name, link, privateAddress),
+    );
+  }
+
+  async #filter(state: State): Promise<void> {
+    const machines: Filtered[] = state.servers.map((server) => ({
+      link: String(server.id),
+      rules: rulesOf(server, state),
+    }));
+    const rules = renderFilter(machines);
+    await this.#once("filter", rules, () => loadFilter(this.#lab, rules));
+  }
+
+  async #once(key: string, value: string, act: () => Promise<void>): Promise<void> {
+    if (this.#done.get(key) === value) return;
+    await act();
+    this.#done.set(key, value);
+  }
+
+  async #runBalancer(wanted: boolean): Promise<void> {
+    if (wanted && !isPopulated(this.#lab, "balancer"))
+      await startProcess(this.#lab, "balancer", [
+        ...inside(this.#lab, BALANCER),
+        process.execPath,
+        join(import.meta.dirname, "balancer.ts"),
+        this.#lab.name,
+      ]);
+    if (!wanted && this.#done.has(`${BALANCER} private`)) {
+      await killGroup(this.#lab, "balancer");
+      await removeNamespace(this.#lab, BALANCER);
+      for (const side of ["public", "private"]) this.#done.delete(`${BALANCER} ${side}`);
+    }
+  }
+}
+
+/** Starts one of the lab's own processes. */
+export async function startProcess(lab: Lab, name: string, words: readonly string[]): Promise<void> {
+  await startDetached(lab, name, words, logOf(lab, name));
+}
+
+/** Where a process of the lab writes. */
+export function logOf(lab: Lab, name: string): string {
+  return join(lab.directory, `${name}.log`);
+}
+
+/** Rules of all firewalls of a server; undefined where it has none. */
+function rulesOf(server: Server, state: State): FirewallRule[] | undefined {
+  const applied = state.firewalls.filter(({ id }) => server.firewalls.includes(id));
+  return applied.length === 0 ? undefined : applied.flatMap(({ rules }) => rules);
+}
+
+function specOf(server: Server): MachineSpec {
+  return {
+    name: server.name,
+    instance: `i-${server.id}`,
+    userData: server.user_data,
+    publicKeys: server.public_keys,
+    drives: [],
+  };
+}
+
+function specOfRacked({ name, hostKey, drives, publicKey }: RackedServer): MachineSpec {
+  const keys = { ed25519_private: hostKey.privateKey, ed25519_public: hostKey.publicKey };
+  // JSON is YAML.
+  const data = {
+    disable_root: false,
+    ssh_deletekeys: true,
+    ssh_genkeytypes: [],
+    preserve_hostname: true,
+    ssh_keys: keys,
+  };
+  return {
+    name,
+    instance: `i-${name}`,
+    userData: `#cloud-config\n${JSON.stringify(data)}\n`,
+    publicKeys: [publicKey],
+    drives,
+  };
+}

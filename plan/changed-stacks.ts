@@ -1,0 +1,110 @@
+// Which stacks a change can concern. A stack's inputs are the program's own files, its environment's configuration,
+// the catalog, and for spaces their tenants file; a stack none of whose inputs changed is not evaluated.
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parse } from "yaml";
+import { CATALOG_FILE, tenantsFolder, TENANTS_FOLDER } from "../spaces/fleet/fleet.ts";
+
+export interface Stack {
+  name: string;
+  environment: string;
+  /** The tenants file, for stacks of spaces. */
+  tenantsFile?: string;
+  inBase: boolean;
+  inHead: boolean;
+}
+
+/** What no stack reads. Whatever is not listed here counts as part of the program. */
+const NO_INPUT =
+  /^(docs|test|evaluate|plan|lab|bench|bin|policies)\/|^\.|^[^/]*\.md$|^(LICENSE|CODEOWNERS|tsconfig\.json|vitest\.config\.ts|renovate\.json|spaces\/tenants\.schema\.json)$/;
+/** What neither runs nor says what runs: data that its own rules check, and texts. */
+const NO_CODE = /^spaces\/tenants\/|^docs\/|^[^/]*\.md$|^LICENSE$/;
+const CONFIGURATION = /^Pulumi\.([a-z][a-z0-9]*)\.yaml$/;
+
+/** What a plan reads of a base whose program is the work tree's own: most of the time to put it into a folder is saved. */
+export const DATA = ["*.yaml"];
+
+function isData(file: string): boolean {
+  return file === CATALOG_FILE || CONFIGURATION.test(file) || file.startsWith(`${TENANTS_FOLDER}/`);
+}
+
+/** Whether a change may concern more than data; a file whose comments alone changed counts. */
+export function mayChangeProgram(changed: readonly string[]): boolean {
+  return changed.some((file) => !NO_INPUT.test(file) && !isData(file));
+}
+
+/** The stacks, of both versions, that may differ; and how many there are. */
+export function changedStacks(
+  changed: readonly string[],
+  base: string,
+  head: string,
+): { changed: Stack[]; total: number; programChanged: boolean } {
+  const differing = new Set(changed.filter((file) => !NO_INPUT.test(file) && differs(file, base, head)));
+  const programChanged = [...differing].some((file) => !isData(file));
+  const everything = programChanged || differing.has(CATALOG_FILE);
+  const stacks = allStacks(base, head);
+  return {
+    changed: stacks.filter(
+      ({ environment, tenantsFile }) =>
+        everything ||
+        differing.has(`Pulumi.${environment}.yaml`) ||
+        (tenantsFile !== undefined && differing.has(tenantsFile)),
+    ),
+    total: stacks.length,
+    programChanged,
+  };
+}
+
+/** The files of a change that are not for a moderator of requests alone to judge. */
+export function codeIn(changed: readonly string[]): string[] {
+  return changed.filter((file) => !NO_CODE.test(file)).sort();
+}
+
+/** YAML that says the same, such as a comment mended, is no change. */
+function differs(file: string, base: string, head: string): boolean {
+  const [before, after] = [base, head].map((root) => join(root, file));
+  if (!file.endsWith(".yaml") || !before || !after || !existsSync(before) || !existsSync(after)) return true;
+  // Parsing is slow, and needed only where nothing but comments seems to differ.
+  const bare = (path: string) => readFileSync(path, "utf8").replaceAll(/^\s*(#.*)?\n/gm, "");
+  return (
+    bare(before) !== bare(after) ||
+    JSON.stringify(readLeniently(before)) !== JSON.stringify(readLeniently(after))
+  );
+}
+
+/** The data of a YAML file; what cannot be read is a value of its own, that equals nothing else. */
+export function readLeniently(path: string): unknown {
+  const text = readFileSync(path, "utf8");
+  try {
+    return parse(text, { maxAliasCount: 0 });
+  } catch {
+    return { unreadable: text };
+  }
+}
+
+function allStacks(base: string, head: string): Stack[] {
+  const [inBase, inHead] = [stacksOf(base), stacksOf(head)];
+  return [...new Map([...inBase, ...inHead])]
+    .map(([name, stack]) => ({ ...stack, name, inBase: inBase.has(name), inHead: inHead.has(name) }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function stacksOf(root: string): Map<string, Pick<Stack, "environment" | "tenantsFile">> {
+  const stacks = new Map<string, Pick<Stack, "environment" | "tenantsFile">>();
+  for (const environment of environmentNames(root)) {
+    stacks.set(`${environment}-platform`, { environment });
+    const folder = tenantsFolder(environment);
+    if (!existsSync(join(root, folder))) continue;
+    for (const name of readdirSync(join(root, folder))) {
+      const shard = /^(\d{3})\.yaml$/.exec(name)?.[1];
+      if (shard !== undefined)
+        stacks.set(`${environment}-spaces-${shard}`, { environment, tenantsFile: `${folder}/${name}` });
+    }
+  }
+  return stacks;
+}
+
+/** The environments that a version configures. */
+export function environmentNames(root: string): string[] {
+  return readdirSync(root).flatMap((name) => CONFIGURATION.exec(name)?.[1] ?? []);
+}

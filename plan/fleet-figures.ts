@@ -1,0 +1,34 @@
+// What a version of the repository promises, can hold and costs.
+import { CLOUD_ROLES, type Environment } from "../infra/inventory/environment.ts";
+import type { Catalog } from "../spaces/fleet/catalog.ts";
+import { capacityOf, type Capacity } from "../spaces/fleet/fleet-checks.ts";
+import type { Tenant } from "../spaces/fleet/fleet.ts";
+
+export interface Figures {
+  /** In service or suspended: what is promised storage and paid for. */
+  living: number;
+  capacity: Capacity | undefined;
+  /** Per month, without VAT. */
+  cost: number;
+  pricesAsOf: string;
+}
+
+export function figuresOf(tenants: readonly Tenant[], catalog: Catalog, environment: Environment): Figures {
+  return {
+    living: tenants.filter(({ state }) => state !== "archived").length,
+    capacity: capacityOf(tenants, catalog, environment),
+    cost: monthlyCost(environment),
+    pricesAsOf: environment.prices.asOf,
+  };
+}
+
+/** All machines and the load balancer, at the prices of the configuration; its checks see that each has one. */
+export function monthlyCost({ machines, storage, hcloud, prices }: Environment): number {
+  const servers = Object.values(storage?.sites ?? {}).flatMap((site) => site?.servers ?? []).length;
+  const bought: [type: string, count: number][] = [
+    ...CLOUD_ROLES.map((role): [string, number] => [machines[role].type, machines[role].count]),
+    [hcloud.loadBalancerType, 1],
+    ...(storage ? [[storage.serverType, servers] satisfies [string, number]] : []),
+  ];
+  return bought.reduce((sum, [type, count]) => sum + (prices.monthly[type] ?? 0) * count, 0);
+}

@@ -1,0 +1,214 @@
+// `npm run plan`: what the work tree, merged, would do, against a base. Evaluates both in-process, without engine,
+// cloud or credentials, so that anybody's pull request can be planned. It does run that pull request's code: give it
+// no credentials and no write token.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { readEnvironment } from "../infra/inventory/environment-file.ts";
+import type { Environment } from "../infra/inventory/environment.ts";
+import type { Catalog } from "../spaces/fleet/catalog.ts";
+import {
+  CATALOG_FILE,
+  loadFleet,
+  readCatalog,
+  reportFleets,
+  tenantSchema,
+  type Fleet,
+  type Tenant,
+} from "../spaces/fleet/fleet.ts";
+import { merge, type Comparison } from "./comparison.ts";
+import { describeDifferences, type Difference } from "./differences.ts";
+import { figuresOf, type Figures } from "./fleet-figures.ts";
+import {
+  changedStacks,
+  codeIn,
+  DATA,
+  environmentNames,
+  mayChangeProgram,
+  readLeniently,
+  type Stack,
+} from "./changed-stacks.ts";
+import { block } from "./markdown.ts";
+import { Pool } from "./worker-pool.ts";
+import { isDangerous, renderPlan, type EnvironmentPlan } from "./report.ts";
+import { compareSpaces, dangerOf, readEntries } from "./space-changes.ts";
+import { findBase, PlanError, type Base } from "./trees.ts";
+
+/** An environment that holds nothing anybody would miss, left out unless asked for. */
+const LABORATORY = "lab";
+
+export interface PlanOptions {
+  root: string;
+  /** @default where the branch left origin/main or main */
+  base?: string;
+  /** @default all but the laboratory */
+  environments?: readonly string[];
+  /** That a change of many spaces is meant. @default false */
+  allowMany?: boolean;
+}
+
+export interface Plan {
+  /** 0 fine, 1 not valid, 2 would destroy what holds data. */
+  status: 0 | 1 | 2;
+  markdown: string;
+}
+
+/** Throws a PlanError for what cannot be planned at all. Closes the pool. */
+export async function plan(options: PlanOptions, pool = new Pool(options.root)): Promise<Plan> {
+  try {
+    return await planWith(pool, options);
+  } finally {
+    await pool.close();
+  }
+}
+
+async function planWith(
+  pool: Pool,
+  { root, base: given, environments, allowMany = false }: PlanOptions,
+): Promise<Plan> {
+  const found = findBase(root, given);
+  const base = { ...found, root: found.extract(mayChangeProgram(found.changed) ? [] : DATA) };
+  const { changed: stacks, total, programChanged } = changedStacks(base.changed, base.root, root);
+  const all = [...new Set([...environmentNames(base.root), ...environmentNames(root)])].sort();
+  const kept = all.filter((name) => name !== LABORATORY);
+  const names = environments ?? (kept.length > 0 ? kept : all);
+  const unknown = names.find((name) => !all.includes(name));
+  if (unknown !== undefined)
+    throw new PlanError(
+      `there is no environment "${unknown}"; write one of ${all.join(", ")} after --environment.`,
+    );
+  const wanted = stacks.filter(({ environment }) => names.includes(environment));
+
+  const comparisons = new Map<string, Comparison>();
+  const compared = pool.compare(
+    wanted.map(({ name, inBase, inHead }) => ({
+      stack: name,
+      ...(inBase && { base: { root: base.root, program: programChanged ? base.root : root } }),
+      ...(inHead && { head: { root, program: root } }),
+    })),
+    (comparison, stack) => comparisons.set(stack, comparison),
+  );
+  // It is awaited below; until then a failure must not count as unhandled.
+  compared.catch(() => {});
+
+  const fleets = environmentNames(root).map((name) => loadFleet(root, name));
+  if (fleets.some(({ problems }) => problems.length > 0))
+    return { status: 1, markdown: renderInvalid(fleets) };
+  await compared;
+  const report = {
+    base,
+    environments: names.map((name) =>
+      describeEnvironment({
+        name,
+        base,
+        root,
+        stacks: wanted.filter(({ environment }) => environment === name),
+        fleet: fleets.find(({ environmentName }) => environmentName === name),
+        // In the order of the stacks, not in that of the threads' answers.
+        comparison: sum(
+          wanted.flatMap((stack) => (stack.environment === name ? (comparisons.get(stack.name) ?? []) : [])),
+        ),
+      }),
+    ),
+    code: codeIn(base.changed),
+    allowMany,
+    evaluated: wanted.length,
+    total,
+    leftOut: [...new Set(stacks.map(({ environment }) => environment))].filter(
+      (name) => !names.includes(name),
+    ),
+  };
+  return { status: isDangerous(report) ? 2 : 0, markdown: renderPlan(report) };
+}
+
+function sum(comparisons: readonly Comparison[]): Comparison {
+  const groups: Comparison["groups"] = new Map();
+  for (const comparison of comparisons) for (const group of comparison.groups.values()) merge(groups, group);
+  return {
+    groups,
+    losses: comparisons.flatMap(({ losses }) => losses),
+    unchanged: comparisons.reduce((total, { unchanged }) => total + unchanged, 0),
+  };
+}
+
+/** The text of `npm run check`, as a block: it quotes what stands in the files. */
+function renderInvalid(fleets: readonly Fleet[]): string {
+  const report = reportFleets(fleets).split("\n");
+  return ["# This change is not valid, so nothing was planned", "", ...block("text", report), ""].join("\n");
+}
+
+interface Sides {
+  name: string;
+  base: Base & { root: string };
+  root: string;
+  /** The environment's stacks that were compared. */
+  stacks: readonly Stack[];
+  /** Absent when the environment is removed. */
+  fleet: Fleet | undefined;
+  comparison: Comparison;
+}
+
+function describeEnvironment({ name, base, root, stacks, fleet, comparison }: Sides): EnvironmentPlan {
+  const changed = new Set(
+    stacks.flatMap(({ tenantsFile }) =>
+      tenantsFile !== undefined && base.changed.includes(tenantsFile) ? [tenantsFile] : [],
+    ),
+  );
+  const shards = fleet?.shards ?? [];
+  const [touched, untouched] = [true, false].map((is) =>
+    shards.filter(({ file }) => changed.has(file) === is),
+  );
+  const kept = (untouched ?? []).flatMap(({ tenants }) => tenants);
+  const old = readEntries(base.root, [...changed]);
+  const spaces = compareSpaces(old, new Map(touched?.map(({ file, tenants }) => [file, tenants])));
+
+  const oldEntries = [...old.values()].flat();
+  const oldTenants = oldEntries.flatMap((entry): Tenant[] => {
+    const parsed = tenantSchema.safeParse(entry);
+    return parsed.success ? [parsed.data] : [];
+  });
+  const tenants = shards.flatMap((shard) => shard.tenants);
+  const before =
+    oldTenants.length === oldEntries.length
+      ? figures(
+          [...kept, ...oldTenants],
+          readCatalog(base.root).value,
+          readEnvironment(base.root, name).value,
+        )
+      : undefined;
+  const after = figures(tenants, fleet?.catalog, fleet?.environment);
+
+  const archived = new Set(
+    [...tenants, ...oldTenants].filter(({ state }) => state === "archived").map(({ id }) => id),
+  );
+  const dangerous = new Set(spaces.filter((change) => dangerOf(change) !== undefined).map(({ id }) => id));
+  return {
+    name,
+    configuration: differencesOf(`Pulumi.${name}.yaml`, base.root, root),
+    catalog: differencesOf(CATALOG_FILE, base.root, root),
+    spaces,
+    promises: {
+      domain: fleet?.environment?.domain ?? "",
+      ...(fleet?.catalog && { catalog: fleet.catalog }),
+    },
+    groups: [...comparison.groups.values()],
+    losses: comparison.losses.filter(
+      ({ space }) => space === undefined || !(archived.has(space) || dangerous.has(space)),
+    ),
+    unchanged: comparison.unchanged,
+    existingSpaces: kept.length + oldEntries.length,
+    ...(before && { before }),
+    ...(after && { after }),
+  };
+}
+
+/** Undefined where today's rules cannot read what is there. */
+function figures(tenants: Tenant[], catalog?: Catalog, environment?: Environment): Figures | undefined {
+  return catalog && environment && figuresOf(tenants, catalog, environment);
+}
+
+function differencesOf(file: string, base: string, head: string): Difference[] {
+  const read = (root: string) => (existsSync(join(root, file)) ? readLeniently(join(root, file)) : {});
+  return describeDifferences(read(base), read(head))
+    .filter(({ path }) => path[0] !== "encryptionsalt")
+    .map(({ path, ...rest }) => ({ path: path[0] === "config" ? path.slice(1) : path, ...rest }));
+}

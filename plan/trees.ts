@@ -1,0 +1,108 @@
+// The two versions of the repository that a plan compares: the work tree as it is, and a base that git gives, put
+// into a temporary folder for as long as the plan runs.
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { leftovers } from "./temporary-folders.ts";
+
+/** What the person who asked for the plan can mend: its message says how. */
+export class PlanError extends Error {}
+
+export interface Base {
+  /** As it was asked for, and the commit that it is. */
+  name: string;
+  commit: string;
+  /** Paths that differ between the base and the work tree, files that git does not know yet included. */
+  changed: string[];
+  /** Puts the paths of the base that match, or all of it where none is given, into a folder of its own and returns the folder. */
+  extract(paths: readonly string[]): string;
+}
+
+/** Finds the base: a given one, or where this branch left main. */
+export function findBase(root: string, given?: string): Base {
+  if (!succeeds(() => git(root, "rev-parse", "--git-dir")))
+    throw new PlanError(
+      `${root} is in no git repository (or git is not installed), so there is no base to compare with.`,
+    );
+  const { name, commit } =
+    given === undefined ? mergeBase(root) : { name: given, commit: resolve(root, given) };
+  return {
+    name,
+    commit,
+    changed: [
+      ...lines(git(root, "diff", "--name-only", "--no-renames", "--relative", "-z", commit, "--")),
+      ...lines(git(root, "ls-files", "--others", "--exclude-standard", "-z")),
+    ],
+    extract: (paths) => extract(root, commit, paths),
+  };
+}
+
+function mergeBase(root: string): { name: string; commit: string } {
+  for (const name of ["origin/main", "main"])
+    if (succeeds(() => git(root, "rev-parse", "--verify", "--quiet", `${name}^{commit}`)))
+      try {
+        return { name, commit: git(root, "merge-base", "HEAD", name).trim() };
+      } catch {
+        throw new PlanError(
+          `git finds no common ancestor of HEAD and ${name}; fetch the whole history (\`git fetch --unshallow\`), or write \`--base REF\`.`,
+        );
+      }
+  throw new PlanError(
+    "there is neither origin/main nor main to compare with; write `npm run plan -- --base REF`.",
+  );
+}
+
+function resolve(root: string, ref: string): string {
+  try {
+    // --end-of-options: a ref that begins with a hyphen is no option.
+    return git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", `${ref}^{commit}`).trim();
+  } catch {
+    throw new PlanError(`git knows no commit "${ref}"; write a branch, a tag or a commit after --base.`);
+  }
+}
+
+function succeeds(run: () => unknown): boolean {
+  try {
+    run();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function git(root: string, ...args: string[]): string {
+  return execFileSync("git", args, {
+    cwd: root,
+    encoding: "utf8",
+    maxBuffer: 2 ** 28,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+}
+
+function lines(zeroSeparated: string): string[] {
+  return zeroSeparated.split("\0").filter((line) => line !== "");
+}
+
+const PREFIX = "framaspace-plan-";
+
+function extract(root: string, commit: string, paths: readonly string[]): string {
+  for (const left of leftovers(PREFIX)) succeeds(() => rmSync(left, { recursive: true, force: true }));
+  // Before there is a folder: a signal that comes just after it was made must find its handler.
+  let made: string | undefined;
+  process.once("exit", () => made !== undefined && rmSync(made, { recursive: true, force: true }));
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+    // 128 + number is what a shell reports for a process that the signal ended.
+    process.once(signal, () => process.exit(128 + { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 }[signal]));
+  const folder = (made = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`)));
+  const tree = join(folder, "tree");
+  mkdirSync(tree);
+  const archive = join(folder, "base.tar");
+  git(root, "archive", "--format=tar", "--output", archive, commit, "--", ...paths);
+  execFileSync("tar", ["-xf", archive, "-C", tree]);
+  rmSync(archive);
+  // The base runs with today's packages: a plan installs nothing.
+  rmSync(join(tree, "node_modules"), { recursive: true, force: true });
+  symlinkSync(join(root, "node_modules"), join(tree, "node_modules"));
+  return tree;
+}

@@ -1,0 +1,126 @@
+// What works on spaces, as files on the machines: the programs of ops-1, the configuration that all spaces share, and
+// the way by which ops-1 fills the web servers. Installed by infra/web/web.ts and infra/ops/space-host.ts.
+import * as pulumi from "@pulumi/pulumi";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { cloudMachines, servingMachines, SUBNETS } from "../../infra/inventory/addresses.ts";
+import type { Environment } from "../../infra/inventory/environment.ts";
+import { PORTS } from "../../infra/machine/firewall.ts";
+import { opsDoor, opsKey } from "../../infra/pki/ops-keys.ts";
+import { Access, rootfs } from "../../infra/machine/remote.ts";
+import type { Secrets } from "../../infra/pki/secrets.ts";
+import type { SpaceSoftware } from "../../infra/web/web.ts";
+import { REFUSED_APPS, type Catalog } from "../fleet/catalog.ts";
+
+interface SoftwareArgs {
+  environment: Environment;
+  secrets: Secrets;
+  catalog: Catalog;
+  /** Absent where mail goes out without a login. */
+  mailPassword: pulumi.Input<string> | undefined;
+}
+
+/** The files of the spaces' software. */
+export function spaceSoftware({ environment, secrets, catalog, mailPassword }: SoftwareArgs): SpaceSoftware {
+  const webServers = cloudMachines(environment, "web");
+  const access = new Access(secrets);
+  return {
+    shared: [
+      ...rootfs("spaces/agent/rootfs"),
+      { path: "/etc/framaspace/releases", content: renderReleases(catalog) },
+      { path: "/etc/framaspace/refused-apps", content: lines([...REFUSED_APPS.keys()]) },
+      {
+        path: "/etc/framaspace/platform.json",
+        mode: "0640",
+        owner: "root:www-data",
+        content: renderPlatform(environment, mailPassword),
+      },
+    ],
+    web: [
+      {
+        // Reading too: a new ops-1 fetches the directories from here. Without rrsync's lock: many spaces come at once,
+        // and distribute-spaces keeps apart what must be.
+        path: "/etc/framaspace/authorized_keys/root",
+        content: opsDoor(environment, secrets, "distribute", "/usr/bin/rrsync -no-lock /srv/spaces"),
+      },
+    ],
+    ops: [
+      ...rootfs("spaces/agent/rootfs-ops"),
+      // It fetches a moment of the past from the backups.
+      ...(environment.storage ? rootfs("spaces/agent/rootfs-backups") : []),
+      { path: "/etc/framaspace/catalog.json", content: renderCatalog(catalog) },
+      {
+        path: "/etc/framaspace/wanted/key",
+        mode: "0600",
+        content: secrets.password("ops", "wanted").apply((key) => `${key}\n`),
+      },
+      { path: "/etc/framaspace/web-servers", content: lines(webServers.map(({ name }) => name)) },
+      // A shard of a hundred spaces connects once.
+      ...opsKey("distribute", { secrets, access, machines: webServers, persist: 120 }),
+      { path: "/etc/php/8.4/cli/conf.d/90-framaspace.ini", content: renderCli() },
+    ],
+  };
+}
+
+/** PHP's settings for Nextcloud's command line: what it may call is what it may call on web servers. */
+export function renderCli(): string {
+  const pool = readFileSync(
+    join(import.meta.dirname, "../../infra/web/rootfs/etc/php/8.4/fpm/php-fpm.conf"),
+    "utf8",
+  );
+  const functions = /^php_admin_value\[disable_functions\] = (.+)$/m.exec(pool)?.[1];
+  if (functions === undefined) throw new Error("php-fpm.conf says no longer what PHP may not call");
+  return lines([
+    `disable_functions = ${functions}`,
+    // On web servers it is shut by default; the command line would have it open, and with it every function of libc.
+    "ffi.enable = 0",
+    "memory_limit = 512M",
+    // The command line uses the caches that the configuration names.
+    "apc.enable_cli = 1",
+  ]);
+}
+
+function lines(values: readonly string[]): string {
+  return values.map((value) => `${value}\n`).join("");
+}
+
+/** /etc/framaspace/releases: a line for each, `version sha256 url`. */
+export function renderReleases({ releases }: Catalog): string {
+  return lines(Object.entries(releases).map(([version, { sha256, url }]) => `${version} ${sha256} ${url}`));
+}
+
+/** /etc/framaspace/catalog.json: what the programs of ops-1 must know of the catalog, whatever the space. */
+export function renderCatalog(catalog: Catalog): string {
+  const { apps, appsOptional, appsOff, officeSuites, upgrade, archive, cron } = catalog;
+  const officeApps = Object.fromEntries(Object.entries(officeSuites).map(([suite, { app }]) => [suite, app]));
+  const appsRefused = [...REFUSED_APPS.keys()];
+  return `${JSON.stringify({ apps, appsOptional, appsOff, appsRefused, officeApps, upgrade, archive, cron }, null, 2)}\n`;
+}
+
+/** /etc/framaspace/platform.json: what config.php must know of this environment. */
+export function renderPlatform(
+  environment: Environment,
+  mailPassword: pulumi.Input<string> | undefined,
+): pulumi.Output<string> {
+  const names = (machines: readonly { name: string }[]) => machines.map(({ name }) => name);
+  const storage = servingMachines(environment);
+  const [imaginary] = cloudMachines(environment, "imaginary");
+  const [office] = cloudMachines(environment, "office");
+  const [redis] = cloudMachines(environment, "redis");
+  const { host, port, from, user } = environment.mail;
+  const platform = {
+    domain: environment.domain,
+    ...(environment.port && { port: environment.port }),
+    ca: "/usr/local/share/ca-certificates/framaspace.crt",
+    gateways: SUBNETS.gateway,
+    database: { hosts: names(cloudMachines(environment, "postgres")).join(","), port: PORTS.postgres },
+    redis: { host: redis?.name, port: PORTS.redis },
+    mail: { host, port, from, ...(user && { user, password: mailPassword }) },
+    ...(storage.length > 0 && { s3: { hosts: names(storage), port: PORTS.s3 } }),
+    ...(imaginary && {
+      imaginary: { url: `http://${imaginary.name}:${PORTS.imaginary}` },
+    }),
+    ...(office && { office: { suites: environment.office?.suites ?? [] } }),
+  };
+  return pulumi.output(platform).apply((value) => `${JSON.stringify(value, null, 2)}\n`);
+}

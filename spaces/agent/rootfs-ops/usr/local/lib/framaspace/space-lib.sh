@@ -1,0 +1,392 @@
+# shellcheck shell=bash
+# What the programs that work on one space share: how they fail, lock, reach the space's database, run Nextcloud's
+# command line, change the space's directory and bring it to the web servers. Sourced, never run:
+#   read_space <space.json; lock_space; STEP=…; …
+set -Eeuo pipefail
+shopt -s inherit_errexit
+export LC_ALL=C.UTF-8
+umask 027
+
+SPACES=/srv/spaces
+RELEASES=/srv/releases
+# What prepare-release made of each release.
+# shellcheck disable=SC2034 # The programs use it.
+PREPARED_RELEASES=/var/lib/framaspace/releases
+# What ops-1 alone has of a space, and nothing else could make again: dumps from before an upgrade.
+# shellcheck disable=SC2034 # The programs use it.
+KEPT=/var/lib/framaspace/kept
+# Spaces whose directory changed here and may not have reached every web server.
+UNDISTRIBUTED=/var/lib/framaspace/undistributed
+# id → what is being put in the place of the space's data, until that is done: by restore-space (the export) and by
+# restore-space-at (of which space, and the moment). One folder for each program: none takes the other's for its own.
+RESTORING=/var/lib/framaspace/restoring
+RESTORING_AT=/var/lib/framaspace/restoring-at
+# What is wanted of each space, and why it is not done yet: finish-spaces keeps the one, and works off the other.
+# shellcheck disable=SC2034 # The programs use it.
+WANTED=/var/lib/framaspace/wanted
+# shellcheck disable=SC2034 # The programs use it.
+UNFINISHED=/var/lib/framaspace/unfinished
+# Directories in which Nextcloud may write its configuration, while it installs or upgrades.
+SCRATCH=/var/lib/framaspace/scratch
+CA=/usr/local/share/ca-certificates/framaspace.crt
+# Themselves, without Debian's wrapper in Perl, which takes longer than a query.
+PGBIN=/usr/lib/postgresql/17/bin
+CHANGED=()
+STEP=reading
+# A file that is to hold why the program failed.
+REASON=
+
+# fail WHAT: where, who, what is, and what to do next; ends the program.
+fail() {
+  [ -z "$REASON" ] || echo "$STEP: ${*//$'\n'/ }" >"$REASON"
+  echo "space ${ID:-?}, $STEP: $*" >&2
+  exit 1
+}
+# Once, by the program itself, whatever process of it failed.
+trap '[ "$BASHPID" != "$$" ] || echo "space ${ID:-?}, $STEP: line $LINENO failed; run it again" >&2' ERR
+
+note() { CHANGED+=("$1"); }
+
+# read_space: one space as JSON from standard input, as it is wanted or as its space.json has it. Sets SPACE (the same,
+# sorted) and a variable for each field that programs need; what the JSON lacks is empty or 0. CATALOG_… is what
+# spaces/catalog.yaml says for all.
+read_space() {
+  local fields
+  fields=$(jq -rcS --slurpfile platform /etc/framaspace/platform.json --slurpfile catalog /etc/framaspace/catalog.json \
+    '$platform[0].database as $database | $catalog[0] as $catalog |
+     ., .id, .host, "https://\(.host)\($platform[0].port | if . then ":\(.)" else "" end)/",
+     .name // "", .state, .release, .version // "", .database.name, .database.user, .database.password,
+     $database.hosts, $database.port // 5432, .s3.bucket // "", .contact // "", .limits.accounts // 0,
+     .limits.storageBytes // 0, .wave // "", (.apps // [] | join(" ")), (.appsOptional // [] | join(" ")), (.appsOff // [] | join(" ")),
+     ($catalog.apps | join(" ")), ($catalog.appsOptional | join(" ")), ($catalog.appsOff | join(" ")),
+     ($catalog.appsRefused | join(" ")), ([$catalog.officeApps[]] | join(" ")),
+     $catalog.officeApps[.office // ""] // "", $catalog.upgrade.stopAtFailedPercent, "end"') ||
+    fail "standard input is no JSON"
+  # shellcheck disable=SC2034 # Each program uses its own.
+  { read -r SPACE; read -r ID; read -r HOST; read -r URL; read -r NAME; read -r STATE; read -r RELEASE; read -r VERSION
+    read -r DATABASE; read -r DBUSER; read -r DBPASSWORD; read -r DBHOSTS; read -r DBPORT; read -r BUCKET
+    read -r CONTACT; read -r ACCOUNTS; read -r STORAGE_BYTES; read -r WAVE; read -r APPS; read -r APPS_OPTIONAL
+    read -r APPS_OFF; read -r CATALOG_APPS; read -r CATALOG_APPS_OPTIONAL; read -r CATALOG_APPS_OFF
+    read -r APPS_REFUSED; read -r OFFICE_APPS; read -r OFFICE_APP
+    read -r STOP_AT_FAILED_PERCENT; } <<<"$fields"
+  # It becomes a path: never trust that whoever called has checked it.
+  [[ $ID =~ ^[a-z][a-z0-9-]{2,31}$ ]] || fail "this is no id"
+  [[ $RELEASE =~ ^[0-9]+(\.[0-9]+){2}$ ]] || fail "\"$RELEASE\" is no release"
+  [[ $STATE =~ ^(active|suspended|archived)$ ]] || fail "\"$STATE\" is no state"
+  DIRECTORY=$SPACES/$ID
+}
+
+# lock_space: one program at a time works on a space, until it ends. Descriptor 9, closed for what outlives the program.
+lock_space() {
+  mkdir -p /run/framaspace "$UNDISTRIBUTED"
+  exec 9>"/run/framaspace/space-$ID.lock"
+  flock --timeout 600 9 || fail "another run has been at it for ten minutes (fuser -v /run/framaspace/space-$ID.lock)"
+}
+
+# is_cut_off: whether something was begun that puts other data in the place of the space's, and is not finished.
+is_cut_off() { [ -e "$RESTORING/$ID" ] || [ -e "$RESTORING_AT/$ID" ]; }
+
+# refuse_cut_off PROGRAM: fails where that is so, and names the command that goes on with the same. Those two look at
+# their own.
+refuse_cut_off() {
+  local source moment
+  if [ "$1" != restore-space-at ] && [ -e "$RESTORING_AT/$ID" ]; then
+    { read -r source; read -r moment; } <"$RESTORING_AT/$ID"
+    fail "its restore to $moment was cut off. Finish it on ops-1: $(restore_at_command "$source" "$moment"); then run this again"
+  fi
+  if [ "$1" != restore-space ] && [ -s "$RESTORING/$ID" ]; then
+    fail "$(<"$RESTORING/$ID") is half restored onto it. Finish it on ops-1: restore-space $ID $(<"$RESTORING/$ID"); then run this again"
+  fi
+  # An earlier restore-space-at wrote no more than this.
+  if [ "$1" != restore-space-at ] && [ -e "$RESTORING/$ID" ] && [ ! -s "$RESTORING/$ID" ]; then
+    fail "its restore to a moment was cut off, and nothing was written down of it. Finish it on ops-1 by the same restore-space-at as then (its moment: grep -e --target= /var/log/pgbackrest/main-restore.log); then run this again"
+  fi
+}
+
+# restore_at_command SOURCE MOMENT: what was typed for this space.
+restore_at_command() {
+  local words=("$1" "'$2'")
+  [ "$1" = "$ID" ] || words+=("$ID")
+  echo "restore-space-at ${words[*]}"
+}
+
+# admin_psql DATABASE WORD…: as the administrators' role.
+admin_psql() {
+  local database=$1
+  shift
+  HOME=/root "$PGBIN/psql" -XAtq -v ON_ERROR_STOP=1 -d "service=framaspace dbname=$database" "$@"
+}
+
+# What the programs of ops-1 ask for, and nobody else: to write to a database that is shut.
+WRITES='-c default_transaction_read_only=off'
+
+# as_role psql|pg_dump|pg_restore WORDS…: on the space's database, as its own role.
+as_role() {
+  local tool=$1
+  shift
+  # libpq knows no digest for the Ed25519 signatures of our certificates, so no channel binding.
+  PGHOST=$DBHOSTS PGPORT=$DBPORT PGUSER=$DBUSER PGDATABASE=$DATABASE PGPASSWORD=$DBPASSWORD \
+    PGTARGETSESSIONATTRS=read-write PGCONNECT_TIMEOUT=5 PGSSLMODE=verify-full PGSSLROOTCERT=$CA PGCHANNELBINDING=disable \
+    PGOPTIONS="${PGOPTIONS:-} $WRITES" "$PGBIN/$tool" "$@"
+}
+
+# sql WORDS…: psql for programs: plain rows, stops at the first error.
+sql() { as_role psql -XAtq -v ON_ERROR_STOP=1 "$@"; }
+
+# dump_database FILE.sql.zst: whole or not at all, and on disk when it returns.
+dump_database() {
+  local new
+  mkdir -p "$(dirname "$1")"
+  new=$(mktemp "$1.XXXXXX")
+  if as_role pg_dump --no-owner --no-privileges | zstd -q -3 -f -o "$new" && zstd -q --test "$new" && sync "$new"; then
+    mv "$new" "$1"
+  else
+    rm -f "$new"
+    return 1
+  fi
+}
+
+# load_database FILE.sql.zst: puts it in the place of all that the database holds, in one transaction. Not by DROP SCHEMA:
+# a schema made again would have another owner, and DROP OWNED would take away the role's right to connect.
+load_database() {
+  { cat <<'SQL'
+SELECT format('DROP %s IF EXISTS %s CASCADE', CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
+         WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass)
+  FROM pg_class c WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S')
+ ORDER BY relkind = 'S' \gexec
+SELECT format('DROP ROUTINE %s CASCADE', p.oid::regprocedure) FROM pg_proc p WHERE pronamespace = 'public'::regnamespace
+   AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e') \gexec
+SQL
+    zstd -qdc "$1"
+  } | PGOPTIONS='-c client_min_messages=warning' as_role psql -XAtq -1 -v ON_ERROR_STOP=1 -f - >/dev/null
+}
+
+# scratch_config: makes $SCRATCH/$ID, a configuration directory that Nextcloud may write in, for occ. It holds secrets:
+# drop_scratch when done.
+scratch_config() {
+  rm -rf "${SCRATCH:?}/$ID"
+  install -d -m 0711 "$SCRATCH"
+  install -d -m 0700 -o www-data -g www-data "$SCRATCH/$ID"
+  (umask 077 && printf '%s\n' "<?php \$CONFIG = ['config_is_read_only' => false] + (require '/usr/local/share/framaspace/config.php')('$DIRECTORY/config');" >"$SCRATCH/$ID/config.php")
+  chown www-data:www-data "$SCRATCH/$ID/config.php"
+}
+
+drop_scratch() { rm -rf "${SCRATCH:?}/$ID"; }
+
+# run_php CONFIG_DIRECTORY RELEASE SCRIPT WORDS…: a program of Nextcloud's, as the user and within the bounds of PHP on
+# the web servers (infra/web/rootfs/etc/nginx/space.conf). What must not show in process lists comes by variables that the caller
+# exports.
+run_php() (
+  config=$1 code=$RELEASES/$2
+  shift 2
+  cd "$code"
+  export NEXTCLOUD_CONFIG_DIR=$config HOME=$DIRECTORY/tmp PGSSLMODE=verify-full PGSSLROOTCERT=$CA \
+    PGTARGETSESSIONATTRS=read-write PGCONNECT_TIMEOUT=5 PGCHANNELBINDING=disable PGOPTIONS=$WRITES
+  exec timeout "${LONGEST_SECONDS:-0}" setpriv --reuid=www-data --regid=www-data --init-groups --no-new-privs \
+    php -d open_basedir="$code/:$DIRECTORY/:$config/:/usr/local/share/framaspace/:/etc/framaspace/platform.json:$CA:/dev/urandom" \
+    -d sys_temp_dir="$DIRECTORY/tmp" -d upload_tmp_dir="$DIRECTORY/tmp" -d syslog.ident="$ID" \
+    "$code/$1" "${@:2}" 9>&- </dev/null
+)
+
+# occ CONFIG_DIRECTORY RELEASE WORDS…: Nextcloud's command line.
+occ() { run_php "$1" "$2" occ --no-interaction --no-ansi "${@:3}"; }
+
+# Bytes of all accounts and of Nextcloud itself, trash and versions included: what the root of each storage adds up to.
+# shellcheck disable=SC2034 # The programs use it.
+SQL_USED_STORAGE="SELECT coalesce(sum(greatest(size, 0)), 0) FROM oc_storages JOIN oc_filecache ON storage = numeric_id AND path_hash = md5('')"
+
+# What occ is asked for once a release is installed or upgraded to, which leaves it to its administrator.
+# shellcheck disable=SC2034 # The programs use it.
+REPAIRS=(db:add-missing-columns db:add-missing-primary-keys db:add-missing-indices "maintenance:repair --include-expensive")
+
+# A background job that wants a shell, which PHP here has not: each time it would fail, and log a page. A release that is
+# new, or the app turned off and on, brings it back.
+# shellcheck disable=SC2034 # The programs use it.
+SQL_DROP_JOBS="DELETE FROM oc_jobs WHERE class = 'OCA\Talk\BackgroundJob\CheckMatterbridges'"
+
+# mark_full BYTES: a space that uses all of its plan's storage takes no more files (nginx), and gives them as before.
+mark_full() {
+  if [ "$1" -ge "$STORAGE_BYTES" ]; then put full 0640 root:www-data ''; else drop full; fi
+}
+
+# touches: called before the space's directory changes, so that a run that is killed is distributed by the next one.
+touches() { [ -e "$UNDISTRIBUTED/$ID" ] || : >"$UNDISTRIBUTED/$ID"; }
+
+# put PATH MODE GROUP_OWNER CONTENT: makes a file of the space equal to the content, atomically.
+put() {
+  local path=$DIRECTORY/$1 mode=$2 owner=$3 content=$4 new
+  if [ -f "$path" ] && [ "$(<"$path")" = "$content" ]; then return; fi
+  touches
+  new=$DIRECTORY/.new.${1//\//.}
+  rm -f "$new"
+  (umask 077 && printf '%s\n' "$content" >"$new")
+  chown "$owner" "$new"
+  chmod "$mode" "$new"
+  mv "$new" "$path"
+  note "$1"
+}
+
+# drop PATH: a file of the space goes.
+drop() {
+  [ -e "$DIRECTORY/$1" ] || return 0
+  touches
+  rm "$DIRECTORY/$1"
+  note "no $1"
+}
+
+# link_release RELEASE: one symbolic link decides which release answers, on every web server, at the next request.
+link_release() {
+  local target=$RELEASES/$1
+  [ "$(readlink "$DIRECTORY/release" || true)" != "$target" ] || return 0
+  touches
+  # A run that was killed may have left one, which -n takes for the link that it is.
+  ln -sfn "$target" "$DIRECTORY/.new.release"
+  mv -T "$DIRECTORY/.new.release" "$DIRECTORY/release"
+  note "release $1"
+}
+
+# follow_database VERSION FINGERPRINT: a space whose database was put back is on the release that the database is on, and
+# tells its clients by the fingerprint that what they know of it is of another time. Converging keeps both.
+follow_database() {
+  put config/space.json 0640 root:www-data "$(jq -cS --arg version "$1" --arg fingerprint "$2" \
+    '.release = ($version | sub("\\.[0-9]+$"; "")) | .version = $version | .dataFingerprint = $fingerprint' <<<"$SPACE")"
+  link_release "${1%.*}"
+}
+
+# Sync clients that see a new one ask for files that are newer than the space's, instead of deleting them.
+# shellcheck disable=SC2034 # The programs use it.
+SQL_NEW_FINGERPRINT="INSERT INTO framaspace VALUES ('fingerprint', md5(random()::text || clock_timestamp()::text))
+  ON CONFLICT (key) DO UPDATE SET value = excluded.value RETURNING value"
+
+# distribute: to every web server. One that does not answer gets it from the timer as soon as it does.
+distribute() {
+  if distribute-spaces "$ID" 9>&- >/dev/null; then rm -f "$UNDISTRIBUTED/$ID"; fi
+}
+
+# ask_pages STATUS [HEADER]: prints "<web server> <status>" for those whose status.php answers with another; those that
+# are known to be away are not asked. With "$BEHIND" as header, ops-1 sees what is behind a space's maintenance.
+# shellcheck disable=SC2034 # Its callers'.
+BEHIND='X-Behind-Maintenance: yes'
+ask_pages() {
+  local requests=() web url status
+  while read -r web; do
+    if [ -e "/run/framaspace/away/$web" ]; then echo "$web away"; else requests+=(-o /dev/null "http://$web/status.php"); fi
+  done </etc/framaspace/web-servers
+  [ "${#requests[@]}" -gt 0 ] || return 0
+  { curl -sZ --connect-timeout 2 --max-time 20 -H "Host: $HOST" ${2:+-H "$2"} -w '%{url} %{http_code}\n' "${requests[@]}" || true; } |
+    while read -r url status; do
+      web=${url#http://}
+      [ "$status" = "$1" ] || echo "${web%%/*} $status"
+    done
+}
+
+# close_space: a background job is waited for, while the space serves; then visitors get a 503 that asks them to come back
+# soon, from every web server; requests that are under way are waited for, and the database is shut. Nobody but the
+# caller changes the space's data from here on. Fails where a web server goes on serving it.
+close_space() {
+  local serving
+  wait_for_cron
+  put maintenance 0640 root:www-data ''
+  distribute
+  serving=$(ask_pages 503 | grep -v -e ' away$' -e ' 000$' || true)
+  if [ -n "$serving" ]; then
+    open_space
+    fail "${serving//$'\n'/, } would go on serving it meanwhile; look at the web server (npm run lab -- logs, journalctl -u distribute-spaces), then run it again"
+  fi
+  shut_database
+}
+
+# open_space: visitors get in again.
+open_space() {
+  open_database
+  drop maintenance
+  distribute
+  exec 7>&-
+}
+
+# wait_for_cron: until the space's background job has ended; none begins until the caller ends, or opens the space.
+wait_for_cron() {
+  exec 7>"/run/framaspace/cron-$ID.lock"
+  flock --timeout 900 7 ||
+    fail "its background job has run for 15 minutes, so nothing was changed (fuser -v /run/framaspace/cron-$ID.lock); run it again"
+}
+
+# For so long requests that are under way may go on once visitors are shut out.
+PATIENCE=30
+# Whether this program has shut the database, or may have; and since when it has ended requests, in seconds of Unix time.
+SHUT=
+ENDED=
+
+# shut_database: nobody but the programs of ops-1 writes to it from here on, whatever web servers do. The database itself
+# sees to that, because Nextcloud connects again where its connection was cut, so that an upload that was under way would
+# be acknowledged after the dump. What is refused here was not acknowledged.
+shut_database() {
+  local STEP=database others end=$((SECONDS + PATIENCE))
+  local sessions="FROM pg_stat_activity WHERE backend_type = 'client backend' AND datname = '$DATABASE' AND usename = '$DBUSER'"
+  SHUT=1
+  # libpq, which PHP asks for a session that may write, takes none that may not.
+  admin_psql postgres -c "ALTER ROLE \"$DBUSER\" IN DATABASE \"$DATABASE\" SET default_transaction_read_only = on" ||
+    fail "its database cannot be shut; look at the primary (psql service=framaspace), then run it again"
+  while :; do
+    others=$(admin_psql postgres -c "SELECT count(*) $sessions") && [ -n "$others" ] ||
+      fail "its database does not say who is connected to it; look at the primary (psql service=framaspace), then run it again"
+    [ "$others" != 0 ] || return 0
+    [ "$SECONDS" -lt "$((end + PATIENCE))" ] ||
+      fail "$others requests of it cannot be ended (psql service=framaspace -c 'SELECT * FROM pg_stat_activity'); run it again"
+    if [ "$SECONDS" -ge "$end" ]; then
+      echo "space $ID: $others requests still under way after $PATIENCE s are ended; they were not acknowledged" >&2
+      # What one was writing to the bucket at that moment counts.
+      ENDED=${ENDED:-$((EPOCHSECONDS - 2))}
+      admin_psql postgres -c "SELECT count(pg_terminate_backend(pid)) $sessions" >/dev/null ||
+        fail "requests of it cannot be ended; look at the primary (psql service=framaspace), then run it again"
+    fi
+    sleep 0.5
+  done
+}
+
+# open_database: for web servers too.
+open_database() {
+  [ -n "$SHUT" ] || return 0
+  local STEP=database
+  if [ -n "$ENDED" ]; then bring_back "$ENDED"; fi
+  admin_psql postgres -c "ALTER ROLE \"$DBUSER\" IN DATABASE \"$DATABASE\" RESET default_transaction_read_only" ||
+    fail "its database cannot be opened again, so visitors stay outside; look at the primary (psql service=framaspace), then run it again"
+  SHUT=""
+  ENDED=""
+}
+
+mc_root() { HOME=/root MC_CONFIG_DIR=/root/.mc mc "$@" 2>/dev/null </dev/null; }
+
+# bring_back SECONDS [all]: files that were overwritten in the bucket, or deleted from it, since then and are of another
+# size than the database has are there again as they were; with "all", whatever their size. Nextcloud writes to the bucket
+# first, so a request that is ended leaves what it did there, and the database never hears of it. Where that cannot be,
+# the space serves all the same.
+bring_back() {
+  local since found files changed key version
+  [ -n "$BUCKET" ] || return 0
+  since=$(date -u -d "@$1" +%FT%T)
+  if ! { found=$(mc_root ls --json --recursive --versions "serving/$BUCKET") && files=$(list_sizes) &&
+    # Newest first: key, size now ("-" if deleted), and what was there then.
+    changed=$(jq -rn --arg since "$since" 'reduce (inputs | select(.type == "file")) as $one ({};
+        if $one.lastModified >= $since then .[$one.key].now //= (if $one.isDeleteMarker then "-" else $one.size end)
+        else .[$one.key].before //= $one end)
+      | to_entries[] | select(.value.now and .value.before and (.value.before.isDeleteMarker | not))
+      | "\(.key) \(.value.now) \(.value.before.versionId) \(.value.before.size)"' <<<"$found") &&
+    awk -v all="${2:-}" 'NR == FNR { size[$1] = $2; next }
+      $1 in size && (all || $2 != size[$1] && $4 == size[$1]) { print $1, $3 }' <(echo "$files") - <<<"$changed" |
+      while read -r key version; do
+        mc_root --quiet cp --version-id "$version" "serving/$BUCKET/$key" "serving/$BUCKET/$key" >/dev/null || exit 1
+      done; }; then
+    echo "space $ID: files that were overwritten or deleted and not acknowledged could not be brought back; is object storage up (mc admin info serving)? An export will name them" >&2
+  fi
+}
+
+# list_sizes: key in the bucket and size of each file that Nextcloud knows.
+list_sizes() {
+  sql -F ' ' -f - <<'SQL'
+SELECT to_regclass('public.oc_filecache') IS NOT NULL AS nextcloud \gset
+\if :nextcloud
+SELECT 'urn:oid:' || fileid, size FROM oc_filecache JOIN oc_storages ON numeric_id = storage WHERE id LIKE 'object::%';
+\endif
+SQL
+}

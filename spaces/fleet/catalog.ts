@@ -1,0 +1,90 @@
+// What all spaces share: the schema of spaces/catalog.yaml. Holds no value itself, and nothing of one space.
+import * as z from "zod";
+import { REFUSED_SUITES, type Environment } from "../../infra/inventory/environment.ts";
+
+/** Nextcloud reads "40 GB" in a quota as 40 × 2^30 bytes (OCP\Util::computerFileSize), so we promise that. */
+export const GIGABYTE = 1024 ** 3;
+
+/** Apps that no space gets, whatever a release carries, and why. An app is named as its suite. */
+export const REFUSED_APPS: ReadonlyMap<string, string> = REFUSED_SUITES;
+
+const name = z.string().regex(/^[a-z][a-z0-9-]*$/, "write lower-case letters, digits and hyphens");
+const app = z
+  .string()
+  .regex(/^[a-z][a-z0-9_]*$/, "write an app's folder name: lower-case letters, digits and underscores");
+const version = z.string().regex(/^\d+\.\d+\.\d+$/, "write a version such as 34.0.4");
+
+const plan = z.strictObject({
+  storageGb: z.int().min(1).describe("for the whole space, in gigabytes of 2^30 bytes"),
+  accounts: z.int().min(1).describe("enabled accounts, the administrator included"),
+});
+
+const release = z.strictObject({
+  url: z
+    .url({ protocol: /^https?$/ })
+    .refine((url) => !/\/\/[^/]*@/.test(url), {
+      error: "an address without a login: what stands here is read by everybody, on every machine too",
+      params: { found: "an address that holds a login" },
+    })
+    .describe("where machines download the release's archive"),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/, "write the 64 hexadecimal digits that `sha256sum FILE` prints"),
+  state: z
+    .enum(["current", "leaving"])
+    .describe("leaving: kept for the spaces still on it, no wave may point at it"),
+});
+
+const officeSuite = z.strictObject({ app: app.describe("the app that connects a space to this suite") });
+
+/** spaces/catalog.yaml. */
+export const catalogSchema = z.strictObject({
+  plans: z.record(name, plan),
+  officeSuites: z.record(name, officeSuite),
+  apps: z.array(app).describe("enabled in every space; apps that a release ships always on are not listed"),
+  appsOptional: z
+    .array(app)
+    .describe("off in a new space, and its administrator's choice; each release has them too"),
+  appsOff: z.array(app).describe("disabled in every space, though a release may have them on by itself"),
+  releases: z.record(version, release).describe("Nextcloud releases kept on the servers"),
+  waves: z.record(name, version).describe("wave → release; an upgrade moves a wave"),
+  upgrade: z.strictObject({
+    stopAtFailedPercent: z
+      .int()
+      .min(0)
+      .max(100)
+      .describe("share of a wave's spaces that may fail before it stops"),
+  }),
+  archive: z.strictObject({
+    graceDays: z.int().min(0).describe("days between a verified export and the loss of the live data"),
+  }),
+  cron: z.strictObject({
+    workers: z.int().min(1).describe("spaces worked on at once"),
+    activeMinutes: z.int().min(1).describe("interval for spaces in use"),
+    idleMinutes: z.int().min(1).describe("interval for spaces nobody has used lately"),
+  }),
+});
+export type Catalog = z.infer<typeof catalogSchema>;
+export type Plan = z.infer<typeof plan>;
+export type Release = z.infer<typeof release>;
+
+/** The catalog as an environment uses it: with its own releases and the apps that they carry, where it has some. */
+export function catalogOf(catalog: Catalog, { releases: own }: Pick<Environment, "releases">): Catalog {
+  if (!own) return catalog;
+  const [oldest = ""] = Object.keys(own).sort(byVersion);
+  const lacking = new Set(Object.values(own).flatMap(({ without = [] }) => without));
+  return {
+    ...catalog,
+    apps: catalog.apps.filter((name) => !lacking.has(name)),
+    appsOptional: catalog.appsOptional.filter((name) => !lacking.has(name)),
+    releases: Object.fromEntries(
+      Object.entries(own).map(([number, { url, sha256 }]) => [number, { url, sha256, state: "current" }]),
+    ),
+    waves: Object.fromEntries(
+      Object.entries(catalog.waves).map(([wave, number]) => [wave, own[number] ? number : oldest]),
+    ),
+  };
+}
+
+/** Orders 9.0.1 before 10.0.0. */
+function byVersion(one: string, other: string): number {
+  return one.localeCompare(other, "en", { numeric: true });
+}

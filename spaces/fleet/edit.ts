@@ -1,0 +1,168 @@
+// Changes the text of a tenants file: what a person would type, at the place where it belongs, every comment
+// and every other line left as it was. Pure functions; what they write is formatted as prettier would.
+import { isMap, isScalar, parseDocument, stringify } from "yaml";
+import { splitEntries, type Block } from "./entries.ts";
+import { TENANT_LIMITS } from "./ids.ts";
+import type { Shard, Tenant } from "./fleet.ts";
+
+const HEADER = "# yaml-language-server: $schema=../../tenants.schema.json\n\n";
+const EMPTY_LIST = /^\[\]\s*$/m;
+const FIELDS = ["id", "name", "kind", "contact", "plan", "office", "wave"] as const;
+
+/** A new entry, before any check: whatever text was given, so that the checks say what is wrong with it. */
+export type Draft = Record<"id" | "name" | "kind" | "contact" | "plan" | "office" | "wave", string>;
+
+/** An entry as it stands in a file. */
+export function renderEntry(draft: Draft): string {
+  const lines = FIELDS.map((key) => `${key}: ${renderText(draft[key])}`);
+  return `- ${[...lines, "state: active"].join("\n  ")}\n`;
+}
+
+/** Bare where YAML lets it be, else in the quotes that prettier would choose. */
+function renderText(text: string): string {
+  const rendered = stringify(text, { lineWidth: 0, blockQuote: false }).trimEnd();
+  if (!/^["']/.test(rendered) || /\p{C}/u.test(text)) return rendered;
+  return /["\\]/.test(text) ? `'${text.replaceAll("'", "''")}'` : `"${text}"`;
+}
+
+/** The number of the file for a new space: the newest with room, or one more when all are full. */
+export function shardWithRoom(shards: readonly Shard[]): string {
+  const free = shards.filter(({ tenants }) => tenants.length < TENANT_LIMITS.spacesPerFile);
+  const newest = Math.max(0, ...shards.map(({ name }) => Number(name)));
+  return free.at(-1)?.name ?? String(newest + 1).padStart(3, "0");
+}
+
+/** Inserts an entry before the first with a greater id. Returns the new text and the line of the entry. */
+export function insertEntry(text: string | undefined, draft: Draft): { text: string; line: number } {
+  const entry = renderEntry(draft);
+  const blocks = splitEntries(text ?? "") ?? [];
+  if (text === undefined) return place(HEADER, entry, "");
+  if (blocks.length === 0) return place(text.replace(EMPTY_LIST, ""), entry, "");
+  // A file's own habit, seen between its entries; one entry alone shows none.
+  const gap =
+    blocks.length === 1 ||
+    blocks.some((block, index) => index + 1 < blocks.length && /\n\s*\n/.test(block.text))
+      ? "\n"
+      : "";
+  const index = blocks.findIndex((block) => idOf(block) > draft.id);
+  const next = blocks[index];
+  if (next) {
+    const offset = next.offset - commentsAbove(text.slice(0, next.offset), index === 0).length;
+    return place(text.slice(0, offset), entry + gap, text.slice(offset));
+  }
+  return place(`${text.trimEnd()}\n${gap}`, entry, "");
+}
+
+function place(before: string, entry: string, after: string): { text: string; line: number } {
+  return { text: before + entry + after, line: before.split("\n").length };
+}
+
+/** Comment lines right above an entry belong to it, unless they are the head of the file. */
+function commentsAbove(before: string, isFirst: boolean): string {
+  const lines = before.split("\n").slice(0, -1);
+  const start = lines.findLastIndex((line) => !line.startsWith("#")) + 1;
+  return isFirst && start === 0
+    ? ""
+    : lines
+        .slice(start)
+        .map((line) => `${line}\n`)
+        .join("");
+}
+
+/** Where an entry's own lines end: blank lines and comments in the first column after them are not its own. */
+function endOf(block: Block): number {
+  const lines = block.text.split("\n");
+  const last = lines.findLastIndex((line) => line.trim() !== "" && !line.startsWith("#"));
+  return block.offset + lines.slice(0, last + 1).join("\n").length + 1;
+}
+
+/** Removes an entry with the comments above it. A file keeps `[]` for its last one: its stack still has to run. */
+export function removeEntry(text: string, id: string): string {
+  const blocks = splitEntries(text) ?? [];
+  const { block, index } = findBlock(blocks, id);
+  const before = text.slice(0, block.offset - commentsAbove(text.slice(0, block.offset), index === 0).length);
+  const after = text.slice(endOf(block)).replace(/^\n/, "");
+  if (blocks.length === 1)
+    return `${before}${before.endsWith("\n\n") || before === "" ? "" : "\n"}[]\n${after && `\n${after}`}`;
+  return after === "" ? `${before.trimEnd()}\n` : before + after;
+}
+
+/** A state with what it needs; `active` needs nothing. */
+export type StateChange =
+  { state: "active" } | { state: "suspended" | "archived"; reason: string; since: string };
+
+/** Rewrites an entry's state, reason and date; comments beside them stay where their line stays. */
+export function changeState(text: string, id: string, change: StateChange): string {
+  const { block } = findBlock(splitEntries(text) ?? [], id);
+  let entry = block.text;
+  const wanted: Record<string, string> = { ...change };
+  for (const key of ["reason", "since"]) {
+    const found = findField(entry, key);
+    if (!found) continue;
+    const value = wanted[key];
+    if (value === undefined) {
+      const lineStart = entry.lastIndexOf("\n", found.key) + 1;
+      const lineEnd = entry.indexOf("\n", found.valueEnd);
+      entry = entry.slice(0, lineStart) + (lineEnd < 0 ? "" : entry.slice(lineEnd + 1));
+    } else entry = entry.slice(0, found.value) + renderText(value) + entry.slice(found.valueEnd);
+    delete wanted[key];
+  }
+  const state = findField(entry, "state");
+  if (!state) throw new Error(`space "${id}" is not written as lines of its own; write one key in each line`);
+  const lineEnd = entry.indexOf("\n", state.valueEnd);
+  const rest = lineEnd < 0 ? "\n" : entry.slice(state.valueEnd, lineEnd + 1);
+  const added = ["reason", "since"].flatMap((key) =>
+    wanted[key] === undefined ? [] : [`  ${key}: ${renderText(wanted[key])}\n`],
+  );
+  entry =
+    entry.slice(0, state.value) +
+    change.state +
+    rest +
+    added.join("") +
+    (lineEnd < 0 ? "" : entry.slice(lineEnd + 1));
+  return text.slice(0, block.offset) + entry + text.slice(block.offset + block.text.length);
+}
+
+/** Offsets of a key and its value in an entry written as lines. */
+function findField(
+  entry: string,
+  name: string,
+): { key: number; value: number; valueEnd: number } | undefined {
+  const map: unknown = parseDocument(entry).getIn([0], true);
+  if (!isMap(map) || map.flow === true) return undefined;
+  for (const { key, value } of map.items)
+    if (isScalar(key) && key.value === name && isScalar(value) && key.range && value.range)
+      return { key: key.range[0], value: value.range[0], valueEnd: value.range[1] };
+  return undefined;
+}
+
+function idOf(block: Block): string {
+  return String(parseDocument(block.text).getIn([0, "id"]));
+}
+
+/** The lines of a space's entry. */
+export function entryText(text: string, id: string): string {
+  const { block } = findBlock(splitEntries(text) ?? [], id);
+  return text.slice(block.offset, endOf(block)).trimEnd();
+}
+
+function findBlock(blocks: readonly Block[], id: string): { block: Block; index: number } {
+  const index = blocks.findIndex((candidate) => idOf(candidate) === id);
+  const block = blocks[index];
+  if (!block) throw new Error(`no space "${id}" in this file`);
+  return { block, index };
+}
+
+/** States that a space may go to from where it is, each with the word for it. */
+export function refuseTransition(tenant: Tenant, to: StateChange["state"] | "removed"): string | undefined {
+  const from = tenant.state;
+  if (from === to)
+    return from === "active" ? "it is active already" : `it is ${from} already, since ${tenant.since}`;
+  if (to === "suspended" && from === "archived")
+    return "it is archived: its live data is gone or about to go";
+  if (to === "archived" && from === "active")
+    return `it is active; run \`npm run space -- suspend ${tenant.id} --reason …\` first`;
+  if (to === "removed" && from !== "archived")
+    return `it is ${from}, and only archived spaces may be removed; run \`npm run space -- ${from === "active" ? "suspend" : "archive"} ${tenant.id}${from === "active" ? " --reason …" : ""}\` first`;
+  return undefined;
+}

@@ -1,0 +1,23 @@
+// spaces/tenants.schema.json: what editors know of a tenants file. Generated from the schema that checks it.
+import * as z from "zod";
+import type { Catalog } from "./catalog.ts";
+import { TENANT_LIMITS } from "./ids.ts";
+import { tenantSchema } from "./fleet.ts";
+
+/** Where the schema stands, from the root of the repository. */
+export const EDITOR_SCHEMA_FILE = "spaces/tenants.schema.json";
+
+/** The JSON Schema of a tenants file, with the names of the catalog filled in. */
+export function editorSchema(catalog: Catalog): unknown {
+  const names: Record<string, string[]> = {
+    plan: Object.keys(catalog.plans),
+    office: Object.keys(catalog.officeSuites),
+    wave: Object.keys(catalog.waves),
+  };
+  return z.toJSONSchema(z.array(tenantSchema).min(1).max(TENANT_LIMITS.spacesPerFile), {
+    override: ({ jsonSchema, path }) => {
+      const known = names[String(path.at(-1))];
+      if (known && path.at(-2) === "properties") jsonSchema.enum = known;
+    },
+  });
+}

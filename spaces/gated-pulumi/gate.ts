@@ -1,0 +1,136 @@
+// The gate before spaces' databases and buckets. MinIO's provider takes a bucket that it cannot ask about for one that is
+// gone, and a refresh then drops it from the state (minioReadBucket in its s3 bucket resource). But neither provider
+// can be loaded without its certificate authority's file, whose path the state holds. So that file is there only while
+// a command that has made sure that both services answer is at work: at any other time refresh, destroy and up --refresh
+// end with an error that names the file, and the state stays as it is.
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { get } from "node:https";
+import { connect, type Socket } from "node:net";
+import { dirname, join } from "node:path";
+import { connect as connectTls } from "node:tls";
+
+/** Somebody who must answer before the gate opens. */
+export interface Service {
+  kind: "PostgreSQL" | "MinIO";
+  host: string;
+  port: number;
+}
+
+/** Set for the engine by who has opened the gate, and closes it. */
+export const GATE_IS_OPEN = "FRAMASPACE_GATE";
+
+const ROOT = join(import.meta.dirname, "../..");
+const SECONDS = 15;
+
+/** The authority's file as a stack's state has it: relative to the repository. The name is what the engine's error shows. */
+export function gateFile(stack: string): string {
+  return `node_modules/.cache/framaspace/${stack}/only-there-during--npm-run-pulumi.crt`;
+}
+
+/** Puts the authority's certificate, which is public, into its place. Gives what takes it away. */
+export function openGate(stack: string, certificate: string): () => void {
+  const file = join(ROOT, gateFile(stack));
+  mkdirSync(dirname(file), { recursive: true });
+  // Renamed into place: the engine may be reading what an earlier command left.
+  writeFileSync(`${file}.${process.pid}`, certificate);
+  renameSync(`${file}.${process.pid}`, file);
+  return () => rmSync(file, { force: true });
+}
+
+/** Rejects with what to do unless every service answers as itself. */
+export async function assertAnswering(services: readonly Service[], certificate: string): Promise<void> {
+  const problems = await Promise.all(
+    services.map(async (service) => {
+      try {
+        await (service.kind === "MinIO" ? askMinio(service, certificate) : askPostgresql(service));
+        return [];
+      } catch (error) {
+        const why = error instanceof Error ? error.message || error.name : String(error);
+        return [`  ${service.kind} at ${service.host}:${service.port}: ${why}`];
+      }
+    }),
+  );
+  if (problems.flat().length > 0)
+    throw new Unreachable(
+      `What holds the spaces' data is out of reach; nothing was changed.\n${problems.flat().join("\n")}\n  Both are reached through ops-1 (ALL_PROXY; \`npm run pulumi\` opens the way by itself). On ops-1, \`mc admin info serving\` and \`psql service=framaspace\` say how they are; docs/runbooks/ has what to do when a machine or site is lost.`,
+    );
+}
+
+/** A service that does not answer: told to people without a stack. */
+export class Unreachable extends Error {}
+
+/** Its word that a majority of drives can be written to. */
+async function askMinio(service: Service, ca: string): Promise<void> {
+  const socket = await dialTls(service, ca);
+  const status = await new Promise<number | undefined>((resolve, reject) => {
+    const options = { host: service.host, path: "/minio/health/cluster", createConnection: () => socket };
+    get(options, (response) => resolve(response.resume().statusCode)).on("error", reject);
+  });
+  socket.destroy();
+  if (status !== 200) throw new Error(`answers ${status}: too few of its drives are there`);
+}
+
+/** PostgreSQL's answer to SSLRequest, `S` where it takes TLS ("Message Formats" in its manual). */
+async function askPostgresql(service: Service): Promise<void> {
+  const socket = await dial(service);
+  socket.write(Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]));
+  const answer = (await read(socket, 1)).toString("latin1");
+  socket.destroy();
+  if (answer !== "S") throw new Error("takes no TLS");
+}
+
+/** A TLS connection to a service, through the SOCKS proxy where there is one. */
+export async function dialTls(service: Pick<Service, "host" | "port">, ca: string): Promise<Socket> {
+  const secured = connectTls({ socket: await dial(service), servername: service.host, ca });
+  await settled(secured, "secureConnect");
+  return secured;
+}
+
+async function dial({ host, port }: Pick<Service, "host" | "port">): Promise<Socket> {
+  const proxy = process.env.ALL_PROXY;
+  if (!proxy) {
+    const socket = connect(port, host);
+    await settled(socket, "connect");
+    return socket;
+  }
+  const { hostname, port: proxyPort } = new URL(proxy);
+  const socket = connect(Number(proxyPort), hostname);
+  await settled(socket, "connect").catch((error: unknown) => {
+    throw new Error(`the tunnel ${proxy} (ALL_PROXY) is not open`, { cause: error });
+  });
+  // SOCKS5 without a password, by name (RFC 1928): its far end knows the names.
+  socket.write(Buffer.from([5, 1, 0]));
+  await read(socket, 2);
+  const name = Buffer.from(host);
+  socket.write(
+    Buffer.concat([Buffer.from([5, 1, 0, 3, name.length]), name, Buffer.from([port >> 8, port & 255])]),
+  );
+  const [, refused = 1, , kind] = await read(socket, 4);
+  if (refused) throw new Error("takes no connection");
+  // The address that the proxy connects from.
+  await read(socket, kind === 4 ? 18 : 6);
+  return socket;
+}
+
+async function settled(socket: Socket, event: "connect" | "secureConnect"): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    socket.setTimeout(SECONDS * 1000, () => socket.destroy(new Error(`no answer in ${SECONDS} s`)));
+    socket.once("error", reject).once("close", () => reject(new Error("closes the connection")));
+    socket.once(event, () => resolve());
+  });
+}
+
+/** Exactly so many bytes, once they are there. */
+async function read(socket: Socket, length: number): Promise<Buffer> {
+  for (;;) {
+    const bytes: unknown = socket.read(length);
+    if (Buffer.isBuffer(bytes)) return bytes;
+    await new Promise<void>((resolve, reject) => {
+      const ended = () => reject(new Error("closes the connection"));
+      socket.once("close", ended).once("readable", () => {
+        socket.off("close", ended);
+        resolve();
+      });
+    });
+  }
+}

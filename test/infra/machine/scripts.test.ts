@@ -1,0 +1,52 @@
+// Everything that machines run as root, as it arrives there.
+import { execaSync } from "execa";
+import { describe, expect, it } from "vitest";
+import { renderScript } from "../../../infra/machine/remote.ts";
+import { record } from "../../../evaluate/recorder.ts";
+
+interface Rendered {
+  name: string;
+  create: string;
+  script: string;
+}
+
+/** Plain text of an input, whether it is secret or not. */
+function plain(value: unknown): string {
+  if (typeof value === "object" && value !== null && "value" in value) return plain(value.value);
+  return typeof value === "string" ? value : "";
+}
+
+/** Scripts that a stack sends to machines. */
+async function scriptsOf(stack: string): Promise<Rendered[]> {
+  const { resources } = await record({ stack });
+  return resources
+    .filter(({ type }) => type === "command:remote:Command")
+    .map(({ name, inputs }) => ({ name, create: plain(inputs.create), script: plain(inputs.stdin) }))
+    .filter(({ create }) => create.startsWith("bash -s -- "));
+}
+
+describe.each(["lab-platform", "prod-platform"])("of %s", async (stack) => {
+  const scripts = await scriptsOf(stack);
+
+  it("are there", () => {
+    expect(scripts.length).toBeGreaterThan(8);
+  });
+
+  it.each(scripts)("$name is bash, and runs only once all of it has arrived", ({ create, script }) => {
+    expect(create).toMatch(/^bash -s -- infra\/[a-z]+\/[a-z-]+\.sh$/);
+    expect(script.startsWith("{\n")).toBe(true);
+    expect(script.endsWith("\n} </dev/null\nexit\n")).toBe(true);
+    const { exitCode, stderr } = execaSync("bash", ["-n"], { input: script, reject: false });
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+  });
+});
+
+it("cut short, runs nothing", () => {
+  const script = renderScript("infra/ops/install.sh", { MACHINE: "ops-1", PACKAGES: [] }, []);
+  for (const share of [0.25, 0.5, 0.75, 0.99]) {
+    const cut = `echo began >&2\n${script.slice(0, Math.floor(script.length * share))}`;
+    const { stdout, exitCode } = execaSync("bash", ["-s", "--", "x"], { input: cut, reject: false });
+    expect(stdout).toBe("");
+    expect(exitCode).not.toBe(0);
+  }
+});

@@ -1,0 +1,132 @@
+// What a new ops-1 has of spaces after space-host.sh: from PostgreSQL what is wanted, from web servers what they have.
+import { execaSync } from "execa";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { libIn, onPath, play, programIn } from "../../support/fakes.ts";
+
+const tools = onPath("jq");
+
+let root: string;
+const at = (...path: string[]) => join(root, ...path);
+
+const PLAYED = {
+  // A web server's /srv/spaces is the folder of its name; without one it does not answer.
+  rsync: String.raw`web=${"${@: -2:1}"}; web=${"${web#root@}"}; web=${"${web%:}"}
+    [ -d "$ROOT/$web" ] || exit 255; mkdir -p "${"${@: -1}"}"; cp -a "$ROOT/$web/." "${"${@: -1}"}"`,
+  // What PostgreSQL knows is the folder table.
+  "finish-spaces": String.raw`echo "finish-spaces $*" >>"$ROOT/calls"; W=$ROOT/var/lib/framaspace/wanted
+    mkdir -p "$W" "$ROOT/var/lib/framaspace/unfinished" "$ROOT/var/lib/framaspace/closed"
+    case $1 in
+      --fetch) [ ! -e "$ROOT/no-database" ] || exit 1; cp "$ROOT/table/." -r "$W" ;;
+      --keep) cat >"$W/$2" ;;
+      --all) for id in $(ls "$W"); do mkdir -p "$ROOT/srv/spaces/$id"; done ;;
+    esac`,
+  "install-releases": ":",
+  "prepare-release": ":",
+  systemctl: ":",
+};
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "space-host-"));
+  for (const folder of ["bin", "table", "srv", "run", "etc/framaspace"])
+    mkdirSync(at(folder), { recursive: true });
+  writeFileSync(at("etc/framaspace/web-servers"), "web-1\nweb-2\n");
+  writeFileSync(at("etc/framaspace/releases"), "");
+  play(root, PLAYED);
+  for (const id of ["iris", "lotus"]) writeFileSync(at("table", id), `{"id":"${id}"}\n`);
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+/** A web server's copy of a space. */
+function copy(web: string, id: string, ...flags: string[]) {
+  mkdirSync(at(web, id, "config"), { recursive: true });
+  writeFileSync(at(web, id, "config/space.json"), `{"id":"${id}","from":"${web}"}\n`);
+  for (const flag of flags) writeFileSync(at(web, id, flag), "");
+}
+
+function spaceHost() {
+  const script = programIn(root, "infra/ops/space-host.sh");
+  const parts = [libIn(root), "install_packages() { :; }", "install_files() { :; }", script];
+  return execaSync("bash", ["-s", "--", "infra/ops/space-host.sh"], {
+    input: parts.join("\n"),
+    reject: false,
+    env: { PATH: `${at("bin")}:${process.env.PATH}` },
+  });
+}
+const spaces = () => readdirSync(at("srv/spaces"));
+const calls = () => readFileSync(at("calls"), "utf8").trim().split("\n");
+
+describe.skipIf(!tools)("a new ops-1 (jq on PATH)", () => {
+  it("has directories from whichever web server has them: one that is as new as ops-1 is no source", () => {
+    mkdirSync(at("web-1"));
+    copy("web-2", "iris");
+    copy("web-2", "lotus");
+    const { stdout } = spaceHost();
+    expect(stdout).toContain("changed space iris, from web-2");
+    expect(spaces()).toEqual(["iris", "lotus"]);
+    expect(readFileSync(at("srv/spaces/lotus/config/space.json"), "utf8")).toContain("web-2");
+    expect(calls()).toEqual(["finish-spaces --fetch"]);
+  });
+
+  it("has them made again where no web server has them", () => {
+    mkdirSync(at("web-1"));
+    const { stdout } = spaceHost();
+    expect(stdout).toContain("changed space lotus, made again");
+    expect(spaces()).toEqual(["iris", "lotus"]);
+    expect(calls()).toEqual(["finish-spaces --fetch", "finish-spaces --all"]);
+  });
+
+  it("leaves out what nobody wants any more", () => {
+    for (const id of ["iris", "lotus", "removed"]) copy("web-1", id);
+    spaceHost();
+    expect(spaces()).toEqual(["iris", "lotus"]);
+  });
+
+  it("opens no space that was closed: only the former one knew why", () => {
+    copy("web-1", "iris");
+    copy("web-1", "lotus", "maintenance");
+    spaceHost();
+    expect(existsSync(at("srv/spaces/lotus/maintenance"))).toBe(true);
+    expect(existsSync(at("var/lib/framaspace/closed/lotus"))).toBe(true);
+    expect(existsSync(at("var/lib/framaspace/closed/iris"))).toBe(false);
+    expect(readFileSync(at("var/lib/framaspace/unfinished/lotus"), "utf8")).toContain(
+      "converge-space --again lotus",
+    );
+  });
+
+  it("stops where PostgreSQL does not say which spaces there are", () => {
+    writeFileSync(at("no-database"), "");
+    copy("web-1", "lotus");
+    expect(spaceHost().exitCode).toBe(1);
+    expect(spaces()).toEqual([]);
+  });
+
+  it("takes nothing twice, and keeps what is wanted of spaces from before that was kept", () => {
+    copy("web-1", "iris");
+    copy("web-1", "lotus");
+    spaceHost();
+    writeFileSync(
+      at("srv/spaces/lotus/config/space.json"),
+      '{"id":"lotus","redis":{"database":4,"user":"lotus"},"version":"35.0.2.1"}\n',
+    );
+    rmSync(at("table/lotus"));
+    rmSync(at("var/lib/framaspace/wanted/lotus"));
+    rmSync(at("calls"));
+    expect(spaceHost().stdout).toContain("changed: 0");
+    expect(calls()).toEqual(["finish-spaces --fetch", "finish-spaces --keep lotus"]);
+    expect(JSON.parse(readFileSync(at("var/lib/framaspace/wanted/lotus"), "utf8"))).toEqual({
+      id: "lotus",
+      redis: { user: "lotus" },
+    });
+  });
+});

@@ -1,0 +1,141 @@
+// When nginx opens before a MinIO that starts: the program runs here with stand-ins for curl, systemctl and sleep.
+import { execa } from "execa";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { storageMachines } from "../../../infra/inventory/addresses.ts";
+import { storageFiles } from "../../../infra/storage/storage.ts";
+import { sourceOf, standIn } from "../../support/fakes.ts";
+import { exampleEnvironment } from "../../support/example-environment.ts";
+
+const SECRET = "pass-word_1";
+const program = sourceOf("minio-ready");
+
+let folder = "";
+const at = (name: string) => join(folder, name);
+const textOf = (name: string) => (existsSync(at(name)) ? readFileSync(at(name), "utf8") : "");
+
+/** In the folder of the test, and noted as called. */
+const play = (name: string, script: string) =>
+  standIn(at(`bin/${name}`), `cd ${folder}\necho "${name} $*" >>called\n${script}`);
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "framaspace-ready-"));
+  for (const name of ["bin", "etc/minio", "run"]) mkdirSync(at(name), { recursive: true });
+  writeFileSync(at("etc/minio/environment"), `MINIO_ROOT_USER=root\nMINIO_ROOT_PASSWORD=${SECRET}\n`);
+  writeFileSync(at("buckets"), "archive\nbackup\nspace-iris\nspace-lotus\n");
+  play("sleep", "[ ! -e later ] || rm -f plain");
+  play("systemctl", "");
+  play("journalctl", "[ -e lacked ]");
+  // MinIO's answers as it gives them: versions are kept but for the buckets in the file `plain`.
+  play(
+    "curl",
+    `[ "$*" = "--config -" ] || exit 0
+     [ ! -e refused ] || { rm refused; exit 22; }
+     sed -n 's/^url = "\\(.*\\)"$/\\1/p' | while read -r url; do
+       case $url in
+         *9000/) printf '<?xml version="1.0"?>\\n<ListAllMyBucketsResult>'; sed 's,.*,<Bucket><Name>&</Name></Bucket>,' buckets | tr -d '\\n' ;;
+         *) bucket=\${url%\\?versioning} bucket=\${bucket##*/}
+           if grep -qxF "$bucket" plain 2>/dev/null; then printf '<VersioningConfiguration></VersioningConfiguration>'
+           else printf '<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>'; fi ;;
+       esac
+       printf '\\n%s\\n' "$url"
+     done`,
+  );
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+async function run(): Promise<number | undefined> {
+  const script = program.replaceAll("/etc/framaspace", at("etc")).replaceAll("/run/framaspace", at("run"));
+  const { exitCode } = await execa("bash", ["-c", script], {
+    stdin: "ignore",
+    reject: false,
+    env: { PATH: `${at("bin")}:/usr/bin:/bin`, HOSTNAME: "storage-a1" },
+  });
+  return exitCode;
+}
+const RESTARTED = "systemctl --no-block restart minio.service";
+
+test("opens where MinIO keeps versions for all buckets of the platform, with the secret on no command line", async () => {
+  expect(await run()).toBe(0);
+  expect(textOf("called")).not.toContain(RESTARTED);
+  expect(textOf("called")).toContain("curl --config -");
+  expect(textOf("called")).not.toContain(SECRET);
+});
+
+test("gives MinIO the time to find drives that were not there when it started", async () => {
+  expect(await run()).toBe(0);
+  expect(textOf("called")).not.toContain("sleep 17");
+  writeFileSync(at("lacked"), "");
+  expect(await run()).toBe(0);
+  expect(textOf("called")).toContain("sleep 17");
+});
+
+test.each(["space-lotus", "backup"])(
+  "starts MinIO anew where it knows of no versions of %s",
+  async (bucket) => {
+    writeFileSync(at("plain"), `${bucket}\n`);
+    expect(await run()).toBe(1);
+    expect(textOf("called")).toContain(RESTARTED);
+  },
+);
+
+test("asks again where MinIO does not answer", async () => {
+  writeFileSync(at("refused"), "");
+  writeFileSync(at("plain"), "space-lotus\n");
+  expect(await run()).toBe(1);
+});
+
+test("leaves a bucket alone that is not the platform's", async () => {
+  writeFileSync(at("buckets"), "my-bucket\nspace-iris\n");
+  writeFileSync(at("plain"), "my-bucket\n");
+  expect(await run()).toBe(0);
+});
+
+test("opens where there is no bucket yet", async () => {
+  writeFileSync(at("buckets"), "");
+  expect(await run()).toBe(0);
+});
+
+test("waits for a bucket that is being made", async () => {
+  writeFileSync(at("plain"), "space-lotus\n");
+  writeFileSync(at("later"), "");
+  expect(await run()).toBe(0);
+  expect(textOf("called")).not.toContain(RESTARTED);
+});
+
+test("stays closed after three starts, until MinIO has looked again", async () => {
+  writeFileSync(at("plain"), "space-lotus\n");
+  for (let start = 1; start <= 3; start++) expect(await run()).toBe(1);
+  play("sleep", '[ "$1" != 15 ] || { cat run/problems/minio >said; rm -f plain; }');
+  expect(await run()).toBe(0);
+  expect(textOf("called").split(RESTARTED)).toHaveLength(4);
+  expect(textOf("said")).toMatch(/^minio versions: .* closed until MinIO has looked again\n$/);
+  expect(textOf("run/problems/minio")).toBe("");
+});
+
+test("opens after seventeen minutes all the same, and says so until it is well", async () => {
+  writeFileSync(at("plain"), "space-lotus\n");
+  for (let start = 1; start <= 3; start++) expect(await run()).toBe(1);
+  expect(await run()).toBe(0);
+  expect(textOf("called").match(/^sleep 15$/gm)).toHaveLength(68);
+  expect(textOf("run/problems/minio")).toMatch(
+    /^minio versions: .* all buckets but 1, such as space-lotus; settle-storage all /,
+  );
+  rmSync(at("plain"));
+  expect(await run()).toBe(0);
+  expect(textOf("run/problems/minio")).toBe("");
+});
+
+test("stands before nginx, which ends with MinIO and starts with it", () => {
+  const { storage } = exampleEnvironment("prod");
+  const nodes = storageMachines(exampleEnvironment("prod"), "primary");
+  if (!storage || !nodes[0]) throw new Error("prod has storage");
+  const files = storageFiles(storage.pools, nodes, nodes[0]);
+  const contentOf = (name: string) => files.find(({ path }) => path.endsWith(name))?.content;
+  expect(contentOf("nginx.service.d/minio.conf")).toContain(
+    "[Unit]\nBindsTo=minio.service\nAfter=minio.service\n[Service]\nExecStartPre=/usr/local/sbin/minio-ready\nTimeoutStartSec=infinity\n",
+  );
+  expect(contentOf("minio.service")).toMatch(/^Wants=.*\bnginx\.service\b/m);
+});

@@ -1,0 +1,189 @@
+// How ops-1 pairs the two storage sites, and has brought back what drives missed: the program runs here with stand-ins for
+// mc, systemctl, curl and sleep.
+import { execa } from "execa";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { renderSettleSettings } from "../../../infra/storage/storage.ts";
+import { onPath, sourceOf, standIn } from "../../support/fakes.ts";
+import { exampleEnvironment } from "../../support/example-environment.ts";
+
+const tools = onPath("jq", "flock");
+const PROGRAM = sourceOf("settle-storage");
+
+let folder = "";
+const at = (name: string) => join(folder, name);
+const textOf = (name: string) => (existsSync(at(name)) ? readFileSync(at(name), "utf8") : "");
+
+/** MinIO's answers, as mc gives them. What it is asked stands in `called`; other files say how things are. */
+const MC = `cd FOLDER
+echo "$*" >>called
+shift
+case $* in
+  "alias list "*) echo '{"URL":"https://storage:9000"}' ;;
+  "admin info "*)
+    drive='"state":"ok"'
+    if [ -e away ]; then drive='"state":"offline"'; elif [ -e filling ]; then drive+=',"healing":true'; fi
+    echo '{"info":{"deploymentID":"'"$3"'","backend":{"standardSCParity":4,"totalSets":[2],"totalDrivesPerSet":[10]},"servers":[{"endpoint":"https://storage-a1:9000","state":"online","uptime":'"$(cat uptime)"',"drives":[{'"$drive"'}]}]}}' ;;
+  "admin replicate info "*) if [ -e paired ]; then echo '{"enabled":true,"sites":[{"name":"primary","deploymentID":"primary"},{"name":"replica","deploymentID":"replica"}]}'; else echo '{"enabled":false}'; fi ;;
+  "admin replicate add "*)
+    left=$(cat offline 2>/dev/null || echo 0)
+    if [ "$left" -gt 0 ]; then
+      echo $((left - 1)) >offline
+      echo '{"status":"error","error":{"message":"Error received when contacting a peer site (remote target is offline for endpoint https://storage-a:9000)"}}'
+      exit 1
+    fi
+    touch paired ;;
+  "admin replicate resync start "*)
+    if [ -e cut ]; then rm cut; kill -KILL 0; fi
+    if [ -e resyncing ]; then echo '{"status":"error","error":{"message":"site replication resync is already in progress"}}'; exit 1; fi
+    if [ -e lacking ]; then echo '{"status":"success","buckets":[{"bucket":"space-iris","status":"started"},{"bucket":"space-lotus","errorDetail":"no target"}]}'; exit; fi
+    touch resyncing ;;
+  "admin heal "*)
+    if [ -e killed ]; then exit 1; fi
+    if [ -e later ]; then touch state/gaps-primary; fi
+    echo '{"status":"success","type":"object","name":"space-iris/1"}'
+    echo '{"status":"success","type":"summary","objects_scanned":41,"objects_healed":3}' ;;
+  "ls "*) cat "$2.buckets" 2>/dev/null | sed 's,.*,{"key":"&/"},' ;;
+  "version info "*) echo '{"versioning":{"status":"Enabled"}}' ;;
+esac`;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "framaspace-settle-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  for (const name of ["bin", "etc/storage/policies", "etc/storage/lifecycle", "state"])
+    mkdirSync(at(name), { recursive: true });
+  const { storage } = exampleEnvironment("prod");
+  if (!storage) throw new Error("the example has storage");
+  writeFileSync(at("etc/storage/settings"), renderSettleSettings(storage));
+  writeFileSync(at("uptime"), "1000000");
+  writeFileSync(at("etc/storage/users"), "");
+  writeFileSync(at("etc/storage/policies/backup.json"), "{}");
+  writeFileSync(at("etc/storage/lifecycle/others.json"), '{"Rules":[]}');
+  writeFileSync(at("primary.buckets"), "space-iris\nspace-lotus\n");
+  standIn(at("bin/mc"), MC.replace("FOLDER", folder));
+  standIn(at("bin/systemctl"), `echo "$*" >>${folder}/systemctl`);
+  standIn(at("bin/curl"), "");
+  standIn(at("bin/sleep"), "");
+});
+
+async function settle(...words: string[]) {
+  const script = PROGRAM.replaceAll("/etc/framaspace", at("etc"))
+    .replaceAll("/var/lib/framaspace/storage", at("state"))
+    .replaceAll("/run/lock/settle-storage", at("lock"));
+  const { exitCode, stdout, stderr } = await execa("bash", ["-c", script, "settle-storage", ...words], {
+    stdin: "ignore",
+    reject: false,
+    // A group of its own, for the stand-in that kills it.
+    detached: true,
+    env: { PATH: `${at("bin")}:/usr/bin:/bin` },
+  });
+  return { exitCode, stdout, stderr };
+}
+const asked = (what: string) =>
+  textOf("called")
+    .split("\n")
+    .filter((line) => line.startsWith(`--json admin replicate ${what}`));
+
+describe.skipIf(!tools)("settle-storage (jq and flock on PATH)", { timeout: 60_000 }, () => {
+  test("pairs from the site that holds something, and has it copied at once", async () => {
+    expect(await settle()).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(asked("add")).toEqual(["--json admin replicate add primary replica"]);
+    expect(asked("resync")).toEqual(["--json admin replicate resync start primary replica"]);
+    expect(await settle()).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(asked("add")).toHaveLength(1);
+    expect(asked("resync")).toHaveLength(1);
+  });
+
+  test("pairs from the replica where the primary site is new", async () => {
+    writeFileSync(at("replica.buckets"), textOf("primary.buckets"));
+    writeFileSync(at("primary.buckets"), "");
+    await settle();
+    expect(asked("add")).toEqual(["--json admin replicate add replica primary"]);
+  });
+
+  test("waits where MinIO still takes a site that is back for one that is away", async () => {
+    writeFileSync(at("offline"), "2");
+    expect(await settle()).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(asked("add")).toHaveLength(3);
+  });
+
+  test("cut off between pairing and copying, it has it copied the next time", async () => {
+    writeFileSync(at("cut"), "");
+    expect(await settle()).not.toMatchObject({ exitCode: 0 });
+    expect(existsSync(at("resyncing"))).toBe(false);
+    expect(await settle()).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(asked("add")).toHaveLength(1);
+    expect(existsSync(at("resyncing"))).toBe(true);
+  });
+
+  test("begins again where MinIO was at it already, or left a bucket out", async () => {
+    writeFileSync(at("resyncing"), "");
+    expect(await settle()).toMatchObject({ exitCode: 0, stderr: "" });
+    rmSync(at("resyncing"));
+    writeFileSync(at("lacking"), "");
+    const { exitCode, stderr } = await settle();
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain("not copied from primary to replica: space-lotus: no target (1 in all).");
+    rmSync(at("lacking"));
+    expect(await settle()).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(existsSync(at("resyncing"))).toBe(true);
+    expect(existsSync(at("state/fill"))).toBe(false);
+  });
+
+  test("changes nothing where both sites hold buckets and do not know each other", async () => {
+    writeFileSync(at("replica.buckets"), textOf("primary.buckets"));
+    const { exitCode, stderr } = await settle();
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain("only a person can say which is right");
+    expect([...asked("add"), ...asked("rm"), ...asked("resync")]).toEqual([]);
+  });
+
+  test.each(["away", "filling"])("once no drive is %s, what it missed is brought to it", async (state) => {
+    await settle("watch");
+    expect(textOf("systemctl")).toBe("");
+    writeFileSync(at(state), "");
+    await settle("watch");
+    expect(textOf("systemctl")).toBe("");
+    rmSync(at(state));
+    await settle("watch");
+    expect(textOf("systemctl")).toContain("start --no-block heal-storage@primary.service");
+    expect(await settle("heal", "primary")).toMatchObject({
+      exitCode: 0,
+      stdout: "primary: 41 objects looked at, 3 brought onto drives that lacked them",
+    });
+    rmSync(at("systemctl"));
+    rmSync(at("state/gaps-replica"));
+    await settle("watch");
+    expect(textOf("systemctl")).toBe("");
+  });
+
+  test("a node that was started anew since the last look missed something", async () => {
+    await settle("watch");
+    writeFileSync(at("uptime"), "60");
+    utimesSync(at("state/looked-primary"), new Date(), new Date(Date.now() - 50_000));
+    await settle("watch");
+    expect(textOf("systemctl")).toBe("");
+    utimesSync(at("state/looked-primary"), new Date(), new Date(Date.now() - 70_000));
+    await settle("watch");
+    expect(textOf("systemctl")).toBe("start --no-block heal-storage@primary.service\n");
+  });
+
+  test.each(["killed", "later"])(
+    "it is done again where it was cut off, or a drive went away in it (%s)",
+    async (how) => {
+      writeFileSync(at("state/gaps-primary"), "");
+      writeFileSync(at(how), "");
+      await settle("heal", "primary");
+      await settle("watch");
+      expect(textOf("systemctl")).toContain("start --no-block heal-storage@primary.service");
+    },
+  );
+
+  test("an unknown site is refused", async () => {
+    const { exitCode, stderr } = await settle("heal", "secondary");
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain("write which site: settle-storage heal primary");
+  });
+});

@@ -1,0 +1,144 @@
+// What keeps spaces apart on a web server, read from the configuration as it lands there.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { renderWebNginx } from "../../../infra/web/web.ts";
+import { nginxMap } from "../../support/nginx-map.ts";
+
+const files = join(import.meta.dirname, "../../../infra/web/rootfs");
+const rules = readFileSync(join(files, "etc/nginx/space.conf"), "utf8");
+const pool = readFileSync(join(files, "etc/php/8.4/fpm/php-fpm.conf"), "utf8");
+
+/** The bodies of nginx's outermost locations, by what they match. */
+function locations(text: string): Map<string, string> {
+  const found = new Map<string, string>();
+  const starts = [...text.matchAll(/^location (.*?) *\{/gm)];
+  for (const { 0: head, 1: match = "", index } of starts) {
+    const rest = text.slice(index + head.length);
+    const oneLine = /^.*\}$/m.exec(rest);
+    const end = oneLine?.index === 0 ? oneLine[0].length - 1 : rest.search(/^\}/m);
+    found.set(match, rest.slice(0, end));
+  }
+  return found;
+}
+
+describe("PHP", () => {
+  const running = [...locations(rules)].filter(([, body]) => body.includes("fastcgi_pass"));
+
+  it("runs in one place, which sets everything that sticks to a worker", () => {
+    expect(running.map(([match]) => match)).toEqual([String.raw`~ \.php(?:$|/)`]);
+    expect(rules.match(/fastcgi_pass/g)).toHaveLength(1);
+    const [value = ""] = /PHP_ADMIN_VALUE '([^']*)'/.exec(running[0]?.[1] ?? "")?.slice(1) ?? [];
+    expect(value.split("\n").map((line) => line.split("=")[0])).toEqual([
+      "open_basedir",
+      "upload_tmp_dir",
+      "sys_temp_dir",
+      "syslog.ident",
+    ]);
+    for (const line of value.split("\n")) expect(line).toContain("$space");
+  });
+
+  it("sees its own space, the release and nothing of other spaces", () => {
+    const [paths = ""] = /open_basedir="([^"]*)"/.exec(rules)?.slice(1) ?? [];
+    for (const path of paths.split(":"))
+      // Without the slash at the end, PHP compares by prefix: lotus would see lotus-2.
+      expect(path).toMatch(
+        /^(\$realpath_root\/|\/srv\/spaces\/\$space\/|\/usr\/local\/share\/.*|\/etc\/framaspace\/platform\.json|\/dev\/urandom)$/,
+      );
+  });
+
+  it("has no way around open_basedir", () => {
+    const [disabled = ""] = /\[disable_functions\] = (.*)/.exec(pool)?.slice(1) ?? [];
+    expect(disabled.split(",")).toEqual(
+      expect.arrayContaining(
+        "exec shell_exec system passthru popen proc_open pcntl_exec dl symlink link putenv".split(" "),
+      ),
+    );
+  });
+
+  it.each([
+    ["GET ", ""],
+    ["MOVE 0", ""],
+    ["PUT 0", ""],
+    ["PROPFIND 000", ""],
+    ["MOVE 12", ""],
+    ["COPY 12", ""],
+    ["PUT 12", "12"],
+    ["REPORT 100", "100"],
+  ])("is told of '%s' the length '%s'", (key, expected) => {
+    // As if nginx had put $content_length there.
+    const length = nginxMap(renderWebNginx("example.org", "10.0.20.1"), "body_length")(key);
+    expect(length.replace("$content_length", key.split(" ")[1] ?? "")).toBe(expected);
+  });
+
+  it("is told no other length than that", () => {
+    expect(rules).not.toContain("include fastcgi_params");
+    expect(rules.match(/fastcgi_param (HTTP_)?CONTENT_LENGTH .*/g)).toEqual([
+      "fastcgi_param CONTENT_LENGTH $body_length if_not_empty;",
+      "fastcgi_param HTTP_CONTENT_LENGTH $body_length if_not_empty;",
+    ]);
+  });
+
+  it("waits for a session's lock until that of a killed worker has gone, and no longer", () => {
+    const [expires = 0, retries = 0, wait = 0] = ["expire", "retries", "wait_time"].map((name) =>
+      Number(
+        new RegExp(`^php_admin_value\\[redis\\.session\\.lock_${name}\\] = (\\d+)$`, "m").exec(pool)?.[1],
+      ),
+    );
+    // Longer than Nextcloud has those wait who typed wrong passwords, with their session in hand.
+    expect(expires).toBeGreaterThan(25);
+    const seconds = (retries * wait) / 1e6;
+    expect(seconds).toBeGreaterThan(expires + 1);
+    expect(seconds).toBeLessThan(40);
+  });
+
+  it("is named by the real path, so that spaces share compiled code", () => {
+    expect(rules).toContain("SCRIPT_FILENAME $realpath_root$fastcgi_script_name;");
+  });
+
+  it("cannot make nginx read a file", () => {
+    expect(rules).toContain("fastcgi_ignore_headers X-Accel-Redirect");
+  });
+
+  it("finds the database that takes writes", () => {
+    expect(pool).toContain("env[PGTARGETSESSIONATTRS] = read-write");
+  });
+});
+
+it("decides by the space's directory, before anything else", () => {
+  const decisions = [...rules.matchAll(/^if \((.*?)\) \{ return (\d+); \}/gm)].map(
+    ([, test, status]) => `${test}: ${status}`,
+  );
+  expect(decisions).toEqual([
+    '$space = "": 590',
+    "!-d /srv/spaces/$space: 590",
+    "-f /srv/spaces/$space/archived: 591",
+    "-f /srv/spaces/$space/suspended: 592",
+    "$closed: 593",
+    "$adding: 594",
+    "!-f /srv/spaces/$space/release/index.php: 503",
+  ]);
+});
+
+it("tells sync clients when to come back to a suspended space", () => {
+  const suspended = locations(rules).get("@suspended");
+  expect(suspended).toContain("Retry-After 3600 always");
+  expect(suspended).toMatch(/default_type text\/plain;[^]*return 503 "/);
+});
+
+it("repeats the headers wherever a location adds one, which drops those of the server", () => {
+  const inherited = rules.match(/^add_header (\S+)/gm) ?? [];
+  const incomplete = [...locations(rules)].filter(
+    ([match, body]) =>
+      body.includes("add_header") &&
+      !match.startsWith("@") &&
+      !inherited.every((header) => body.includes(header)),
+  );
+  expect(inherited.length).toBeGreaterThan(3);
+  expect(incomplete).toEqual([]);
+});
+
+it("listens on the private network alone", () => {
+  const nginx = renderWebNginx("example.org", "10.0.20.1");
+  expect(nginx.match(/listen \S+/g)).toEqual(["listen 10.0.20.1:80"]);
+});

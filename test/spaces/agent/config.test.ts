@@ -1,0 +1,55 @@
+// What Nextcloud is told of a space by config.php, as PHP runs it.
+import { execaSync } from "execa";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { onPath } from "../../support/fakes.ts";
+
+let root: string;
+const at = (...path: string[]) => join(root, ...path);
+const SPACE = {
+  id: "lotus",
+  host: "lotus.example.org",
+  version: "34.0.4.1",
+  limits: { accounts: 50 },
+  nextcloud: { instanceId: "oc1", passwordSalt: "x", secret: "x" },
+  database: { name: "lotus", user: "lotus", password: "x" },
+  redis: { user: "lotus", password: "x", database: 1, prefix: "lotus:" },
+};
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "config-"));
+  mkdirSync(at("lotus/config"), { recursive: true });
+  const platform = {
+    domain: "example.org",
+    gateways: "10.0.10.0/24",
+    ca: "/ca.crt",
+    database: { hosts: "postgres-1,postgres-2", port: 5432 },
+    redis: { host: "redis-1", port: 6379 },
+    mail: { from: "cloud@example.org", host: "relay", port: 25 },
+  };
+  writeFileSync(at("platform.json"), JSON.stringify(platform));
+  const shared = readFileSync(
+    join(import.meta.dirname, "../../../spaces/agent/rootfs/usr/local/share/framaspace/config.php"),
+    "utf8",
+  );
+  writeFileSync(at("config.php"), shared.replaceAll("/etc/framaspace/platform.json", at("platform.json")));
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+/** The configuration of a space, as the command line has it. */
+function config(space: object = {}): { "data-fingerprint": string } {
+  writeFileSync(at("lotus/config/space.json"), JSON.stringify({ ...SPACE, ...space }));
+  const program =
+    "class OC { public static $SERVERROOT = '/srv'; } echo json_encode((require $argv[1])($argv[2]));";
+  const { stdout } = execaSync("php", ["-r", program, at("config.php"), at("lotus/config")]);
+  return JSON.parse(stdout) as { "data-fingerprint": string };
+}
+
+describe.skipIf(!onPath("php"))("config.php (php on PATH)", () => {
+  it("has the fingerprint of a space that was put back, and an empty one else", () => {
+    expect(config()["data-fingerprint"]).toBe("");
+    expect(config({ dataFingerprint: "0123" })["data-fingerprint"]).toBe("0123");
+  });
+});

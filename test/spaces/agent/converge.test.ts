@@ -1,0 +1,515 @@
+// converge-space with everything around it played: no root, no network. What it does on real machines is the lab's.
+import { execa, execaSync } from "execa";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { onPath, play, programIn, standIn, ZSTD } from "../../support/fakes.ts";
+
+const SCRIPTS = ["space-lib.sh", "converge-space"] as const;
+const tools = onPath("jq", "flock");
+
+/** The programs that it calls, as shell: what they are asked for stands in `calls`, what they say in files. */
+const PLAYED = {
+  chown: ":",
+  sync: ":",
+  install: 'for word; do case $word in "$ROOT"/*) mkdir -p "$word" ;; esac; done',
+  // The table framaspace is the file `found`, a line for each key.
+  psql: String.raw`did() { echo "$1" >>"$ROOT/did"; }
+    [ ! -e "$ROOT/no-database" ] || { echo "psql: FATAL: no pg_hba.conf entry" >&2; exit 2; }
+    case " $* " in
+      *" -1 "*) cat >/dev/null; [ ! -e "$ROOT/found" ] || { echo "loaded" >>"$ROOT/calls"; did load; }
+        echo "version ${"${INSTALLS:-34.0.4.1}"}" >"$ROOT/found"; echo "quota 40 GB" >>"$ROOT/found" ;;
+      *" -f - "*) cat >/dev/null; if [ -e "$ROOT/found" ]; then cat "$ROOT/found" "$ROOT/more"; else echo tables 0; fi ;;
+      *) for word; do case $word in
+          "ALTER ROLE"*) did "$(sed -E 's/.* (SET|RESET) .*/\1/' <<<"$word")" ;;
+          *pg_terminate_backend*) did terminate; rm -f "$ROOT/sessions" ;;
+          "SELECT count(*) FROM pg_stat_activity"*) cat "$ROOT/sessions" 2>/dev/null || echo 0 ;;
+          "UPDATE framaspace SET value = "*) sed -i "s/^version .*/version $(cut -d"'" -f2 <<<"$word")/" "$ROOT/found" ;;
+          "INSERT INTO framaspace VALUES ("*) echo "$word" | sed -E "s/.*\('([a-z]+)', ('([^']*)'|(current_date)).*/\1 \3\4/" >>"$ROOT/found" ;;
+          "DELETE FROM oc_"*) echo "$word" >>"$ROOT/statements" ;;
+          "DELETE FROM framaspace WHERE key = "*) sed -i "/^$(cut -d"'" -f2 <<<"$word") /d" "$ROOT/found" ;;
+        esac; done ;;
+    esac`,
+  pg_dump: 'echo dump >>"$ROOT/did"; echo dumped',
+  zstd: ZSTD,
+  "prepare-release": 'echo "release $1: it lacks forms" >&2; exit 1',
+  // occ: what it is asked for stands in `asked`; it fails at what stands in `fails`.
+  setpriv: String.raw`while [[ $1 != */occ ]]; do shift; done; shift 3; echo "$*" >>"$ROOT/asked"
+    [ ! -e "$ROOT/fails" ] || [[ $* != "$(cat "$ROOT/fails")"* ]] || { echo "no luck"; exit 5; }
+    [[ $* != user:add* ]] || echo "was created successfully"
+    # As Nextcloud logs it, where it is told to log to standard error; its status is 0.
+    [ ! -e "$ROOT/refuses" ] || [[ $* != *--email* && $* != user:welcome* ]] || [ "$NC_log_type" != errorlog ] ||
+      cat "$ROOT/refuses" >&2`,
+  "redis-users": "cat",
+  // --keep ID: what is wanted, in PostgreSQL and here.
+  "finish-spaces": String.raw`mkdir -p "$ROOT/var/lib/framaspace/wanted"; [ ! -e "$ROOT/not-kept" ] || exit 1
+    cat >"$ROOT/var/lib/framaspace/wanted/$2"`,
+  "distribute-spaces":
+    'echo "distribute $1" >>"$ROOT/calls"; cat "$ROOT/missed" 2>/dev/null && exit 1; exit 0',
+  // As maintenance has it, what is seen behind it, and the relay.
+  curl: String.raw`seen=$(cat "$ROOT/status"); [ ! -e "$ROOT/srv/spaces/lotus/maintenance" ] || seen=503
+    case $* in
+      *smtp*) [ ! -e "$ROOT/no-relay" ]; exit ;;
+      *Behind*status.php*) echo "{\"installed\":true,\"maintenance\":false,\"needsDbUpgrade\":false,\"versionstring\":\"$(cat "$ROOT/served" 2>/dev/null || echo 35.0.2)\"}"; exit ;;
+      *Behind*) echo 200; exit ;;
+    esac
+    for word; do case $word in http*) [ "$seen" = silent ] || echo "$word $seen" ;; esac; done`,
+};
+
+let root: string;
+const at = (...path: string[]) => join(root, ...path);
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "converge-"));
+  for (const folder of [
+    "bin",
+    "run",
+    "etc/framaspace",
+    "srv/spaces",
+    "srv/releases/34.0.4",
+    "srv/releases/35.0.2",
+  ])
+    mkdirSync(at(folder), { recursive: true });
+  for (const release of ["34.0.4", "35.0.2"]) writeFileSync(at("srv/releases", release, "index.php"), "");
+  play(root, PLAYED);
+  writeFileSync(
+    at("etc/framaspace/platform.json"),
+    '{"database":{"hosts":"postgres-1,postgres-2"},"mail":{"host":"relay","port":25}}',
+  );
+  writeFileSync(
+    at("etc/framaspace/catalog.json"),
+    '{"apps":["deck","office"],"appsOptional":["registration"],"appsOff":[],"appsRefused":["onlyoffice"],"officeApps":{"collabora":"office"},"upgrade":{"stopAtFailedPercent":10}}',
+  );
+  for (const [release, version] of [
+    ["34.0.4", "34.0.4.1"],
+    ["35.0.2", "35.0.2.1"],
+  ] as const) {
+    const prepared = at("var/lib/framaspace/releases", release);
+    mkdirSync(prepared, { recursive: true });
+    writeFileSync(join(prepared, "version"), `${version}\n`);
+    writeFileSync(join(prepared, "apps"), "deck files office\n");
+    writeFileSync(join(prepared, "schema.sql"), "");
+    writeFileSync(join(prepared, "key"), "");
+    const { stdout } = execaSync("sha256sum", ["schema.sql", "version", "apps"], { cwd: prepared });
+    writeFileSync(join(prepared, "checksums"), `${stdout}\n`);
+  }
+  writeFileSync(at("more"), "apps deck files office\napproval 1\naccounts 1\nused 0\ndefault-quota 40 GB\n");
+  writeFileSync(at("etc/framaspace/web-servers"), "web-1\nweb-2\n");
+  writeFileSync(at("status"), "200");
+  for (const name of SCRIPTS) {
+    const program = programIn(root, name);
+    writeFileSync(at(name), program.replace(/^PATIENCE=.*$/m, "PATIENCE=1"));
+  }
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+const LOTUS = {
+  id: "lotus",
+  host: "lotus.example.org",
+  name: "Lotus",
+  contact: "bureau@lotus.example",
+  state: "active",
+  wave: "main",
+  release: "34.0.4",
+  apps: ["deck", "office"],
+  appsOptional: ["registration"],
+  appsOff: [],
+  office: "collabora",
+  limits: { accounts: 50, storageBytes: 40 * 2 ** 30 },
+  database: { name: "lotus", user: "lotus", password: "hidden" },
+};
+
+function converge(change: Record<string, unknown> = {}) {
+  return run(JSON.stringify({ ...LOTUS, ...change }));
+}
+/** As finish-spaces does. */
+const again = (id = "lotus") => run("", "--again", id);
+
+function run(input: string, ...words: string[]) {
+  const { stdout, stderr, exitCode } = execaSync("bash", [at("converge-space"), ...words], {
+    input,
+    reject: false,
+    env: { PATH: `${at("bin")}:${process.env.PATH}` },
+  });
+  const result: { changed?: string[]; pending?: string[] } = stdout === "" ? {} : JSON.parse(stdout);
+  return { ...result, stderr: stderr.replaceAll(root, ""), exitCode };
+}
+const space = (...path: string[]) => at("srv/spaces/lotus", ...path);
+const distributions = () =>
+  existsSync(at("calls")) ? readFileSync(at("calls"), "utf8").trim().split("\n").length : 0;
+
+/** What was done to the space's database, and who may write to it, in this order. */
+const did = () => (existsSync(at("did")) ? readFileSync(at("did"), "utf8").trim().split("\n") : []);
+const asked = () => (existsSync(at("asked")) ? readFileSync(at("asked"), "utf8").trim().split("\n") : []);
+/** Why the space is not done yet. */
+const unfinished = () =>
+  existsSync(at("var/lib/framaspace/unfinished/lotus"))
+    ? readFileSync(at("var/lib/framaspace/unfinished/lotus"), "utf8").trim().replaceAll(root, "")
+    : undefined;
+const found = (text: string) => writeFileSync(at("found"), text);
+const UP = { release: "35.0.2" };
+
+describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
+  it("installs a space, invites its administrator, and does nothing the second time", () => {
+    expect(converge()).toMatchObject({
+      exitCode: 0,
+      stderr: "",
+      changed: ["installed 34.0.4", "directory", "administrator", "invitation"],
+      pending: [],
+    });
+    expect(readlinkSync(space("release"))).toBe(at("srv/releases/34.0.4"));
+    expect(JSON.parse(readFileSync(space("config/space.json"), "utf8"))).toEqual({
+      ...LOTUS,
+      version: "34.0.4.1",
+    });
+    expect(asked()).toEqual([
+      "user:add --generate-password --display-name=Administration --group=admin --email=bureau@lotus.example admin",
+    ]);
+    expect(distributions()).toBe(1);
+    expect(converge()).toMatchObject({ exitCode: 0, stderr: "", changed: [] });
+    expect(distributions()).toBe(1);
+  });
+
+  it("invites later where the relay does not answer, and not twice", () => {
+    writeFileSync(at("no-relay"), "");
+    const { stderr, exitCode } = converge();
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 0,
+      stderr: expect.stringContaining("the invitation to bureau@lotus.example could not be sent"),
+    });
+    expect(unfinished()).toBe("the invitation to bureau@lotus.example could not be sent (relay: relay:25)");
+    rmSync(at("no-relay"));
+    writeFileSync(at("more"), `${readFileSync(at("more"), "utf8")}admin 1\n`);
+    expect(again().changed).toEqual(["invitation"]);
+    expect(unfinished()).toBeUndefined();
+    expect(asked().filter((words) => words.startsWith("user:welcome"))).toHaveLength(1);
+    expect(converge().changed).toEqual([]);
+  });
+
+  it("invites later where the relay answers and takes no letter, of which Nextcloud's log alone tells", () => {
+    const message = JSON.stringify({
+      Exception: "UnexpectedResponseException",
+      Message: 'Expected response code "250" but got code "450", with message "450 greylisted".',
+      Code: 450,
+      Trace: ["not for anybody"],
+      CustomMessage: 'Sending mail to "Array" with subject "Willkommen" failed',
+    });
+    writeFileSync(at("refuses"), `[nextcloud][core][3] ${JSON.stringify({ level: 3, message })}\n`);
+    const { stderr, ...rest } = converge();
+    expect(rest).toMatchObject({
+      exitCode: 0,
+      changed: ["installed 34.0.4", "directory", "administrator"],
+    });
+    expect(stderr).toMatch(/\(finish-spaces\)\. Expected response code "250" .* "450 greylisted"\.$/);
+    expect(unfinished()).toContain("the invitation to bureau@lotus.example could not be sent");
+    writeFileSync(at("more"), `${readFileSync(at("more"), "utf8")}admin 1\n`);
+    expect(again()).toMatchObject({ exitCode: 0, changed: [] });
+    rmSync(at("refuses"));
+    expect(again()).toMatchObject({ exitCode: 0, changed: ["invitation"] });
+    expect(unfinished()).toBeUndefined();
+  });
+
+  it("keeps what is wanted before it begins, and goes by that again", () => {
+    writeFileSync(at("not-kept"), "");
+    expect(converge().exitCode).toBe(1);
+    expect(existsSync(at("found"))).toBe(false);
+    rmSync(at("not-kept"));
+    converge();
+    expect(JSON.parse(readFileSync(at("var/lib/framaspace/wanted/lotus"), "utf8"))).toEqual(LOTUS);
+    // Lost, with the machine that it was on.
+    rmSync(space(), { recursive: true });
+    expect(again()).toMatchObject({ exitCode: 0, changed: ["directory"] });
+    expect(again("iris")).toMatchObject({
+      exitCode: 1,
+      stderr: "space iris, reading: nothing is known to be wanted of it",
+    });
+  });
+
+  it("says why it is not done, until it is", () => {
+    writeFileSync(at("no-database"), "");
+    converge();
+    expect(unfinished()).toMatch(/^database: its role cannot use its database/);
+    rmSync(at("no-database"));
+    expect(again().exitCode).toBe(0);
+    expect(unfinished()).toBeUndefined();
+    // Killed somewhere in between.
+    standIn(at("bin/redis-users"), "kill -9 $PPID; sleep 1");
+    converge();
+    expect(unfinished()).toBe("begun, and cut off");
+  });
+
+  it("says where the space is, with the port that browsers need in a lab", () => {
+    expect(converge()).toMatchObject({ url: "https://lotus.example.org/" });
+    const platform = JSON.parse(readFileSync(at("etc/framaspace/platform.json"), "utf8")) as object;
+    writeFileSync(at("etc/framaspace/platform.json"), JSON.stringify({ ...platform, port: 8443 }));
+    expect(converge()).toMatchObject({ url: "https://lotus.example.org:8443/", changed: [] });
+  });
+
+  it("suspends and resumes", () => {
+    converge();
+    writeFileSync(at("status"), "503");
+    expect(converge({ state: "suspended" }).changed).toEqual(["config/space.json", "suspended"]);
+    expect(existsSync(space("suspended"))).toBe(true);
+    writeFileSync(at("status"), "200");
+    expect(converge().changed).toEqual(["config/space.json", "no suspended"]);
+    expect(existsSync(space("suspended"))).toBe(false);
+  });
+
+  it("upgrades a space behind its maintenance", () => {
+    converge();
+    const { changed, exitCode, stderr } = converge(UP);
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    expect(changed).toEqual([
+      "maintenance",
+      "config/space.json",
+      "release 35.0.2",
+      "upgraded 34.0.4 to 35.0.2",
+      "no maintenance",
+      "repaired",
+    ]);
+    expect(readlinkSync(space("release"))).toBe(at("srv/releases/35.0.2"));
+    expect(asked()).toContain("upgrade");
+    expect(readFileSync(at("found"), "utf8")).not.toMatch(/^(upgrade|repair) /m);
+    expect(converge(UP).changed).toEqual([]);
+  });
+
+  it("dumps a database, and puts it back, while nobody else can write to it", () => {
+    converge();
+    writeFileSync(at("sessions"), "2");
+    writeFileSync(at("fails"), "upgrade");
+    const { stderr } = converge(UP);
+    expect(stderr).toContain(
+      "space lotus: 2 requests still under way after 1 s are ended; they were not acknowledged",
+    );
+    expect(did()).toEqual(["SET", "terminate", "dump", "SET", "load", "RESET"]);
+  });
+
+  it("waits for a background job before it shuts visitors out", async () => {
+    converge();
+    const job = execa("flock", [at("run/framaspace/cron-lotus.lock"), "sleep", "3"]);
+    await sleep(300);
+    const upgrade = execa("bash", [at("converge-space")], {
+      input: JSON.stringify({ ...LOTUS, ...UP }),
+      env: { PATH: `${at("bin")}:${process.env.PATH}` },
+    });
+    let closed = false;
+    const over = new AbortController();
+    void job.then(() => over.abort());
+    for (; !over.signal.aborted; await sleep(50)) closed ||= existsSync(space("maintenance"));
+    expect(closed).toBe(false);
+    expect(JSON.parse((await upgrade).stdout)).toMatchObject({ release: "35.0.2" });
+  });
+
+  it("opens a database that a killed run left shut", () => {
+    converge();
+    found("version 34.0.4.1\nquota 40 GB\nadministrator x\nshut 1\n");
+    writeFileSync(space("maintenance"), "");
+    expect(converge().changed).toEqual(["no maintenance"]);
+    expect(did()).toEqual(["RESET"]);
+  });
+
+  it("keeps the fingerprint of a space that was put back", () => {
+    converge();
+    found("version 34.0.4.1\nquota 40 GB\nadministrator x\nfingerprint 0123456789abcdef\n");
+    const fingerprint = () =>
+      (JSON.parse(readFileSync(space("config/space.json"), "utf8")) as Record<string, unknown>)[
+        "dataFingerprint"
+      ];
+    expect(converge().changed).toEqual(["config/space.json"]);
+    expect(fingerprint()).toBe("0123456789abcdef");
+    expect(converge().changed).toEqual([]);
+    expect(converge(UP).exitCode).toBe(0);
+    expect(fingerprint()).toBe("0123456789abcdef");
+  });
+
+  it.each([
+    ["occ fails", () => writeFileSync(at("fails"), "upgrade"), "occ upgrade ended with status 5: no luck"],
+    ["a web server serves another release", () => writeFileSync(at("served"), "34.0.4"), "web-1 says"],
+  ])("puts a space back where %s, and says so", (_, spoil, why) => {
+    converge();
+    spoil();
+    const { exitCode, stderr } = converge(UP);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(
+      "space lotus, upgrade: from 34.0.4 to 35.0.2 failed, and was undone: it serves 34.0.4 again, nothing is lost.",
+    );
+    expect(stderr).toContain(why);
+    expect(existsSync(at("var/lib/framaspace/waves/main/35.0.2/lotus"))).toBe(true);
+    expect(readlinkSync(space("release"))).toBe(at("srv/releases/34.0.4"));
+    expect(existsSync(space("maintenance"))).toBe(false);
+    rmSync(at("fails"), { force: true });
+    rmSync(at("served"), { force: true });
+    expect(converge(UP).exitCode).toBe(0);
+    expect(existsSync(at("var/lib/framaspace/waves/main/35.0.2/lotus"))).toBe(false);
+  });
+
+  it("begins an upgrade anew that was cut off", () => {
+    converge();
+    const kept = at("var/lib/framaspace/kept/lotus");
+    mkdirSync(kept, { recursive: true });
+    writeFileSync(join(kept, "upgrade.sql.zst"), "dumped\n");
+    found("version 34.0.4.1\nquota 40 GB\nadministrator x\nupgrade 34.0.4.1\n");
+    writeFileSync(space("maintenance"), "");
+    expect(converge(UP).changed).toContain("upgraded 34.0.4 to 35.0.2");
+    expect(readFileSync(at("calls"), "utf8")).toContain("loaded");
+    expect(existsSync(space("maintenance"))).toBe(false);
+  });
+
+  it("stops a wave in which too many failed, but lets those try that did", () => {
+    converge();
+    const marks = at("var/lib/framaspace/waves/main/35.0.2");
+    mkdirSync(marks, { recursive: true });
+    writeFileSync(join(marks, "iris"), "why\n");
+    const { exitCode, stderr } = converge(UP);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(
+      'space lotus, upgrade: wave "main" has stopped on its way to 35.0.2: 1 of 1 spaces failed (iris), more than 10 %. It stays on 34.0.4.',
+    );
+    writeFileSync(join(marks, "lotus"), "why\n");
+    expect(converge(UP).exitCode).toBe(0);
+  });
+
+  it.each([
+    ["35.0.2.1", "34.0.4", "it is on 35.0.2, and 34.0.4 is older: Nextcloud cannot go back."],
+    [
+      "33.0.9.1",
+      "35.0.2",
+      'it is on 33.0.9, and 35.0.2 is 2 majors ahead: one at a time. Nothing was changed; move wave "main" to a 34 release first',
+    ],
+  ])("leaves a space on %s that is asked to go to %s", (version, release, message) => {
+    found(`version ${version}\n`);
+    const { exitCode, stderr } = converge({ release });
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(message);
+    expect(existsSync(space())).toBe(false);
+  });
+
+  it("refuses a list of apps that the machine does not know yet, and a release that lacks one", () => {
+    expect(converge({ apps: ["deck", "forms"] }).stderr).toContain("the catalog lists other apps");
+    expect(converge({ appsOptional: ["forms"] }).stderr).toContain("the catalog lists other apps");
+    rmSync(at("var/lib/framaspace/releases/34.0.4/key"));
+    expect(converge().stderr).toContain("release 34.0.4: it lacks forms");
+    expect(existsSync(space())).toBe(false);
+  });
+
+  it("leaves to the space which office suite it has, and whether strangers may ask for an account", () => {
+    converge();
+    writeFileSync(
+      at("more"),
+      "apps deck files registration\napproval 1\naccounts 1\nused 0\ndefault-quota 40 GB\n",
+    );
+    expect(converge()).toMatchObject({ exitCode: 0, changed: [] });
+  });
+
+  const said = (text: string) => asked().filter((words) => words.includes(text));
+
+  it("turns registration off where nobody ever chose that it be on, and has accounts approved from then on", () => {
+    converge();
+    const rest = "accounts 1\nused 0\ndefault-quota 40 GB\n";
+    writeFileSync(at("more"), `apps deck files office registration\n${rest}`);
+    expect(converge().changed).toEqual(["disable registration", "registration by approval"]);
+    expect(said("registration")).toEqual([
+      "app:disable registration",
+      "config:app:set registration admin_approval_required --value=yes --type=boolean",
+    ]);
+    // Its administrator has turned it on, and approval off.
+    writeFileSync(at("more"), `apps deck files office registration\napproval 0\n${rest}`);
+    expect(converge().changed).toEqual(["registration by approval"]);
+    expect(said("app:disable")).toHaveLength(1);
+  });
+
+  it("takes an app that no space may have from those that had it, and gives them the entry's suite", () => {
+    converge();
+    const rest = "approval 1\naccounts 1\nused 0\ndefault-quota 40 GB\n";
+    writeFileSync(at("more"), `apps deck files onlyoffice\nrefused onlyoffice\n${rest}`);
+    expect(converge().changed).toEqual(["enable office", "no onlyoffice"]);
+    expect(readFileSync(at("statements"), "utf8")).toBe(
+      "DELETE FROM oc_appconfig WHERE appid = 'onlyoffice'\nDELETE FROM oc_jobs WHERE starts_with(lower(class), 'oca\\onlyoffice\\')\n",
+    );
+    // Off, with the secret that its settings page kept; the space has the other suite.
+    writeFileSync(at("more"), `apps deck files office\nrefused onlyoffice\n${rest}`);
+    expect(converge().changed).toEqual(["no onlyoffice"]);
+  });
+
+  it("takes no more files where the plan's storage is used up", () => {
+    converge();
+    writeFileSync(
+      at("more"),
+      `apps deck files office\napproval 1\naccounts 1\nused ${50 * 2 ** 30}\ndefault-quota 40 GB\n`,
+    );
+    expect(converge().changed).toEqual(["full"]);
+    const larger = { limits: { accounts: 50, storageBytes: 60 * 2 ** 30 } };
+    expect(converge(larger).changed).toEqual(["config/space.json", "no full", "quota 60 GB"]);
+    expect(asked().at(-1)).toBe("config:app:set files default_quota --value=60 GB");
+  });
+
+  it("says where more accounts are enabled than the plan has", () => {
+    converge();
+    writeFileSync(at("more"), "apps deck files office\napproval 1\naccounts 53\nused 0\n");
+    expect(converge().stderr).toContain("space lotus: 53 accounts are enabled, 50 are in its plan");
+  });
+
+  it("takes what a killed run left: changed here, and perhaps not on the web servers", () => {
+    converge();
+    mkdirSync(at("var/lib/framaspace/undistributed"), { recursive: true });
+    writeFileSync(at("var/lib/framaspace/undistributed/lotus"), "");
+    mkdirSync(at("srv/spaces/.new.lotus"));
+    expect(converge()).toMatchObject({ exitCode: 0, changed: [] });
+    expect(distributions()).toBe(2);
+    expect(existsSync(at("var/lib/framaspace/undistributed/lotus"))).toBe(false);
+  });
+
+  it("goes on without a web server that is away, says so, and leaves it to the timer", () => {
+    converge();
+    mkdirSync(at("run/framaspace/away"), { recursive: true });
+    writeFileSync(at("run/framaspace/away/web-2"), "");
+    writeFileSync(at("missed"), "web-2\n");
+    const { exitCode, pending, stderr } = converge({ state: "active", name: "Other" });
+    expect({ exitCode, pending }).toEqual({ exitCode: 0, pending: ["web-2"] });
+    expect(stderr).toContain("space lotus: not served by web-2 away; tried again twice a minute");
+    expect(unfinished()).toBe("not served by web-2 away");
+    expect(existsSync(at("var/lib/framaspace/undistributed/lotus"))).toBe(true);
+  });
+
+  it("fails where no web server answers as it should, after copying once more", () => {
+    writeFileSync(at("status"), "502");
+    const { exitCode, stderr } = converge();
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain("not served by web-1 502, web-2 502");
+    expect(stderr).toContain("space lotus, web servers: no web server answers as it should");
+    expect(distributions()).toBe(2);
+  });
+
+  it("changes nothing while the database refuses its role", () => {
+    writeFileSync(at("no-database"), "");
+    const { exitCode, stderr } = converge();
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain("space lotus, database: its role cannot use its database");
+    expect(existsSync(space())).toBe(false);
+    expect(distributions()).toBe(0);
+  });
+
+  it.each([
+    [{ id: "../../etc" }, "this is no id"],
+    [{ id: "a\nb" }, "this is no id"],
+    [{ id: "" }, "this is no id"],
+    [{ release: "34.0.4/../../etc" }, "is no release"],
+    [{ release: "99.0.0" }, "release 99.0.0 is not on this machine; run up for the platform, then again"],
+    [{ state: "gone" }, '"gone" is no state'],
+  ])("refuses %j", (change, message) => {
+    const { exitCode, stderr } = converge(change);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(message);
+    expect(stderr).not.toContain("hidden");
+  });
+});

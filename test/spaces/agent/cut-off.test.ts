@@ -1,0 +1,429 @@
+// Restores that are cut off, with everything around them played: what each program of ops-1 advises then, and what comes
+// of following it. No root, no network; on real machines it is the lab's (test/lab/restore.test.ts).
+import { execaSync } from "execa";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { onPath, play, programIn, ZSTD } from "../../support/fakes.ts";
+
+const PROGRAMS = [
+  "converge-space",
+  "export-space",
+  "archive-space",
+  "remove-space",
+  "restore-space",
+  "restore-space-at",
+] as const;
+const LIBRARIES = ["space-lib.sh", "archive-lib.sh"];
+const tools = onPath("jq", "flock", "setsid");
+
+/** Kills the program that calls it, and all that it has started, at the call that is like what stands in `fuse`. */
+const FUSE = `if [ -e "$ROOT/fuse" ] && [[ "\${0##*/} $*" == $(<"$ROOT/fuse") ]]; then kill -KILL 0; fi`;
+
+/** What a database holds is a file under `db`; the versions of a bucket's objects are the lines of \`versions\`. */
+const PLAYED = {
+  "finish-spaces": "cat >/dev/null",
+  chown: ":",
+  sync: ":",
+  ssh: ":",
+  "redis-users": "cat",
+  "distribute-spaces": ":",
+  mv: `${FUSE}\nexec /bin/mv "$@"`,
+  psql: String.raw`${FUSE}
+    said=$({ for word; do echo "$word"; done; [ -t 0 ] || timeout 5 cat; })
+    name() { sed -E "s/^[^\"]*\"([^\"]*)\".*/\1/" <<<"$1"; }
+    while IFS= read -r line; do case $line in
+      "DROP DATABASE"*) rm -f "$ROOT/db/$(name "$line")" ;;
+      "CREATE DATABASE"*) : >"$ROOT/db/$(name "$line")" ;;
+      "ALTER DATABASE"*"RENAME TO"*) to=$(sed -E 's/.* "([^"]*)";/\1/' <<<"$line")
+        [ ! -e "$ROOT/db/$to" ] || exit 3; /bin/mv "$ROOT/db/$(name "$line")" "$ROOT/db/$to" || exit 3 ;;
+      "SELECT count(*) FROM pg_database"*) find "$ROOT/db" -name "$(cut -d"'" -f2 <<<"$line")" | wc -l ;;
+      "SELECT count(*) FROM pg_stat_activity"*) cat "$ROOT/sessions" 2>/dev/null || echo 0 ;;
+      *pg_terminate_backend*) rm -f "$ROOT/sessions" ;;
+      "SELECT 'urn:oid:' || fileid"*) cat "$ROOT/sizes" ;;
+      "SELECT to_regclass('public.framaspace')"*) echo t ;;
+      "INSERT INTO framaspace VALUES ('fingerprint'"*) date +%N | md5sum | cut -c 1-32 ;;
+    esac; done <<<"$said"`,
+  pg_restore: String.raw`${FUSE}
+    [[ $* != *--file=-* ]] || exec cat "${"${@: -1}"}"
+    cat "${"${@: -1}"}" >"$ROOT/db/$(sed -E 's/.*dbname=([a-z_-]+).*/\1/' <<<"$*")"`,
+  mc: String.raw`${FUSE}
+    log=$ROOT/versions
+    current() { awk '{ last[$1] = $0 } END { for (key in last) if (last[key] !~ / -$/) print last[key] }' "$@"; }
+    shown() { awk '{ printf "{\"status\":\"success\",\"type\":\"file\",\"key\":\"%s\",\"versionId\":\"%s\",\"etag\":\"%s\",\"size\":%d,\"isDeleteMarker\":%s,\"lastModified\":\"%s\"}\n",
+      $1, $2, $3, length($3), ($3 == "-" ? "true" : "false"), (substr($2, 2) + 0 > 6 ? "2099-01-01T00:00:00Z" : "2026-11-02T14:00:00Z") }'; }
+    add() { echo "$1 v$(($(wc -l <"$log") + 1)) $2" >>"$log"; }
+    case " $* " in
+      *" version info "*) echo '{"versioning":{"status":"Enabled"}}' ;;
+      *" ls "*" --rewind 2026-11-02T14:00:00Z "*) head -n "$(cat "$ROOT/moment")" "$log" | current | shown ;;
+      *" ls "*" --rewind "*) exit 1 ;;
+      *" ls "*" --versions "*) tac "$log" | shown ;;
+      *" ls "*archive*) echo '{"status":"success","type":"file","key":"20261101T000000Z/manifest.json","size":1}' ;;
+      *" ls "*) current "$log" | shown ;;
+      *" cat "*manifest.json*) echo '{"format":1,"id":"lotus","bucket":"space-lotus","instanceId":"x","release":"34.0.4","version":"34.0.4.1","bytes":0,"objects":0,"rows":{},"sha256":{"database.dump":"'"$(echo exported | sha256sum | cut -d' ' -f1)"'"}}' ;;
+      *" cat "*database.dump*) echo exported ;;
+      *" rm "*--versions*) : >"$log" ;;
+      *" rm "*--recursive*) for key in $(current "$log" | cut -d' ' -f1); do add "$key" -; done ;;
+      *" rm "*) key=${"${@: -1}"}; add "${"${key##*/}"}" - ;;
+      *" cp "*) key=${"${@: -1}"}; key=${"${key##*/}"}; version=$(sed -E 's/.*--version-id ([^ ]+).*/\1/' <<<"$*")
+        add "$key" "$(awk -v key="$key" -v version="$version" '$1 == key && $2 == version { print $3 }' "$log")" ;;
+    esac`,
+  zstd: ZSTD,
+  curl: String.raw`for word; do case $word in http*) [ ! -e "$ROOT/srv/spaces/lotus/maintenance" ] && echo "$word 200" || echo "$word 503" ;; esac; done`,
+};
+
+/** What restore-space-at has of PostgreSQL's backups. */
+const SCRATCH = String.raw`CLUSTER=/nowhere
+scratch_start() { :; }
+scratch_stop() { :; }
+as_postgres() { echo then; }
+scratch_psql() { case $* in *pg_database*) echo 1 ;; *) cat >/dev/null; cat "$ROOT/facts" ;; esac; }
+`;
+
+let root: string;
+const at = (...path: string[]) => join(root, ...path);
+const MOMENT = "2026-11-02 14:00:00";
+const COMMAND = `restore-space-at lotus '${MOMENT}'`;
+
+const LOTUS = {
+  id: "lotus",
+  host: "lotus.example.org",
+  state: "active",
+  wave: "main",
+  release: "35.0.2",
+  version: "35.0.2.1",
+  archive: { graceDays: 0 },
+  database: { name: "lotus", user: "lotus", password: "hidden" },
+  s3: { bucket: "space-lotus" },
+};
+const MADE = ["a v1 one", "b v2 one", "c v3 one"];
+const SINCE = ["a v4 two", "b v5 -", "d v6 two"];
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "cut-off-"));
+  for (const folder of [
+    "bin",
+    "db",
+    "run/framaspace",
+    "etc/framaspace",
+    "var/lib/postgresql",
+    "var/lib/framaspace",
+    "srv/spaces/lotus/config",
+    "srv/releases/34.0.4",
+    "srv/releases/35.0.2",
+  ])
+    mkdirSync(at(folder), { recursive: true });
+  for (const release of ["34.0.4", "35.0.2"]) writeFileSync(at("srv/releases", release, "index.php"), "");
+  play(root, PLAYED);
+  for (const name of LIBRARIES) writeFileSync(at(name), programIn(root, name));
+  for (const name of PROGRAMS) writeFileSync(at("bin", name), programIn(root, name), { mode: 0o755 });
+  writeFileSync(at("scratch-postgres.sh"), `ROOT=${root}\nPGBIN=${at("bin")}\n${SCRATCH}`);
+  writeFileSync(at("etc/framaspace/platform.json"), '{"database":{"hosts":"postgres-1"},"s3":{}}');
+  writeFileSync(
+    at("etc/framaspace/catalog.json"),
+    '{"apps":[],"appsOptional":[],"appsOff":[],"appsRefused":[],"officeApps":{},"upgrade":{"stopAtFailedPercent":10}}',
+  );
+  writeFileSync(at("etc/framaspace/web-servers"), "web-1\n");
+  writeFileSync(at("var/lib/framaspace/postgres.json"), '{"primary":"postgres-1"}');
+  writeFileSync(at("facts"), "version 34.0.4.1\n");
+  begin();
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+/** A space that was changed, and upgraded, since the moment. */
+function begin(): void {
+  for (const folder of ["restoring", "restoring-at", "undistributed"])
+    rmSync(at("var/lib/framaspace", folder), { recursive: true, force: true });
+  for (const file of ["maintenance", "archived", ".new.release"]) rmSync(space(file), { force: true });
+  rmSync(at("db"), { recursive: true });
+  mkdirSync(at("db"));
+  writeFileSync(at("db/lotus"), "since\n");
+  writeFileSync(space("config/space.json"), JSON.stringify(LOTUS));
+  rmSync(space("release"), { force: true });
+  symlinkSync(at("srv/releases/35.0.2"), space("release"));
+  writeFileSync(at("versions"), `${[...MADE, ...SINCE].join("\n")}\n`);
+  writeFileSync(at("moment"), String(MADE.length));
+}
+const space = (...path: string[]) => at("srv/spaces/lotus", ...path);
+
+/** Types a command line on ops-1. */
+function type(command: string, input = "") {
+  const { stdout, stderr, exitCode, signal } = execaSync("setsid", ["-w", "bash", "-c", command], {
+    input,
+    reject: false,
+    env: { PATH: `${at("bin")}:${process.env.PATH}` },
+  });
+  return {
+    stdout,
+    stderr: stderr.replaceAll(root, ""),
+    killed: signal === "SIGKILL" || exitCode === 137,
+    exitCode,
+  };
+}
+
+/** Types it, and kills it in front of a call like that of one of the programs that it works by. */
+function cutOff(command: string, call: string): void {
+  writeFileSync(at("fuse"), call);
+  const { killed, stderr } = type(command);
+  if (!killed) throw new Error(`it never came to ${call}: ${stderr}`);
+  rmSync(at("fuse"));
+}
+
+/** Killed while it puts the files back: one is there. */
+function cutOffInFiles(): void {
+  cutOff(COMMAND, "mc *cp*space-lotus/b");
+  expect(versions()).toHaveLength(MADE.length + SINCE.length + 1);
+}
+
+/** What it calls on its way, as a pattern of bash; it is killed in front of it. */
+const CALLS = [
+  "pg_restore *",
+  "mv *restoring-at*",
+  "mv *maintenance",
+  "psql *SET default_transaction_read_only*",
+  "psql *DROP DATABASE IF EXISTS*before*",
+  "psql *-d service=framaspace dbname=postgres",
+  "mv *space.json",
+  "mv *release",
+  "mc *cp*space-lotus/a",
+  "mc *cp*space-lotus/b",
+  "mc *rm*space-lotus/d",
+  "psql *RESET*",
+];
+
+const versions = () => readFileSync(at("versions"), "utf8").trim().split("\n");
+/** Key → content of what is in the bucket now. */
+function bucket(): Record<string, string> {
+  const now: Record<string, string> = {};
+  for (const [key = "", , content = ""] of versions().map((line) => line.split(" "))) now[key] = content;
+  return now;
+}
+const text = (path: string) => (existsSync(at(path)) ? readFileSync(at(path), "utf8").trim() : undefined);
+
+function expectRestored(): void {
+  expect({ lotus: text("db/lotus"), before: text("db/lotus_before_restore") }).toEqual({
+    lotus: "then",
+    before: "since",
+  });
+  expect(bucket()).toEqual({ a: "one", b: "one", c: "one", d: "-" });
+  expect(versions().slice(0, 6)).toEqual([...MADE, ...SINCE]);
+  expect(existsSync(space("maintenance"))).toBe(false);
+  expect(readlinkSync(space("release"))).toBe(at("srv/releases/34.0.4"));
+  expect(JSON.parse(text("srv/spaces/lotus/config/space.json") ?? "")).toMatchObject({
+    release: "34.0.4",
+    version: "34.0.4.1",
+    dataFingerprint: expect.stringMatching(/^[0-9a-f]{32}$/) as string,
+  });
+  expect(existsSync(at("var/lib/framaspace/restoring-at/lotus"))).toBe(false);
+  expect(existsSync(at("srv/releases/34.0.4/34.0.4"))).toBe(false);
+}
+
+const wanted = (change: object = {}) => JSON.stringify({ ...LOTUS, ...change });
+/** Every program that works on a space's data, with what is typed for it and what it reads. */
+const OTHERS: [string, string][] = [
+  ["converge-space", wanted()],
+  ["converge-space", wanted({ state: "suspended" })],
+  ["converge-space", wanted({ state: "archived" })],
+  ["export-space lotus", ""],
+  ["restore-space lotus", ""],
+  ["restore-space lotus lotus/20261101T000000Z", ""],
+];
+
+describe.skipIf(!tools)("a restore to a moment (jq, flock and setsid on PATH)", { timeout: 120_000 }, () => {
+  it("puts database, files and release back, with a new fingerprint, and keeps what was there", () => {
+    expect(type(COMMAND)).toMatchObject({ exitCode: 0 });
+    expectRestored();
+  });
+
+  it("killed anywhere, is finished by the same command", () => {
+    for (const call of CALLS) {
+      begin();
+      cutOff(COMMAND, call);
+      const { exitCode, stderr } = type(COMMAND);
+      expect({ call, exitCode, stderr }).toMatchObject({ call, exitCode: 0 });
+      expectRestored();
+    }
+  });
+
+  it("that was cut off is finished by what each other program says, and none of them touches the space", () => {
+    cutOffInFiles();
+    const left = versions();
+    for (const [program, input] of OTHERS) {
+      const { exitCode, stderr } = type(program, input);
+      expect({ program, exitCode, stderr }).toEqual({
+        program,
+        exitCode: 1,
+        stderr: expect.stringContaining(
+          `its restore to ${MOMENT} was cut off. Finish it on ops-1: ${COMMAND};`,
+        ) as string,
+      });
+    }
+    for (const program of ["archive-space lotus", "remove-space lotus"]) {
+      writeFileSync(space("config/space.json"), wanted({ state: "archived" }));
+      writeFileSync(space("archived"), "");
+      expect(type(program).stderr).toContain(`Finish it on ops-1: ${COMMAND};`);
+      rmSync(space("archived"));
+      writeFileSync(space("config/space.json"), wanted());
+    }
+    expect(versions()).toEqual(left);
+    const [, advice = ""] =
+      /on ops-1: (.*); then run this again/.exec(type("export-space lotus").stderr) ?? [];
+    expect(type(advice)).toMatchObject({ exitCode: 0 });
+    expectRestored();
+  });
+
+  it("that was cut off goes on with the same moment and the same spaces only", () => {
+    cutOffInFiles();
+    for (const words of ["lotus '2026-11-01 09:00'", `iris '${MOMENT}' lotus`])
+      expect(type(`restore-space-at ${words}`).stderr).toContain(
+        `its restore to ${MOMENT} was cut off. Finish it first: ${COMMAND}; then run this again`,
+      );
+    expect(type("restore-space-at lotus '2026-11-02 14:00'")).toMatchObject({ exitCode: 0 });
+    expectRestored();
+  });
+
+  it("beside another space names both", () => {
+    mkdirSync(at("srv/spaces/lotus-old/config"), { recursive: true });
+    const copy = { ...LOTUS, id: "lotus-old", database: { ...LOTUS.database, name: "lotus-old" } };
+    writeFileSync(at("srv/spaces/lotus-old/config/space.json"), JSON.stringify(copy));
+    mkdirSync(at("var/lib/framaspace/restoring-at"), { recursive: true });
+    writeFileSync(at("var/lib/framaspace/restoring-at/lotus-old"), `lotus\n${MOMENT}\nchanging\n`);
+    expect(type("export-space lotus-old").stderr).toContain(
+      `Finish it on ops-1: restore-space-at lotus '${MOMENT}' lotus-old;`,
+    );
+  });
+
+  it("that an earlier version of the program began is not taken for the restore of an export", () => {
+    mkdirSync(at("var/lib/framaspace/restoring"));
+    writeFileSync(at("var/lib/framaspace/restoring/lotus"), "");
+    writeFileSync(at("db/lotus"), "then, half of it\n");
+    writeFileSync(at("db/lotus_before_restore"), "since\n");
+    for (const [program, input] of OTHERS) {
+      const { exitCode, stderr } = type(program, input);
+      expect({ program, exitCode, stderr }).toEqual({
+        program,
+        exitCode: 1,
+        stderr: expect.stringContaining("Finish it on ops-1 by the same restore-space-at as then") as string,
+      });
+    }
+    expect(versions()).toEqual([...MADE, ...SINCE]);
+    expect(type(COMMAND)).toMatchObject({ exitCode: 0 });
+    expectRestored();
+    expect(existsSync(at("var/lib/framaspace/restoring/lotus"))).toBe(false);
+  });
+
+  it("is refused, before anything changes, where the space cannot go back to there", () => {
+    const untouched = () => {
+      expect(versions()).toEqual([...MADE, ...SINCE]);
+      expect(existsSync(space("maintenance"))).toBe(false);
+      expect(text("db/lotus")).toBe("since");
+    };
+    writeFileSync(at("facts"), "version 33.0.9.1\n");
+    expect(type(COMMAND).stderr).toContain(
+      "it was on 33.0.9, which is not on this machine. Nothing was changed. Add 33.0.9 to spaces/catalog.yaml (state: leaving)",
+    );
+    untouched();
+    writeFileSync(at("facts"), "version 34.0.4.1\nupgrade 34.0.4.1\n");
+    expect(type(COMMAND).stderr).toContain("was being upgraded at");
+    untouched();
+    writeFileSync(space("config/space.json"), wanted({ state: "archived" }));
+    expect(type(COMMAND).stderr).toContain("it is archived.");
+    untouched();
+  });
+});
+
+describe.skipIf(!tools)("requests that are ended (jq, flock and setsid on PATH)", () => {
+  /** As a program that works on the space, with what such requests do to its bucket meanwhile. */
+  const close = (meanwhile: string[]) => {
+    writeFileSync(at("sizes"), "a 3\nc 3\nd 3\ne 8\n");
+    const late = meanwhile.map((line) => `echo "${line}" >>${at("versions")}`).join("; ");
+    return type(
+      `. ${at("archive-lib.sh")}; read_space <${space("config/space.json")}; PATIENCE=1; shut_database; ${late}; open_database`,
+    );
+  };
+  const OVERWRITTEN = ["a v7 unacknowledged", "c v8 -", "d v9 new", "e v10 upgraded"];
+
+  it("leave files as the database has them: what they overwrote or deleted is brought back", () => {
+    writeFileSync(at("sessions"), "2");
+    expect(close(OVERWRITTEN)).toMatchObject({
+      exitCode: 0,
+      stderr: "space lotus: 2 requests still under way after 1 s are ended; they were not acknowledged",
+    });
+    expect(bucket()).toEqual({ a: "two", b: "-", c: "one", d: "new", e: "upgraded" });
+    expect(versions().slice(0, 10)).toEqual([...MADE, ...SINCE, ...OVERWRITTEN]);
+  });
+
+  it("are the only reason to look at a bucket", () => {
+    expect(close(OVERWRITTEN)).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(versions()).toEqual([...MADE, ...SINCE, ...OVERWRITTEN]);
+  });
+});
+
+describe.skipIf(!tools)(
+  "the restore of an export (jq, flock and setsid on PATH)",
+  { timeout: 60_000 },
+  () => {
+    it("that was cut off is finished by what each other program says", () => {
+      const begun = "lotus/20261101T000000Z";
+      mkdirSync(at("var/lib/framaspace/restoring"));
+      writeFileSync(at("var/lib/framaspace/restoring/lotus"), `${begun}\n`);
+      for (const [program, input] of [...OTHERS.slice(0, 4), [COMMAND, ""]] as const) {
+        const { exitCode, stderr } = type(program, input);
+        expect({ program, exitCode, stderr }).toEqual({
+          program,
+          exitCode: 1,
+          stderr: expect.stringContaining(
+            `${begun} is half restored onto it. Finish it on ops-1: restore-space lotus ${begun};`,
+          ) as string,
+        });
+      }
+      expect(type("restore-space lotus lotus/20261102T000000Z").stderr).toContain(
+        `${begun} is half restored onto it. Finish it: restore-space lotus ${begun};`,
+      );
+      expect(versions()).toEqual([...MADE, ...SINCE]);
+    });
+
+    it("into a suspended space keeps the old versions of what that has, killed on the way or not", () => {
+      writeFileSync(space("config/space.json"), wanted({ state: "suspended" }));
+      cutOff("restore-space lotus", "mv *release");
+      const { stdout, stderr } = type("restore-space lotus");
+      expect(stderr).toBe("");
+      expect(JSON.parse(stdout)).toMatchObject({ restored: "lotus/20261101T000000Z", release: "34.0.4" });
+      expect(bucket()).toEqual({ a: "-", b: "-", c: "-", d: "-" });
+      expect(versions().slice(0, 6)).toEqual([...MADE, ...SINCE]);
+      expect(readlinkSync(space("release"))).toBe(at("srv/releases/34.0.4"));
+      // By a link that was left, it would have been made inside the release.
+      expect(existsSync(at("srv/releases/34.0.4/34.0.4"))).toBe(false);
+      expect(JSON.parse(text("srv/spaces/lotus/config/space.json") ?? "")).toMatchObject({
+        release: "34.0.4",
+        dataFingerprint: expect.stringMatching(/^[0-9a-f]{32}$/) as string,
+      });
+      expect(existsSync(at("var/lib/framaspace/restoring/lotus"))).toBe(false);
+    });
+
+    it("destroys old versions of an archived space alone", () => {
+      writeFileSync(space("config/space.json"), wanted({ state: "suspended" }));
+      const script = `. ${at("archive-lib.sh")}; read_space <${space("config/space.json")}; STEP=x; destroy_bucket`;
+      expect(type(script)).toMatchObject({
+        exitCode: 1,
+        stderr: expect.stringContaining(
+          "its state is suspended, so old versions of its files stay",
+        ) as string,
+      });
+      expect(versions()).toEqual([...MADE, ...SINCE]);
+      writeFileSync(space("config/space.json"), wanted({ state: "archived" }));
+      expect(type(script)).toMatchObject({ exitCode: 0, stderr: "" });
+      expect(versions()).toEqual([""]);
+    });
+  },
+);

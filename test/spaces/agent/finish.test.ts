@@ -1,0 +1,259 @@
+// finish-spaces, with PostgreSQL's table played by a folder of files: what is wanted of spaces outlives the machine, and
+// what is unfinished is tried again.
+import { execaSync } from "execa";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { onPath, play, programIn } from "../../support/fakes.ts";
+
+const tools = onPath("jq", "flock", "openssl");
+
+let root: string;
+const at = (...path: string[]) => join(root, ...path);
+const data = (...path: string[]) => at("var/lib/framaspace", ...path);
+
+const PLAYED = {
+  // A row is the file table/<id>: digest, key, sealed.
+  psql: String.raw`[ ! -e "$ROOT/no-database" ] || { echo "psql: connection refused" >&2; exit 2; }
+    sql=
+    while [ $# -gt 0 ]; do
+      case $1 in
+        -v) export "sql_$2"; shift ;;
+        -c) sql+=" $2"; shift ;;
+        -f) sql+=" $(cat)"; shift ;;
+        -d) [ "$2" = "service=framaspace dbname=postgres" ] || exit 9; shift ;;
+      esac
+      shift
+    done
+    [[ $sql == *"CREATE TABLE IF NOT EXISTS framaspace.spaces"* || $sql == *ANY* ]] || exit 9
+    case $sql in
+      *INSERT*) echo "$sql_digest $sql_key $sql_sealed" >"$ROOT/table/$sql_id" ;;
+      *DELETE*) rm -f "$ROOT/table/$sql_id" ;;
+      *"SELECT id, digest, key"*) cd "$ROOT/table"; for id in *; do [ ! -f "$id" ] || echo "$id $(cut -d' ' -f1,2 "$id")"; done ;;
+      *"SELECT id, digest, sealed"*) cd "$ROOT/table"
+        for id in $(sed "s/.*string_to_array('\([^']*\)'.*/\1/" <<<"$sql"); do echo "$id $(cut -d' ' -f1,3 "$id")"; done ;;
+      *) exit 9 ;;
+    esac`,
+  "converge-space": String.raw`echo "$*" >>"$ROOT/calls"
+    if [ -e "$ROOT/fails/$2" ]; then echo "space $2: still not" >&2; exit 1; fi
+    mkdir -p "$ROOT/srv/spaces/$2/config"; echo '{}' >"$ROOT/srv/spaces/$2/config/space.json"
+    echo "1 #x ~x" >"$ROOT/var/lib/framaspace/redis/$2"; rm -f "$ROOT/var/lib/framaspace/unfinished/$2"`,
+};
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "finish-"));
+  for (const folder of ["bin", "table", "fails", "run/framaspace", "srv/spaces", "etc/framaspace/wanted"])
+    mkdirSync(at(folder), { recursive: true });
+  writeFileSync(at("etc/framaspace/wanted/key"), "of-this-platform\n");
+  play(root, PLAYED);
+  writeFileSync(at("finish-spaces"), programIn(root, "finish-spaces"));
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+function finish(words: string[] = [], input = "") {
+  const { stderr, exitCode } = execaSync("bash", [at("finish-spaces"), ...words], {
+    input,
+    reject: false,
+    env: { PATH: `${at("bin")}:${process.env.PATH}` },
+  });
+  return { exitCode, stderr: stderr.replaceAll(root, "") };
+}
+const wanted = (id: string, more = {}) =>
+  JSON.stringify({ id, wave: "main", release: "35.0.2", database: { password: `secret of ${id}` }, ...more });
+const keep = (id: string, more = {}) => finish(["--keep", id], `${wanted(id, more)}\n`);
+const tried = () => {
+  const found = existsSync(at("calls")) ? readFileSync(at("calls"), "utf8").trim().split("\n") : [];
+  rmSync(at("calls"), { force: true });
+  return found.map((line) => line.replace("--again ", "")).sort();
+};
+const spaces = (folder: string) => readdirSync(folder).filter((name) => !name.startsWith("."));
+const age = (file: string, seconds: number) =>
+  utimesSync(file, Date.now() / 1000 - seconds, Date.now() / 1000 - seconds);
+/** What `--keep` and a converge that went well leave. */
+function settled(...ids: string[]) {
+  for (const id of ids) {
+    expect(keep(id)).toEqual({ exitCode: 0, stderr: "" });
+    mkdirSync(at("srv/spaces", id, "config"), { recursive: true });
+    writeFileSync(at("srv/spaces", id, "config/space.json"), "{}");
+    mkdirSync(data("redis"), { recursive: true });
+    writeFileSync(data("redis", id), "1 #x ~x\n");
+  }
+}
+const unfinished = (id: string, why: string, seconds: number) => {
+  writeFileSync(data("unfinished", id), `${why}\n`);
+  age(data("unfinished", id), seconds);
+};
+/** All that a new machine does not have. */
+function loseMachine() {
+  for (const folder of [at("srv/spaces"), at("var"), at("run/framaspace/tries")])
+    rmSync(folder, { recursive: true, force: true });
+  mkdirSync(at("srv/spaces"));
+}
+
+describe.skipIf(!tools)("finish-spaces (jq, flock and openssl on PATH)", () => {
+  it("does nothing where all is done", () => {
+    settled("iris", "lotus");
+    expect(finish()).toEqual({ exitCode: 0, stderr: "" });
+    expect(tried()).toEqual([]);
+  });
+
+  it("makes spaces again on a new ops-1, as they were wanted last", () => {
+    settled("iris", "lotus");
+    expect(keep("lotus", { release: "36.0.0" }).exitCode).toBe(0);
+    loseMachine();
+    expect(finish(["--fetch"])).toEqual({ exitCode: 0, stderr: "" });
+    expect(tried()).toEqual([]);
+    expect(readFileSync(data("wanted/lotus"), "utf8")).toBe(`${wanted("lotus", { release: "36.0.0" })}\n`);
+    expect(readFileSync(data("wanted/iris"), "utf8")).toBe(`${wanted("iris")}\n`);
+    finish(["--all"]);
+    expect(tried()).toEqual(["iris", "lotus"]);
+    expect(spaces(at("srv/spaces"))).toEqual(["iris", "lotus"]);
+    finish(["--all"]);
+    expect(tried()).toEqual([]);
+  });
+
+  it("shows no secret in PostgreSQL", () => {
+    settled("iris", "lotus");
+    for (const id of ["iris", "lotus"]) {
+      const row = readFileSync(at("table", id), "utf8");
+      expect(row).not.toContain("secret");
+      expect(Buffer.from(row.split(" ")[2] ?? "", "base64").toString("latin1")).not.toContain("secret");
+    }
+  });
+
+  it("seals all anew with another key, and says so where it has another than they were sealed with", () => {
+    settled("iris", "lotus");
+    writeFileSync(at("etc/framaspace/wanted/key"), "of-the-next-generation\n");
+    finish();
+    loseMachine();
+    writeFileSync(at("etc/framaspace/wanted/key"), "of-the-one-after\n");
+    const { exitCode, stderr } = finish(["--fetch"]);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(
+      "spaces kept: that of lotus opens with another key than this machine has; write the former number of ops/wanted",
+    );
+    expect(readFileSync(data("wanted-problems"), "utf8")).toContain("that of lotus");
+    expect(spaces(data("wanted"))).toEqual([]);
+    writeFileSync(at("etc/framaspace/wanted/key"), "of-the-next-generation\n");
+    expect(finish(["--fetch"])).toEqual({ exitCode: 0, stderr: "" });
+    expect(spaces(data("wanted"))).toEqual(["iris", "lotus"]);
+  });
+
+  it("counts its own word where a database was put back to an earlier moment", () => {
+    settled("iris", "lotus");
+    const before = readFileSync(at("table/lotus"));
+    keep("lotus", { state: "suspended" });
+    writeFileSync(at("table/lotus"), before);
+    rmSync(at("table/iris"));
+    finish();
+    expect(JSON.parse(readFileSync(data("wanted/lotus"), "utf8"))).toMatchObject({ state: "suspended" });
+    loseMachine();
+    finish(["--fetch"]);
+    expect(JSON.parse(readFileSync(data("wanted/lotus"), "utf8"))).toMatchObject({ state: "suspended" });
+    expect(spaces(data("wanted"))).toEqual(["iris", "lotus"]);
+  });
+
+  it("keeps nothing that PostgreSQL has not got, and goes on with what it knows", () => {
+    settled("iris", "lotus");
+    writeFileSync(at("no-database"), "");
+    const { exitCode, stderr } = keep("lotus", { release: "36.0.0" });
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(
+      "finish-spaces: what is wanted of lotus cannot be kept in PostgreSQL; look at the primary",
+    );
+    expect(readFileSync(data("wanted/lotus"), "utf8")).toBe(`${wanted("lotus")}\n`);
+    unfinished("lotus", "database: …", 120);
+    expect(finish().exitCode).toBe(0);
+    expect(tried()).toEqual(["lotus"]);
+    expect(readFileSync(data("wanted-problems"), "utf8")).toContain(
+      "spaces kept: what is wanted of them cannot be kept",
+    );
+    rmSync(at("no-database"));
+    finish();
+    expect(readFileSync(data("wanted-problems"), "utf8")).toBe("");
+  });
+
+  it("forgets a space for good", () => {
+    settled("iris", "lotus");
+    unfinished("lotus", "…", 120);
+    expect(finish(["--forget", "lotus"])).toEqual({ exitCode: 0, stderr: "" });
+    finish(["--all"]);
+    expect(tried()).toEqual([]);
+    expect(spaces(at("table"))).toEqual(["iris"]);
+    expect(spaces(data("wanted"))).toEqual(["iris"]);
+    expect(spaces(data("unfinished"))).toEqual([]);
+  });
+
+  it("makes users of Redis known again where their records are lost", () => {
+    settled("iris", "lotus");
+    rmSync(data("redis/lotus"));
+    finish(["--all"]);
+    expect(tried()).toEqual(["lotus"]);
+  });
+
+  it("tries what is unfinished a minute later, then less and less often, at least every hour", () => {
+    settled("iris", "lotus");
+    writeFileSync(at("fails/lotus"), "");
+    unfinished("lotus", "the invitation could not be sent", 50);
+    finish();
+    expect(tried()).toEqual([]);
+    age(data("unfinished/lotus"), 61);
+    finish();
+    expect(tried()).toEqual(["lotus"]);
+    const waits = [2, 4, 8, 16, 32, 60, 60];
+    for (const minutes of waits) {
+      age(at("run/framaspace/tries/lotus"), minutes * 60 - 10);
+      finish();
+      expect(tried(), `before ${minutes} minutes`).toEqual([]);
+      age(at("run/framaspace/tries/lotus"), minutes * 60 + 1);
+      finish();
+      expect(tried(), `after ${minutes} minutes`).toEqual(["lotus"]);
+    }
+    rmSync(at("fails/lotus"));
+    age(at("run/framaspace/tries/lotus"), 3601);
+    finish();
+    expect(spaces(data("unfinished"))).toEqual([]);
+    expect(existsSync(at("run/framaspace/tries/lotus"))).toBe(false);
+  });
+
+  it("leaves to people an upgrade that failed, and a space that was closed when ops-1 was lost", () => {
+    settled("iris", "lotus", "rose");
+    mkdirSync(data("waves/main/35.0.2"), { recursive: true });
+    writeFileSync(data("waves/main/35.0.2/iris"), "why\n");
+    writeFileSync(data("closed/lotus"), "");
+    for (const id of ["iris", "lotus", "rose"]) unfinished(id, "…", 120);
+    finish();
+    expect(tried()).toEqual(["rose"]);
+    expect(spaces(data("unfinished"))).toEqual(["iris", "lotus"]);
+  });
+
+  it("leaves alone what somebody is at work on", () => {
+    settled("iris", "lotus");
+    unfinished("lotus", "begun, and cut off", 120);
+    const lock = at("run/framaspace/space-lotus.lock");
+    execaSync("flock", [lock, "bash", at("finish-spaces"), "--all"], {
+      env: { PATH: `${at("bin")}:${process.env.PATH}` },
+    });
+    expect(tried()).toEqual([]);
+    finish(["--all"]);
+    expect(tried()).toEqual(["lotus"]);
+  });
+
+  it.each([["--keep", "../../etc"], ["--keep"], ["--forget", "a b"], ["--else"]])(
+    "refuses %j",
+    (...words) => {
+      expect(finish(words, "{}\n").exitCode).toBe(1);
+      expect(spaces(at("table"))).toEqual([]);
+    },
+  );
+});

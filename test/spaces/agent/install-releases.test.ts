@@ -1,0 +1,131 @@
+// install-releases with folders in the place of a machine's: the times of a release's files, and the apps that it loses.
+import { execa, execaSync } from "execa";
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+
+const SCRIPT = join(import.meta.dirname, "../../../spaces/agent/rootfs/usr/local/sbin/install-releases");
+const FILES = ["index.php", "version.php", "apps/files/style.css"];
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "framaspace-releases-"));
+});
+afterEach(() => {
+  // Releases are read-only.
+  execaSync("chmod", ["-R", "u+w", root]);
+  rmSync(root, { recursive: true, force: true });
+});
+
+/** An archive whose files all have one time. */
+async function archive(name: string, seconds: number, content = "<?php\n"): Promise<Buffer> {
+  const tree = join(root, name);
+  mkdirSync(join(tree, "nextcloud/apps/files"), { recursive: true });
+  for (const file of FILES) {
+    writeFileSync(join(tree, "nextcloud", file), content);
+    utimesSync(join(tree, "nextcloud", file), seconds, seconds);
+  }
+  await execa("tar", ["-C", tree, "-cf", `${tree}.tar`, "nextcloud"]);
+  return readFileSync(`${tree}.tar`);
+}
+
+/** Installs archives on a machine under `root`; those of an earlier call stay. */
+async function install(releases: Record<string, Buffer>): Promise<string> {
+  const bodies = Object.values(releases);
+  const server = createServer(({ url }, response) => response.end(bodies[Number(url?.slice(1))]));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  const list = Object.entries(releases).map(
+    ([version, body], n) =>
+      `${version} ${createHash("sha256").update(body).digest("hex")} http://127.0.0.1:${port}/${n}\n`,
+  );
+  return run(list);
+}
+
+/** Runs the program with what the machine is told of releases and of apps that no space may have. */
+async function run(releases: string[], refusedApps: string[] = []): Promise<string> {
+  mkdirSync(join(root, "etc"), { recursive: true });
+  writeFileSync(join(root, "etc/releases"), releases.join(""));
+  writeFileSync(join(root, "etc/refused-apps"), refusedApps.join(""));
+  const script = readFileSync(SCRIPT, "utf8")
+    .replaceAll("/etc/framaspace", join(root, "etc"))
+    .replaceAll("/srv/releases", join(root, "releases"))
+    .replace("find /srv/spaces", `find ${root}`);
+  return (await execa("bash", ["-c", script])).stdout;
+}
+
+const timesOf = (version: string) =>
+  FILES.map((file) => statSync(join(root, "releases", version, file)).mtimeMs / 1000);
+
+// OPcache keeps nothing of a file whose time is 0 or less than two seconds ago (ZendAccelerator.c).
+describe("all files of a release have one time, which lies in the past", () => {
+  it.each([
+    ["0, as in a reproducible archive", 0],
+    ["before 1970", -1000],
+    ["today", Math.floor(Date.now() / 1000)],
+    ["to come", 4_000_000_000],
+  ])("where the archive's is %s", async (_, seconds) => {
+    await install({ "34.0.4": await archive("a", seconds) });
+    const [time = 0, ...others] = timesOf("34.0.4");
+    expect(others).toEqual([time, time]);
+    expect(time).toBeGreaterThanOrEqual(Date.UTC(2000) / 1000);
+    expect(time).toBeLessThan(Date.UTC(2010) / 1000);
+  });
+
+  it("the same on every machine, and another in another release: nginx makes ETags of it", async () => {
+    const [one, other] = [await archive("a", 0, "<?php 1;\n"), await archive("b", 0, "<?php 2;\n")];
+    await install({ "34.0.4": one, "34.0.5": other });
+    const [before, second] = [timesOf("34.0.4")[0], timesOf("34.0.5")[0]];
+    expect(before).not.toBe(second);
+    execaSync("chmod", ["-R", "u+w", join(root, "releases")]);
+    rmSync(join(root, "releases"), { recursive: true });
+    await install({ "34.0.4": one });
+    expect(timesOf("34.0.4")[0]).toBe(before);
+  });
+
+  it("on a machine that has the release from before, too", async () => {
+    const body = await archive("a", 0);
+    await install({ "34.0.4": body });
+    const [time = 0] = timesOf("34.0.4");
+    expect(time).toBeGreaterThan(0);
+    for (const file of FILES) utimesSync(join(root, "releases/34.0.4", file), 0, 0);
+    expect(await install({ "34.0.4": body })).toBe("");
+    expect(timesOf("34.0.4")).toEqual([time, time, time]);
+  });
+});
+
+it("takes the code of apps that no space may have, from releases that are in service too", async () => {
+  const at = (...path: string[]) => join(root, "releases", ...path);
+  for (const release of ["34.0.4", "35.0.2"]) {
+    for (const app of ["deck", "onlyoffice"]) mkdirSync(at(release, "apps", app, "lib"), { recursive: true });
+    writeFileSync(at(release, "apps/onlyoffice/lib/Crypt.php"), "");
+    writeFileSync(at(release, "version.php"), "");
+    writeFileSync(at(release, ".sha256"), "abc1234\n");
+    execaSync("chmod", ["-R", "a-w", at(release)]);
+  }
+  const list = ["34.0.4", "35.0.2"].map((version) => `${version} abc1234 https://x.example\n`);
+
+  expect(await run(list, ["onlyoffice\n"])).toBe(
+    "release 34.0.4 without onlyoffice\nrelease 35.0.2 without onlyoffice",
+  );
+  for (const release of ["34.0.4", "35.0.2"]) {
+    expect(existsSync(at(release, "apps/onlyoffice"))).toBe(false);
+    expect(existsSync(at(release, "apps/deck/lib"))).toBe(true);
+    expect(execaSync("stat", ["-c", "%A", at(release, "apps")]).stdout).toBe("dr-xr-xr-x");
+  }
+  expect(await run(list, ["onlyoffice\n"])).toBe("");
+});

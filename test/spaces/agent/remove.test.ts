@@ -1,0 +1,88 @@
+// remove-space: the last to say no before the engine destroys a space's database and bucket.
+import { execaSync } from "execa";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { onPath, programIn, standIn } from "../../support/fakes.ts";
+
+const tools = onPath("jq", "flock");
+
+let root: string;
+const at = (...path: string[]) => join(root, ...path);
+const calls = () => (existsSync(at("calls")) ? readFileSync(at("calls"), "utf8").trim().split("\n") : []);
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "remove-"));
+  for (const folder of ["bin", "etc/framaspace", "run/framaspace", "srv/spaces", "srv/archive"])
+    mkdirSync(at(folder), { recursive: true });
+  writeFileSync(at("etc/framaspace/platform.json"), "{}");
+  writeFileSync(at("etc/framaspace/web-servers"), "");
+  const note = `echo "$(basename "$0") $*" >>${root}/calls`;
+  standIn(at("bin/finish-spaces"), `${note}; [ ! -e ${root}/no-database ]`);
+  standIn(at("bin/redis-users"), note);
+  // What the space's database says; a database that is not there is an error.
+  standIn(
+    at("bin/psql"),
+    `[ -e ${root}/holds ] || { echo "does not exist" >&2; exit 2; }; cat ${root}/holds`,
+  );
+  for (const name of ["space-lib.sh", "archive-lib.sh", "remove-space"])
+    writeFileSync(at(name), programIn(root, name));
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+function remove(id = "lotus") {
+  const { stderr, exitCode } = execaSync("bash", [at("remove-space"), id], {
+    reject: false,
+    env: { PATH: `${at("bin")}:${process.env.PATH}` },
+  });
+  return { exitCode, stderr };
+}
+function archived({ exported }: { exported: boolean }) {
+  mkdirSync(at("srv/spaces/lotus"), { recursive: true });
+  writeFileSync(at("srv/spaces/lotus/archived"), "");
+  if (!exported) return;
+  mkdirSync(at("srv/archive/lotus/20261101T000000Z"), { recursive: true });
+  writeFileSync(at("srv/archive/lotus/20261101T000000Z/manifest.json"), "{}");
+}
+
+describe.skipIf(!tools)("remove-space (jq and flock on PATH)", () => {
+  it("forgets what was wanted before the directory goes, so that nobody makes the space again", () => {
+    archived({ exported: true });
+    expect(remove()).toEqual({ exitCode: 0, stderr: "" });
+    expect(calls()).toEqual(["finish-spaces --forget lotus", "redis-users --remove lotus"]);
+    expect(existsSync(at("srv/spaces/lotus"))).toBe(false);
+  });
+
+  it("removes nothing that would be made again", () => {
+    archived({ exported: true });
+    writeFileSync(at("no-database"), "");
+    expect(remove().exitCode).toBe(1);
+    expect(existsSync(at("srv/spaces/lotus/archived"))).toBe(true);
+  });
+
+  it("refuses a space without an export", () => {
+    archived({ exported: false });
+    expect(remove()).toEqual({ exitCode: 1, stderr: expect.stringContaining("it has no verified export") });
+    expect(calls()).toEqual([]);
+  });
+
+  it("refuses a space that a new ops-1 has not got back, of which nothing says that it is archived", () => {
+    writeFileSync(at("holds"), "t\n");
+    const { exitCode, stderr } = remove();
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(
+      "space lotus, removal: its directory is not on ops-1, but its database holds a space",
+    );
+    expect(calls()).toEqual([]);
+  });
+
+  it.each([
+    ["was emptied", "f\n"],
+    ["is not there", undefined],
+  ])("forgets one that never converged, or was removed before: its database %s", (_, said) => {
+    if (said !== undefined) writeFileSync(at("holds"), said);
+    expect(remove()).toEqual({ exitCode: 0, stderr: "" });
+    expect(calls()).toEqual(["finish-spaces --forget lotus"]);
+  });
+});

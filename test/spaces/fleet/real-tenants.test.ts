@@ -1,0 +1,25 @@
+// The committed data, not a copy: what is merged is what is deployed.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { environmentNames } from "../../../infra/inventory/environment-file.ts";
+import { EDITOR_SCHEMA_FILE, editorSchema } from "../../../spaces/fleet/editor-schema.ts";
+import { loadFleet, reportFleet } from "../../../spaces/fleet/fleet.ts";
+
+const ROOT = join(import.meta.dirname, "../../..");
+
+test("prod and lab are the environments", () => {
+  expect(environmentNames(ROOT)).toEqual(["lab", "prod"]);
+});
+
+test.each(environmentNames(ROOT))("%s is valid", (name) => {
+  const fleet = loadFleet(ROOT, name);
+  expect(fleet.problems, reportFleet(fleet)).toEqual([]);
+});
+
+test("the editors' schema is fresh", () => {
+  const { catalog } = loadFleet(ROOT, "prod");
+  expect(JSON.parse(readFileSync(join(ROOT, EDITOR_SCHEMA_FILE), "utf8"))).toEqual(
+    JSON.parse(JSON.stringify(editorSchema(catalog!))),
+  );
+});

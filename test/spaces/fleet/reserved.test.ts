@@ -1,0 +1,94 @@
+// Nobody's space is called what the platform itself is called somewhere: names are gathered from what is rendered and
+// from the programs, so that a new one cannot be forgotten.
+import { globSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { ROTATED } from "../../../infra/inventory/environment-checks.ts";
+import { renderStore } from "../../../infra/logs/logs.ts";
+import { reveal } from "../../../evaluate/graph.ts";
+import { refuseId } from "../../../spaces/fleet/ids.ts";
+import { exampleEnvironment } from "../../support/example-environment.ts";
+import { prodPlatform } from "../../support/platform-graph.ts";
+
+const ROOT = join(import.meta.dirname, "../../..");
+const graph = await prodPlatform();
+/** What every machine is sent: each script, and each file in it. */
+const scripts = graph.resources
+  .filter(({ type }) => type === "command:remote:Command")
+  .map(({ inputs }) => String(reveal(inputs.stdin)))
+  .join("\n");
+const sources = globSync("{infra,spaces}/**/{*.sh,rootfs*/**/*}", { cwd: ROOT, withFileTypes: true })
+  .filter((entry) => entry.isFile())
+  .map(({ parentPath, name }) => readFileSync(join(parentPath, name), "utf8"))
+  .join("\n");
+
+/** What the groups of an expression found, a word each. */
+const found = (text: string, expression: RegExp) =>
+  [...text.matchAll(expression)].flatMap(([, ...groups]) =>
+    groups
+      .filter(Boolean)
+      .join(" ")
+      .split(/[\s,"']+/),
+  );
+const records = graph.resources
+  .filter(({ type }) => type === "hcloud:index/zoneRrset:ZoneRrset")
+  .map(({ inputs }) => String(inputs.name));
+const domain = exampleEnvironment("prod").domain.replaceAll(".", String.raw`\.`);
+
+/** By system; the second is one of them that shows that the expression still finds what it is for. */
+const USED: Record<string, [names: string[], known: string]> = {
+  "tags of nginx": [found(scripts, /syslog:server=[^ ]*tag=([\w-]+)/g), "nginx"],
+  "tags of logger": [found(sources, /\blogger\b.*? -t ([\w-]+)/g), "platform-health"],
+  "tags of services": [
+    found(scripts, /^\s*(?:syslog_ident|syslog-ident|SyslogIdentifier)\b[ =']+([\w-]+)/gm),
+    "redis",
+  ],
+  "tags that are no space's": [
+    found(renderStore(exampleEnvironment("prod"), "logs-1"), /app-name == \[(.*?)\]/g),
+    "rsyslogd",
+  ],
+  "roles and databases in pg_hba.conf": [found(scripts, /^(?:local|hostssl) +(\S+) +(\S+)/gm), "framaspace"],
+  "roles that are made": [found(sources, /CREATE ROLE ([a-z]\w+)/g), "replication"],
+  "users of Redis": [found(scripts, /^user ([\w-]+) (?:reset|on|off)/gm), "admin"],
+  "users of MinIO": [
+    [...found(scripts, /^MINIO_ROOT_USER=(\S+)/gm), ...found(scripts, /storage\/policies\/([\w-]+)\.json/g)],
+    "metrics",
+  ],
+  "what MinIO makes by itself": [
+    found(readFileSync(join(ROOT, "docs/threat-model.md"), "utf8"), /(site-replicator-\d)/g),
+    "site-replicator-0",
+  ],
+  "MinIO's buckets": [found(scripts, /^BUCKETS=\((.*)\)/gm), "archive"],
+  "DNS records": [records, "ops"],
+  "hosts of the gateways": [
+    found(scripts, new RegExp(String.raw`^\s*server_name ([\w-]+)\.${domain};`, "gm")),
+    "collabora",
+  ],
+  "users and groups of machines": [
+    [
+      ...found(sources, /\b(?:useradd|groupadd|adduser)\b.* ([a-z][\w-]+)\s*(?:;.*|\|\|.*)?$/gm),
+      ...found(scripts, /^file \S+ \d+ ([\w-]+):([\w-]+) /gm),
+    ],
+    "framaspace-tls",
+  ],
+  programs: [found(scripts, /^file '?\/usr\/local\/s?bin\/([\w-]+)/gm), "converge-space"],
+  "owners of secrets": [Object.keys(ROTATED), "deploy"],
+};
+
+describe("a space is not called as something of the platform", () => {
+  test.each(Object.entries(USED))("%s", (_, [names, known]) => {
+    expect(names).toContain(known);
+    // What no id can be anyhow, by its length or its letters, is refused, too.
+    expect([...new Set(names)].filter((name) => refuseId(name) === undefined)).toEqual([]);
+  });
+
+  test("programs that are installed by their own file's name", () => {
+    const own = globSync("{infra,spaces}/**/usr/local/sbin/*", { cwd: ROOT }).map((file) => basename(file));
+    expect(own).toContain("run-cron");
+    expect(own.filter((name) => refuseId(name) === undefined)).toEqual([]);
+  });
+
+  test.each(["framaspace", "nginx", "rsyslogd", "platform-health", "site-replicator-0"])("not %s", (id) => {
+    expect(refuseId(id)).toMatch(/reserved/);
+  });
+});
