@@ -10,7 +10,7 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: ["test/lab/**"],
           testTimeout: 20_000,
-          // On two cores Vitest would leave one idle; and a process a file would load the SDK anew for each.
+          // On two cores Vitest would leave one idle; and a process a file would load the SDK again for each.
           maxWorkers: "100%",
           isolate: false,
         },

@@ -2,15 +2,16 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { execa } from "execa";
 import { removeUnused } from "../lab/image.ts";
-import { LabError, openLab, type Lab } from "../lab/lab.ts";
+import { openLab, type Lab } from "../lab/lab.ts";
 import { exists, lockLab, takeDown } from "../lab/lifecycle.ts";
-import { letters } from "../lab/mail.ts";
+import { mails } from "../lab/mail.ts";
 import { consoleLog, insideMachine, isRunning } from "../lab/machine.ts";
 import { configurationFile, findPulumi, handToPulumi, isEveryday } from "../lab/pulumi-engine.ts";
 import { sshTo } from "../lab/ssh.ts";
 import { status } from "../lab/status.ts";
 import { closeTunnel, openTunnel } from "../lab/tunnel.ts";
 import { up, type UpOptions } from "../lab/up.ts";
+import { UserError } from "../validation/user-error.ts";
 
 const program = new Command("npm run lab --").description("The platform on this machine, as root.");
 program.option("--name <name>", "the lab's name; several can exist side by side", "lab");
@@ -35,7 +36,7 @@ program
     ]),
   )
   .option("--port <port>", "port on this machine's loopback", wholeNumber(1, 65535), 8443)
-  .option("--nextcloud <path...>", "Nextcloud releases, archives or folders, instead of the stand-in")
+  .option("--nextcloud <path...>", "Nextcloud releases, archives or folders, instead of the fake")
   .option("--minio <path>", "the minio server's binary")
   .option("--mc <path>", "MinIO's client, where it is neither beside the server nor on PATH")
   .option("--imaginary <path>", "the imaginary binary")
@@ -43,7 +44,7 @@ program
   .option("--storage-second-pool <n>", "storage servers in a second pool of a site", wholeNumber(0, 5), 0)
   .option("--storage-sites <n>", "sites with storage servers", wholeNumber(1, 2), 1)
   .addOption(storageSite("--storage-serving <site>", "the site that spaces use").default("primary"))
-  .addOption(storageSite("--storage-away <site>", "a site that is out of reach, to be left alone"))
+  .addOption(storageSite("--storage-unreachable <site>", "a site that is out of reach, to be left alone"))
   .action((options: UpOptions) => run((lab) => up(lab, options)));
 
 program
@@ -77,7 +78,7 @@ program
   .action((machine: string, options: string[]) =>
     run(async (lab) => {
       if (!isRunning(lab, machine))
-        throw new LabError(
+        throw new UserError(
           `${machine} does not run; its console's last output is in ${consoleLog(lab, machine)}`,
         );
       const words = options.length > 0 ? options : ["--lines=200"];
@@ -91,9 +92,9 @@ program
   .action(() =>
     run(async (lab) => {
       if (!(await exists(lab)))
-        throw new LabError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);
-      const all = letters(lab);
-      console.log(all.length === 0 ? "No letters." : all.join(`\n${"─".repeat(80)}\n`));
+        throw new UserError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);
+      const all = mails(lab);
+      console.log(all.length === 0 ? "No mails." : all.join(`\n${"─".repeat(80)}\n`));
     }),
   );
 
@@ -104,7 +105,7 @@ program
   .action((machine: string, command: string[]) =>
     run(async (lab) => {
       if (!(await exists(lab)))
-        throw new LabError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);
+        throw new UserError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);
       await handOver([...(await sshTo(lab, machine)), ...command]);
     }),
   );
@@ -118,9 +119,9 @@ program
     run(async (lab) => {
       // Of which stack, and so whether MinIO's provider is needed, the CLI itself will see.
       const found = await findPulumi({ storage: false });
-      if ("missing" in found) throw new LabError(`${found.missing}; ${found.remedy}.`);
+      if ("missing" in found) throw new UserError(`${found.missing}; ${found.remedy}.`);
       if (!(await exists(lab)))
-        throw new LabError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);
+        throw new UserError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);
       const rest = isEveryday(words) ? [...words, "--config-file", configurationFile(lab)] : words;
       // The platform's needs none, and ops-1 may be what it is to build.
       if (words.some((word) => /-spaces-\d{3}$/.test(word))) await openTunnel(lab);
@@ -143,7 +144,7 @@ async function run(act: (lab: Lab) => Promise<void>): Promise<void> {
   try {
     await act(openLab(program.opts<{ name: string }>().name));
   } catch (error) {
-    if (!(error instanceof LabError)) throw error;
+    if (!(error instanceof UserError)) throw error;
     console.error(`\n${error.message}`);
     process.exitCode = 1;
   }

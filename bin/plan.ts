@@ -4,7 +4,7 @@ import { enableCompileCache } from "node:module";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { COMPILED, Pool } from "../plan/worker-pool.ts";
-import { PlanError } from "../plan/trees.ts";
+import { UserError } from "../validation/user-error.ts";
 
 const USAGE = `npm run plan [-- --base REF] [--environment NAME …] [--allow-many]
 
@@ -48,7 +48,7 @@ try {
 } catch (error) {
   const usage =
     error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS");
-  if (!usage && !(error instanceof PlanError)) throw error;
+  if (!usage && !(error instanceof UserError)) throw error;
   console.error(usage ? `${error.message}\n\n${USAGE}` : error.message);
   process.exitCode = 1;
 }

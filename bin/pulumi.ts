@@ -1,4 +1,4 @@
-// `npm run pulumi`: the genuine CLI with what this project needs said once: the environment's configuration file, the
+// `npm run pulumi`: the Pulumi CLI with what this project needs said once: the environment's configuration file, the
 // policies, for the platform a look at what is there, and, for stacks of spaces, the way to their databases and buckets,
 // open only while those answer (spaces/gated-pulumi/gate.ts). A refresh that lost a bucket from the state all the same is undone.
 import { S3Client, ListBucketsCommand } from "@aws-sdk/client-s3";
@@ -27,6 +27,7 @@ import {
   Unreachable,
 } from "../spaces/gated-pulumi/gate.ts";
 import { servicesOf } from "../spaces/spaces.ts";
+import { UserError } from "../validation/user-error.ts";
 
 const USAGE = `npm run pulumi -- COMMAND --stack STACK [options of pulumi's own]
 
@@ -54,9 +55,6 @@ const ADDED_FOR_PLATFORM: Readonly<Record<string, readonly string[]>> = {
   preview: ["--refresh"],
 };
 
-/** What is told to people without a stack trace. */
-class Refusal extends Error {}
-
 interface Job {
   cli: string;
   stack: string;
@@ -66,7 +64,7 @@ interface Job {
 
 async function main([command = "", ...options]: string[]): Promise<void> {
   const stack = optionOf(options, "--stack", "-s");
-  if (!stack || !(command in ADDED)) throw new Refusal(USAGE);
+  if (!stack || !(command in ADDED)) throw new UserError(USAGE);
   const { environment, part } = parseStackName(stack);
   const file = optionOf(options, "--config-file") ?? environmentFile(environment);
   const added = [
@@ -116,7 +114,7 @@ async function hand({ cli, environmentVariables }: Job, words: readonly string[]
 
 async function behindTheGate(job: Job, name: string, command: string, words: string[]): Promise<void> {
   if (words.some((word) => word === "-r" || word.startsWith("--refresh")))
-    throw new Refusal(
+    throw new UserError(
       `--refresh is a step of its own for spaces, so that it can be undone: npm run pulumi -- refresh --stack ${job.stack}`,
     );
   const { values } = await readStackConfiguration(resolve(ROOT, job.file), await passphrase());
@@ -154,7 +152,7 @@ function environmentOf(values: Readonly<Record<string, string>>): Environment {
     return text === undefined ? [] : [[key, parse(text)]];
   });
   const { data } = environmentSchema.safeParse(Object.fromEntries(given));
-  if (!data) throw new Refusal("the environment's configuration is not valid; `npm run check` says why.");
+  if (!data) throw new UserError("the environment's configuration is not valid; `npm run check` says why.");
   return data;
 }
 
@@ -163,7 +161,7 @@ async function passphrase(): Promise<string> {
   const { PULUMI_CONFIG_PASSPHRASE: given, PULUMI_CONFIG_PASSPHRASE_FILE: file } = process.env;
   if (given !== undefined) return given;
   if (file !== undefined) return (await readFile(file, "utf8")).trim();
-  throw new Refusal(
+  throw new UserError(
     "The environment's passphrase is missing: export PULUMI_CONFIG_PASSPHRASE_FILE=… (a file of mode 0600).",
   );
 }
@@ -196,7 +194,7 @@ async function openTunnel(host: string, hostKey: string): Promise<() => Promise<
   while (!(await isOpen(port))) {
     if (end.signal.aborted) {
       await close();
-      throw new Refusal(
+      throw new UserError(
         `ssh root@${host} does not open the way to databases and buckets; nothing was changed.`,
       );
     }
@@ -261,7 +259,7 @@ async function refresh(job: Job, words: readonly string[], certificate: string):
   const wrong = dropped.filter(({ id }) => !there || there.has(id ?? ""));
   if (wrong.length === 0) return status;
   await execa(job.cli, ["stack", "import", "--stack", job.stack], { cwd: ROOT, input: before.text });
-  throw new Refusal(
+  throw new UserError(
     `The refresh took ${wrong.length} of ${buckets.length} buckets for gone (${wrong
       .map(({ id }) => id)
       .slice(0, 5)
@@ -278,7 +276,7 @@ async function refresh(job: Job, words: readonly string[], certificate: string):
 async function listBuckets(job: Job, ca: string): Promise<Set<string>> {
   const { resources } = await exportState(job, "--show-secrets");
   const provider = resources.find(({ type }) => type === MINIO);
-  if (!provider) throw new Refusal(`${job.stack} has no MinIO provider in its state: run up first.`);
+  if (!provider) throw new UserError(`${job.stack} has no MinIO provider in its state: run up first.`);
   const text = z.union([
     z.string(),
     z.object({ plaintext: z.string() }).transform(({ plaintext }) => z.string().parse(JSON.parse(plaintext))),
@@ -304,7 +302,7 @@ async function listBuckets(job: Job, ca: string): Promise<Set<string>> {
     return new Set(Buckets.flatMap(({ Name }) => Name ?? []));
   } catch (error) {
     const why = error instanceof Error ? error.message || error.name : String(error);
-    throw new Refusal(
+    throw new UserError(
       `MinIO does not take the key that the state of ${job.stack} holds (${why}): a refresh would take every bucket for gone. Nothing was changed. If the key was rotated, run \`npm run pulumi -- up --stack ${job.stack}\` first.`,
     );
   } finally {
@@ -315,7 +313,7 @@ async function listBuckets(job: Job, ca: string): Promise<Set<string>> {
 try {
   await main(process.argv.slice(2));
 } catch (error) {
-  if (!(error instanceof Refusal || error instanceof Unreachable)) throw error;
+  if (!(error instanceof UserError || error instanceof Unreachable)) throw error;
   console.error(error.message);
   process.exitCode = 1;
 }

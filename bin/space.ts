@@ -30,12 +30,10 @@ import {
   type Tenant,
 } from "../spaces/fleet/fleet.ts";
 import * as z from "zod";
+import { UserError } from "../validation/user-error.ts";
 
 /** What a new space gets when nothing else is said. */
 const DEFAULTS = { kind: "association", plan: "standard", office: "collabora", wave: "main" };
-
-/** Something that people can mend: printed without a stack. */
-class Refusal extends Error {}
 
 interface Where {
   root: string;
@@ -97,13 +95,13 @@ function find(fleet: Fleet, id: string): { shard: Shard; tenant: Tenant } {
     id,
     fleet.shards.flatMap(({ tenants }) => tenants.map((tenant) => tenant.id)),
   );
-  throw new Refusal(
+  throw new UserError(
     `There is no space "${id}" in ${tenantsFolder(fleet.environmentName)}${meant === undefined ? "" : `; did you mean "${meant}"?`}`,
   );
 }
 
 function refuse(tenant: Tenant, reason: string | undefined): void {
-  if (reason !== undefined) throw new Refusal(`Space "${tenant.id}": ${reason}`);
+  if (reason !== undefined) throw new UserError(`Space "${tenant.id}": ${reason}`);
 }
 
 /** Writes a tenants file if the fleet with it passes every check. */
@@ -130,12 +128,9 @@ async function sayNext({ root, env }: Where, file: string, message: string): Pro
 /** Undefined where there is no repository, or no main, to compare with. */
 async function planOf(root: string, env: string): Promise<Plan | undefined> {
   if (!existsSync(join(root, ".git"))) return undefined;
-  const [{ plan }, { PlanError }] = await Promise.all([
-    import("../plan/plan.ts"),
-    import("../plan/trees.ts"),
-  ]);
+  const { plan } = await import("../plan/plan.ts");
   return plan({ root, environments: [env] }).catch((error: unknown) => {
-    if (!(error instanceof PlanError)) throw error;
+    if (!(error instanceof UserError)) throw error;
     return undefined;
   });
 }
@@ -151,7 +146,7 @@ async function onOps(
   words: readonly string[],
 ): Promise<string> {
   const { environment } = loadFleet(root, env);
-  if (!environment) throw new Refusal(`Pulumi.${env}.yaml has problems; run \`npm run check -- tenants\``);
+  if (!environment) throw new UserError(`Pulumi.${env}.yaml has problems; run \`npm run check -- tenants\``);
   const [ssh = "", ...rest] =
     env === "lab" ? await labSsh(lab) : ["ssh", "-o", "ConnectTimeout=10", `root@${opsHost(environment)}`];
   const { stdout, failed, exitCode } = await execa(ssh, [...rest, program, ...words], {
@@ -162,7 +157,7 @@ async function onOps(
     reject: false,
   });
   if (failed)
-    throw new Refusal(
+    throw new UserError(
       exitCode === 255 || exitCode === undefined
         ? `ops-1 cannot be reached (${[ssh, ...rest].join(" ")})`
         : `${program} failed on ops-1; what it says stands above`,
@@ -177,8 +172,8 @@ async function labSsh(name: string): Promise<string[]> {
     import("../lab/ssh.ts"),
   ]);
   const found = openLab(name);
-  if (process.getuid?.() !== 0) throw new Refusal("a lab is root's: run this as root");
-  if (!(await exists(found))) throw new Refusal(`there is no lab "${name}"; bring it up with: npm run lab`);
+  if (process.getuid?.() !== 0) throw new UserError("a lab is root's: run this as root");
+  if (!(await exists(found))) throw new UserError(`there is no lab "${name}"; bring it up with: npm run lab`);
   return sshTo(found, "ops-1");
 }
 
@@ -264,7 +259,7 @@ async function exportSpace(id: string, where: Distant): Promise<void> {
 async function restoreSpace(id: string, from: string | undefined, where: Distant): Promise<void> {
   const { tenant } = find(loadFleet(where.root, where.env), id);
   if (tenant.state === "active")
-    throw new Refusal(
+    throw new UserError(
       `Space "${id}" is in service, and restoring onto it would overwrite what it holds. Into a new space: npm run space -- add --id …, then suspend, up, and restore <new id> ${from ?? id}`,
     );
   say(await onOps(where, "restore-space", [id, ...(from === undefined ? [] : [from])]));
@@ -284,7 +279,7 @@ function indent(text: string): string {
 function writeSchema(root: string): void {
   const { value, problems } = readCatalog(root);
   if (!value)
-    throw new Refusal(`The catalog has ${problems.length} problems; run \`npm run check -- tenants\``);
+    throw new UserError(`The catalog has ${problems.length} problems; run \`npm run check -- tenants\``);
   writeFileSync(join(root, EDITOR_SCHEMA_FILE), `${JSON.stringify(editorSchema(value), undefined, 2)}\n`);
   say(`Wrote ${EDITOR_SCHEMA_FILE}.`);
 }
@@ -374,7 +369,7 @@ distantVerb("restore", "put an export into a suspended or archived space that ho
 
 program
   .command("schema")
-  .description(`write ${EDITOR_SCHEMA_FILE} anew, after a change to the catalog or to the fields of a space`)
+  .description(`write ${EDITOR_SCHEMA_FILE} again, after a change to the catalog or to the fields of a space`)
   .option("--root <folder>", "folder of the repository", (folder) => resolve(folder), process.cwd())
   .action(({ root }: { root: string }) => writeSchema(root));
 
@@ -382,7 +377,7 @@ try {
   await program.parseAsync();
 } catch (error) {
   if (error instanceof InvalidFleet) console.error(`${error.message}\nNothing was changed.`);
-  else if (error instanceof Refusal) console.error(sentence(error.message));
+  else if (error instanceof UserError) console.error(sentence(error.message));
   else throw error;
   process.exitCode = 1;
 }

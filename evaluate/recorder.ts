@@ -1,5 +1,5 @@
 // Evaluates the program in-process, without engine or cloud, and returns the graph of resources that it declares.
-// Tests and plans let it make outputs up; the lab's applier realises each resource and gives the real ones.
+// Tests and plans let it make outputs up; the lab's applier makes each resource and gives the real ones.
 // It compares nothing and keeps no state.
 import * as pulumi from "@pulumi/pulumi";
 import type { RegisterResourceRequest } from "@pulumi/pulumi/proto/resource_pb.js";
@@ -14,8 +14,8 @@ import { readStackConfiguration, type StackConfiguration } from "./stack-configu
 const PROJECT = "framaspace";
 const STACK_TYPE = "pulumi:pulumi:Stack";
 
-/** What realising a resource gave. Outputs are added to the inputs; `secret()` marks those that are secret. */
-export interface Realised {
+/** What the engine knows of a resource once it is there. Outputs are added to the inputs; `secret()` marks those that are secret. */
+export interface ResourceState {
   id?: string;
   outputs?: Record<string, unknown>;
 }
@@ -27,14 +27,14 @@ export interface RecordOptions {
   configFile?: string;
   /** Instead of a file. */
   config?: StackConfiguration;
-  /** Decrypts the file's secrets; without it they have stand-ins. */
+  /** Decrypts the file's secrets; without it they have placeholders. */
   passphrase?: string;
   /** Another version of this repository to evaluate. @default this one */
   root?: string;
   /** Spares the program reading every tenants file; made by that same version's spaces/fleet/fleet.ts. */
   fleet?: unknown;
-  /** Realises a custom resource once all that it depends on is there; without it, outputs are made up. */
-  newResource?: (resource: Resource) => Realised | Promise<Realised>;
+  /** Makes a custom resource once all that it depends on is there; without it, outputs are made up. */
+  newResource?: (resource: Resource) => ResourceState | Promise<ResourceState>;
 }
 
 let last: Promise<unknown> = Promise.resolve();
@@ -108,19 +108,19 @@ function unreachable(): never {
 class Recorder extends MockMonitor {
   readonly recorded: Resource[] = [];
   readonly #stack: string;
-  readonly #realise: NonNullable<RecordOptions["newResource"]>;
+  readonly #newResource: NonNullable<RecordOptions["newResource"]>;
 
-  constructor(stack: string, realise: NonNullable<RecordOptions["newResource"]>) {
+  constructor(stack: string, newResource: NonNullable<RecordOptions["newResource"]>) {
     super({ call: unreachable, newResource: unreachable });
     this.#stack = stack;
-    this.#realise = realise;
+    this.#newResource = newResource;
   }
 
   override async registerResource(request: RegisterResourceRequest, callback: Callback): Promise<void> {
     try {
       const resource = this.#toResource(request);
       this.recorded.push(resource);
-      const { id, outputs } = resource.custom ? await this.#realise(resource) : {};
+      const { id, outputs } = resource.custom ? await this.#newResource(resource) : {};
       callback(null, response(resource.urn, id, { ...resource.inputs, ...outputs }));
     } catch (error) {
       callback(error instanceof Error ? error : new Error(String(error)));
@@ -211,7 +211,7 @@ function response(urn: string, id: string | undefined, outputs: Record<string, u
 }
 
 /** Ids and addresses of a cloud that isn't there: made from the URN, so that each resource keeps its own. */
-function makeUp({ type, urn }: Resource): Realised {
+function makeUp({ type, urn }: Resource): ResourceState {
   const digest = createHash("sha256").update(urn).digest();
   const address = `198.51.100.${((digest[0] ?? 0) % 254) + 1}`; // TEST-NET-2 (RFC 5737)
   const id = String(digest.readUInt32BE(1)); // hcloud's ids are numbers

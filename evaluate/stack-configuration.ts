@@ -1,5 +1,5 @@
 // Reads an environment's configuration file as the engine would hand it to the program. Secrets are decrypted where
-// the passphrase is given; without it each has a stand-in, so a plan needs no credentials.
+// the passphrase is given; without it each has a placeholder, so a plan needs no credentials.
 import { createDecipheriv, createHash, pbkdf2 } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
@@ -22,7 +22,7 @@ const stackFile = z.object({
 export async function readStackConfiguration(file: string, passphrase?: string): Promise<StackConfiguration> {
   const { config, encryptionsalt } = stackFile.parse(parse(await readFile(file, "utf8")) ?? {});
   const decrypt =
-    passphrase === undefined ? standIn : await passphraseDecrypter(file, encryptionsalt, passphrase);
+    passphrase === undefined ? placeholder : await passphraseDecrypter(file, encryptionsalt, passphrase);
   const values: Record<string, string> = {};
   const secretKeys: string[] = [];
   for (const [key, value] of Object.entries(config)) {
@@ -39,7 +39,7 @@ export async function readStackConfiguration(file: string, passphrase?: string):
  * 64 digits, as long as an hcloud token. Made from the ciphertext, so that a plan sees a secret that was exchanged
  * and its derived secrets with it.
  */
-function standIn(ciphertext: string): string {
+function placeholder(ciphertext: string): string {
   return createHash("sha256").update(`stand-in ${ciphertext}`).digest("hex").toUpperCase();
 }
 

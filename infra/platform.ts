@@ -7,14 +7,14 @@ import type { Environment } from "./inventory/environment.ts";
 import { Gateway } from "./gateway/gateway.ts";
 import { Imaginary } from "./imaginary/imaginary.ts";
 import { Logs } from "./logs/logs.ts";
-import { Entrance, Network } from "./machine/network.ts";
+import { Ingress, Network } from "./machine/network.ts";
 import { Office } from "./office/office.ts";
 import { Ops } from "./ops/ops.ts";
 import { Postgres } from "./postgres/postgres.ts";
 import { Redis } from "./redis/redis.ts";
 import { Access } from "./machine/remote.ts";
 import type { Secrets } from "./pki/secrets.ts";
-import { CloudServer, type Foundation } from "./machine/server.ts";
+import { CloudServer, type Context } from "./machine/server.ts";
 import { SpaceHost } from "./ops/space-host.ts";
 import { Storage } from "./storage/storage.ts";
 import { Web, type SpaceSoftware } from "./web/web.ts";
@@ -54,34 +54,34 @@ export class Platform extends pulumi.ComponentResource {
       },
       viaHcloud,
     );
-    const ground = { environment, secrets, authority, access, network, hcloud: provider };
+    const beforeOps = { environment, secrets, authority, access, network, hcloud: provider };
 
     const [opsSpec] = cloudMachines(environment, "ops");
     if (!opsSpec) throw new Error("environment without ops-1 passed its checks");
-    const jumpHost = new CloudServer("ops", opsSpec, ground, { parent: this });
-    const foundation: Foundation = { ...ground, opsAddress: jumpHost.publicAddress };
+    const jumpHost = new CloudServer("ops", opsSpec, beforeOps, { parent: this });
+    const context: Context = { ...beforeOps, opsAddress: jumpHost.publicAddress };
     const viaOps = { parent: this, dependsOn: jumpHost };
-    new Ops("ops", { foundation, machine: jumpHost }, viaOps);
-    new Logs("logs", { foundation }, viaOps);
+    new Ops("ops", { context, machine: jumpHost }, viaOps);
+    new Logs("logs", { context }, viaOps);
     const { storage: configured } = environment;
     const storage =
-      configured && new Storage("storage", { foundation, storage: configured, ops: jumpHost }, viaOps);
+      configured && new Storage("storage", { context, storage: configured, ops: jumpHost }, viaOps);
     const needs: pulumi.Resource[] = [
-      new Postgres("postgres", { foundation, ops: jumpHost, storage }, viaOps),
-      new Redis("redis", { foundation }, viaOps),
+      new Postgres("postgres", { context, ops: jumpHost, storage }, viaOps),
+      new Redis("redis", { context }, viaOps),
       ...(storage ? [storage] : []),
     ];
-    if (environment.imaginary) needs.push(new Imaginary("imaginary", { foundation }, viaOps));
-    if (environment.office) new Office("office", { foundation }, viaOps);
-    const web = new Web("web", { foundation, software: args.software, dependsOn: needs }, viaOps);
+    if (environment.imaginary) needs.push(new Imaginary("imaginary", { context }, viaOps));
+    if (environment.office) new Office("office", { context }, viaOps);
+    const web = new Web("web", { context, software: args.software, dependsOn: needs }, viaOps);
     // It tries each release on a database, and brings spaces back to web servers.
     new SpaceHost(
       "space-host",
       { machine: jumpHost, software: args.software },
       { parent: this, dependsOn: [jumpHost, ...needs, web] },
     );
-    const gateway = new Gateway("gateway", { foundation, dependsOn: [web] }, viaOps);
-    new Entrance(
+    const gateway = new Gateway("gateway", { context, dependsOn: [web] }, viaOps);
+    new Ingress(
       "entrance",
       {
         environment,

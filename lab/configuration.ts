@@ -1,5 +1,5 @@
 // The lab's own copy of Pulumi.lab.yaml, with what differs here: where artifacts come from, which storage servers are
-// racked, what is left out. The program reads it as it reads any environment's; it has no code for labs.
+// dedicated, what is left out. The program reads it as it reads any environment's; it has no code for labs.
 import { execa } from "execa";
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
@@ -18,10 +18,11 @@ import { sshKeyPair } from "../infra/pki/keys.ts";
 import { Secrets } from "../infra/pki/secrets.ts";
 import { loadFleet } from "../spaces/fleet/fleet.ts";
 import { readStackConfiguration } from "../evaluate/stack-configuration.ts";
-import { LabError, type Lab } from "./lab.ts";
+import { type Lab } from "./lab.ts";
 import { MAIL_PORT } from "./mail.ts";
 import { ADMIN_ADDRESS } from "./namespaces.ts";
-import type { RackedServer, Settings } from "./settings.ts";
+import type { DedicatedMachine, Settings } from "./settings.ts";
+import { UserError } from "../validation/user-error.ts";
 
 export const ROOT = join(import.meta.dirname, "..");
 /** The environment whose configuration and tenants a lab uses. */
@@ -42,14 +43,14 @@ export interface Given {
   storageSecondPool: number;
   storageSites: number;
   storageServing: SiteRole;
-  storageAway?: SiteRole;
+  storageUnreachable?: SiteRole;
 }
 
 export interface LabConfiguration {
   file: string;
   environment: Environment;
   secrets: Secrets;
-  racked: RackedServer[];
+  dedicated: DedicatedMachine[];
   /** File name → path, for the artifact server. */
   artifacts: Record<string, string>;
   /** What the lab does without, and why. */
@@ -78,7 +79,7 @@ export async function configure(lab: Lab, given: Given): Promise<LabConfiguratio
   const serve = async (path: string, name: string): Promise<Artifact> => {
     const file = resolve(path);
     await access(file).catch(() => {
-      throw new LabError(`${file} is not there; give --${name.replace(/\..*/, "")} the path of a file.`);
+      throw new UserError(`${file} is not there; give --${name.replace(/\..*/, "")} the path of a file.`);
     });
     const sha256 = await sha256Of(file);
     // The checksum in the name: another file has another address.
@@ -96,7 +97,7 @@ export async function configure(lab: Lab, given: Given): Promise<LabConfiguratio
     const mc = given.mc ?? (await findClient(given.minio));
     set("storage", storage(given, secrets, await serve(given.minio, "minio"), await serve(mc, "mc")));
   } else if (given.mc !== undefined)
-    throw new LabError("--mc is MinIO's client alone; give the server too: --minio PATH.");
+    throw new UserError("--mc is MinIO's client alone; give the server too: --minio PATH.");
   else
     leftOut.push({
       what: "storage (MinIO)",
@@ -115,7 +116,14 @@ export async function configure(lab: Lab, given: Given): Promise<LabConfiguratio
   const file = join(lab.directory, `Pulumi.${ENVIRONMENT}.yaml`);
   await writeFile(file, document.toString());
   const environment = parseEnvironment(config);
-  return { file, environment, secrets, racked: rackedServers(environment, secrets), artifacts, leftOut };
+  return {
+    file,
+    environment,
+    secrets,
+    dedicated: dedicatedMachines(environment, secrets),
+    artifacts,
+    leftOut,
+  };
 }
 
 /** Checked by the same schema as everywhere; a fault is one of this file's. */
@@ -135,38 +143,39 @@ async function findClient(minio: string): Promise<string> {
     const { stdout } = await execa(path, ["--version"], { reject: false });
     if (/minio/i.test(stdout)) return path;
   }
-  throw new LabError(
+  throw new UserError(
     `--minio is given, but MinIO's client is neither beside ${minio} nor on PATH as mc; give --mc PATH.`,
   );
 }
 
 type Serve = (path: string, name: string) => Promise<Artifact>;
 
-/** The releases that were given, or the stand-in under every version that the catalog keeps. */
+/** The releases that were given, or the fake under every version that the catalog keeps. */
 async function releases(lab: Lab, { nextcloud }: Given, serve: Serve, leftOut: LeftOut[]) {
   const { catalog } = loadFleet(ROOT, ENVIRONMENT);
-  if (!catalog) throw new LabError("spaces/catalog.yaml is not valid; see: npm run check -- tenants");
+  if (!catalog) throw new UserError("spaces/catalog.yaml is not valid; see: npm run check -- tenants");
   const installed: NonNullable<Environment["releases"]> = {};
   if (nextcloud === undefined) {
     leftOut.push({
       what: "Nextcloud",
-      why: "no release: give --nextcloud PATH. A stand-in page answers in its place",
+      why: "no release: give --nextcloud PATH. A fake page answers in its place",
     });
     const artifact = await serve(
-      await packStandIn(lab, [...catalog.apps, ...catalog.appsOptional, ...catalog.appsOff]),
+      await packFake(lab, [...catalog.apps, ...catalog.appsOptional, ...catalog.appsOff]),
       "nextcloud.tar",
     );
     return Object.fromEntries(Object.keys(catalog.releases).map((version) => [version, artifact]));
   }
   for (const [index, given] of nextcloud.entries()) {
     const found = await stat(given).catch(() => {
-      throw new LabError(
+      throw new UserError(
         `--nextcloud ${given} is not there; give the path of a release's archive or folder.`,
       );
     });
     const path = found.isDirectory() ? await pack(lab, resolve(given), `nextcloud-${index}.tar`) : given;
     const { version, apps } = await inspectRelease(path);
-    if (installed[version]) throw new LabError(`--nextcloud gives ${version} twice; give each release once.`);
+    if (installed[version])
+      throw new UserError(`--nextcloud gives ${version} twice; give each release once.`);
     const without = [...catalog.apps, ...catalog.appsOptional].filter((app) => !apps.has(app));
     if (without.length > 0)
       leftOut.push({
@@ -190,7 +199,7 @@ async function inspectRelease(path: string): Promise<{ version: string; apps: Se
   const { stdout, stderr } = await execa("tar", words, { reject: false });
   const version = /\$OC_VersionString\s*=\s*'(\d+\.\d+\.\d+)'/.exec(stdout)?.[1];
   if (version === undefined)
-    throw new LabError(
+    throw new UserError(
       `${path} holds no Nextcloud release: no version.php that names one. Give a tar archive as Nextcloud publishes it, or a release's folder.`,
     );
   return {
@@ -199,9 +208,9 @@ async function inspectRelease(path: string): Promise<{ version: string; apps: Se
   };
 }
 
-/** The stand-in's archive. It carries every app of the catalog by name. */
-async function packStandIn(lab: Lab, apps: readonly string[]): Promise<string> {
-  const tree = join(lab.directory, "stand-in");
+/** The fake's archive. It carries every app of the catalog by name. */
+async function packFake(lab: Lab, apps: readonly string[]): Promise<string> {
+  const tree = join(lab.directory, "fake");
   await rm(tree, { recursive: true, force: true });
   await cp(join(import.meta.dirname, "fake-nextcloud"), tree, { recursive: true });
   for (const app of apps) {
@@ -230,7 +239,7 @@ async function pack(lab: Lab, tree: string, name: string): Promise<string> {
 
 /** An inventory of servers that the lab racks, with drives that it makes. */
 function storage(given: Given, secrets: Secrets, minio: Artifact, mc: Artifact) {
-  const { storageNodes, storageSecondPool, storageSites, storageServing, storageAway } = given;
+  const { storageNodes, storageSecondPool, storageSites, storageServing, storageUnreachable } = given;
   const sites = Object.entries(SITES)
     .slice(0, storageSites)
     .map(([role, { letter, host }]) => {
@@ -244,7 +253,14 @@ function storage(given: Given, secrets: Secrets, minio: Artifact, mc: Artifact) 
           drives,
         };
       });
-      return [role, { location: "lab", ...(role === storageAway && { away: "as asked for" }), servers }];
+      return [
+        role,
+        {
+          location: "lab",
+          ...(role === storageUnreachable && { declaredUnreachable: "as asked for" }),
+          servers,
+        },
+      ];
     });
   return {
     pools: [storageNodes, storageSecondPool]
@@ -266,7 +282,7 @@ function hostKey(secrets: Secrets, name: string) {
   return sshKeyPair(secrets.seed(name, "ssh-host-key"));
 }
 
-function rackedServers(environment: Environment, secrets: Secrets): RackedServer[] {
+function dedicatedMachines(environment: Environment, secrets: Secrets): DedicatedMachine[] {
   const { publicKey } = deployKey(secrets);
   return (["primary", "replica"] as const).flatMap((site) =>
     storageMachines(environment, site).map(({ name, privateAddress, server: { address, drives } }) => ({
@@ -275,7 +291,7 @@ function rackedServers(environment: Environment, secrets: Secrets): RackedServer
       privateAddress,
       hostKey: hostKey(secrets, name),
       drives,
-      away: environment.storage?.sites[site]?.away !== undefined,
+      declaredUnreachable: environment.storage?.sites[site]?.declaredUnreachable !== undefined,
       publicKey,
     })),
   );

@@ -20,6 +20,6 @@ export interface Outcome {
 
 export interface Engine {
   readonly name: string;
-  /** Brings one stack up. Rejects with a LabError where a step failed. */
+  /** Brings one stack up. Rejects with a UserError where a step failed. */
   up(stack: string, task: Task): Promise<Outcome>;
 }

@@ -3,7 +3,7 @@ import { execa } from "execa";
 import { existsSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
-import { LabError } from "./lab.ts";
+import { UserError } from "../validation/user-error.ts";
 
 /** Program → Debian package. */
 const NEEDS: Readonly<Record<string, string>> = {
@@ -25,9 +25,9 @@ const SYSTEM_PATH = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 export async function prepareHost(report: (text: string) => void): Promise<void> {
   const os = await readFile("/etc/os-release", "utf8").catch(() => "");
   if (process.platform !== "linux" || !/^ID(_LIKE)?=.*(debian|ubuntu)/m.test(os))
-    throw new LabError("the lab needs Debian or Ubuntu: it installs what it needs by apt.");
+    throw new UserError("the lab needs Debian or Ubuntu: it installs what it needs by apt.");
   if (!["x64", "arm64"].includes(process.arch))
-    throw new LabError(`the lab has no ${process.arch} machines.`);
+    throw new UserError(`the lab has no ${process.arch} machines.`);
   process.env.PATH = [...new Set([...(process.env.PATH ?? "").split(delimiter), ...SYSTEM_PATH])].join(
     delimiter,
   );
@@ -47,7 +47,7 @@ export async function prepareHost(report: (text: string) => void): Promise<void>
       result = await execa(...install, options);
     }
     if (result.failed || absent().length > 0)
-      throw new LabError(
+      throw new UserError(
         `apt could not install ${packages.join(" ")}:\n${result.all.split("\n").slice(-10).join("\n")}`,
       );
   }

@@ -5,8 +5,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, chmod } from "node:fs/promises";
 import { join } from "node:path";
 import { PACKAGES } from "../infra/machine/packages.ts";
-import { CACHE, LabError, waitForLock } from "./lab.ts";
+import { CACHE, waitForLock } from "./lab.ts";
 import { unmountBelow } from "./machine.ts";
+import { UserError } from "../validation/user-error.ts";
 
 const SCRIPT = join(import.meta.dirname, "image.sh");
 
@@ -56,7 +57,7 @@ async function build(path: string, report: (step: string) => void): Promise<stri
   if (result.failed) {
     await discard(draft);
     const end = result.all.split("\n").slice(-20).join("\n");
-    throw new LabError(
+    throw new UserError(
       `the base image could not be built from ${mirror}:\n${end}\nRun it again: npm run lab`,
     );
   }

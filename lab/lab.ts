@@ -7,6 +7,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { mkdir, open, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { UserError } from "../validation/user-error.ts";
 
 export interface Lab {
   readonly name: string;
@@ -24,7 +25,7 @@ export const CACHE = "/var/cache/framaspace-lab";
 
 export function openLab(name: string): Lab {
   if (!NAME.test(name))
-    throw new LabError(`"${name}" is no name for a lab; write up to 12 letters and digits, a letter first.`);
+    throw new UserError(`"${name}" is no name for a lab; write up to 12 letters and digits, a letter first.`);
   return {
     name,
     directory: join("/var/lib/framaspace-lab", name),
@@ -32,14 +33,11 @@ export function openLab(name: string): Lab {
   };
 }
 
-/** A problem that is told to a person: without a stack. */
-export class LabError extends Error {}
-
 /** The cgroup v2 tree: the only one, or beside v1 on hybrid systems. */
 function cgroupRoot(): string {
   for (const root of ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"])
     if (existsSync(join(root, "cgroup.procs")) && existsSync(join(root, "cgroup.controllers"))) return root;
-  throw new LabError(
+  throw new UserError(
     "no cgroup v2 tree under /sys/fs/cgroup; the lab needs Linux 5.14 or later with cgroup2 mounted there.",
   );
 }
@@ -117,7 +115,7 @@ export async function killGroup(lab: Lab, part = ""): Promise<void> {
   if (!existsSync(group)) return;
   await writeFile(join(group, "cgroup.kill"), "1");
   for (let tries = 0; isPopulated(lab, part); tries++) {
-    if (tries > 300) throw new LabError(`processes in ${group} do not die; see ${group}/cgroup.procs.`);
+    if (tries > 300) throw new UserError(`processes in ${group} do not die; see ${group}/cgroup.procs.`);
     await sleep(20);
   }
   await removeGroup(group);
@@ -164,7 +162,7 @@ export async function waitForLock(name: string, waiting: () => void): Promise<Lo
 export async function leaderOf(lab: Lab, machine: string): Promise<string> {
   const procs = join(lab.cgroup, machineGroup(machine), "payload/init.scope/cgroup.procs");
   const [leader] = (await readFile(procs, "utf8").catch(() => "")).split("\n");
-  if (!leader) throw new LabError(`${machine} is not running.`);
+  if (!leader) throw new UserError(`${machine} is not running.`);
   return leader;
 }
 

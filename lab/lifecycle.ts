@@ -5,10 +5,11 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ask, endpointSocket } from "./hcloud/client.ts";
 import { restoreHost } from "./host.ts";
-import { inside, isPopulated, killGroup, LabError, tryLock, type Lab, type Lock } from "./lab.ts";
+import { inside, isPopulated, killGroup, tryLock, type Lab, type Lock } from "./lab.ts";
 import { detachDrives, halt, machineNames, unmountBelow } from "./machine.ts";
-import { ADMIN, layGround, namespaces, removeNamespaces } from "./namespaces.ts";
+import { ADMIN, addRouter, namespaces, removeNamespaces } from "./namespaces.ts";
 import { logOf, startProcess } from "./world.ts";
+import { UserError } from "../validation/user-error.ts";
 
 /** Seconds that the lab's machines may take to be back after a restart of the host. */
 const DAEMON_SECONDS = 180;
@@ -16,15 +17,15 @@ const DAEMON_SECONDS = 180;
 /** Held by one command at a time. */
 export async function lockLab(lab: Lab): Promise<Lock> {
   const lock = await tryLock(lab.name);
-  if (!lock) throw new LabError(`another command is at work on lab "${lab.name}"; wait for its end.`);
+  if (!lock) throw new UserError(`another command is at work on lab "${lab.name}"; wait for its end.`);
   return lock;
 }
 
-/** Starts the lab's own process anew, with today's code and settings, and waits until its endpoint answers. */
+/** Starts the lab's own process again, with today's code and settings, and waits until its endpoint answers. */
 export async function startDaemon(lab: Lab): Promise<void> {
   await killGroup(lab, "daemon");
   await rm(endpointSocket(lab), { force: true });
-  await layGround(lab);
+  await addRouter(lab);
   const log = logOf(lab, "daemon");
   await startProcess(lab, "daemon", [
     ...inside(lab, ADMIN),
@@ -43,7 +44,7 @@ export async function startDaemon(lab: Lab): Promise<void> {
       return;
     if (isPopulated(lab, "daemon") && Date.now() < end) continue;
     const said = (await readFile(log, "utf8").catch(() => "")).split("\n").slice(-15).join("\n");
-    throw new LabError(`the lab's own process did not start. The end of ${log}:\n${said}`);
+    throw new UserError(`the lab's own process did not start. The end of ${log}:\n${said}`);
   }
 }
 

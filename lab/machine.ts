@@ -7,7 +7,6 @@ import {
   inside,
   isPopulated,
   killGroup,
-  LabError,
   leaderOf,
   machineGroup,
   namespace,
@@ -15,10 +14,11 @@ import {
   type Lab,
 } from "./lab.ts";
 import { removeNamespace } from "./namespaces.ts";
+import { UserError } from "../validation/user-error.ts";
 
 export interface MachineSpec {
   name: string;
-  /** Changes when the machine is another one of the same name: cloud-init then starts anew. */
+  /** Changes when the machine is another one of the same name: cloud-init then starts again. */
   instance: string;
   userData: string;
   /** Keys that root takes. */
@@ -122,7 +122,7 @@ async function awaitSsh(lab: Lab, name: string): Promise<void> {
   const { failed } = await execa(`${command}`, words, { reject: false, stdin: "ignore" });
   if (!failed) return;
   const end = (await readFile(consoleLog(lab, name), "utf8")).split("\n").slice(-15).join("\n");
-  throw new LabError(`${name}: no SSH after a minute. The end of its console:\n${end}`);
+  throw new UserError(`${name}: no SSH after a minute. The end of its console:\n${end}`);
 }
 
 /** Pulls a machine's plug: its processes are gone, its disk stays. */

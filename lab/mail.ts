@@ -1,4 +1,4 @@
-// The lab's mail relay: takes every letter, sends none on, and keeps each as a file, so that a person can read what
+// The lab's mail relay: takes every mail, sends none on, and keeps each as a file, so that a person can read what
 // spaces write. As much of SMTP (RFC 5321) as its clients speak here: no TLS, no login.
 import { readdirSync, readFileSync } from "node:fs";
 import { mkdir, rename, writeFile } from "node:fs/promises";
@@ -22,19 +22,19 @@ export function takeMail(lab: Lab, host: string, port: number): Promise<void> {
 
 function converse(lab: Lab, socket: Socket): void {
   let pending = "";
-  let letter: string[] | undefined;
+  let mail: string[] | undefined;
   const say = (line: string) => socket.write(`${line}\r\n`);
   const hear = async (line: string): Promise<void> => {
-    if (letter && line !== ".") letter.push(line.replace(/^\./, ""));
-    else if (letter) {
-      const text = letter.join("\n");
-      letter = undefined;
+    if (mail && line !== ".") mail.push(line.replace(/^\./, ""));
+    else if (mail) {
+      const text = mail.join("\n");
+      mail = undefined;
       await keep(lab, text);
       say("250 kept");
     } else
       switch (line.slice(0, 4).toUpperCase()) {
         case "DATA":
-          letter = [];
+          mail = [];
           say("354 end with a dot on a line of its own");
           break;
         case "QUIT":
@@ -64,8 +64,8 @@ async function keep(lab: Lab, text: string): Promise<void> {
   await rename(`${path}.new`, path);
 }
 
-/** All letters, oldest first, as a person reads them. */
-export function letters(lab: Lab): string[] {
+/** All mails, oldest first, as a person reads them. */
+export function mails(lab: Lab): string[] {
   let files: string[];
   try {
     files = readdirSync(folderOf(lab));
@@ -79,8 +79,8 @@ export function letters(lab: Lab): string[] {
 }
 
 /** The headers that say whom it is from and to, and the plain text. */
-function readable(letter: string): string {
-  const [head = "", ...rest] = letter.split("\n\n");
+function readable(mail: string): string {
+  const [head = "", ...rest] = mail.split("\n\n");
   const headers = head.split(/\n(?! |\t)/).filter((line) => /^(from|to|subject):/i.test(line));
   return `${headers.map(decodeHeader).join("\n")}\n\n${plainText(head, rest.join("\n\n")).trim()}\n`;
 }

@@ -29,7 +29,7 @@ interface Link {
 }
 
 /** Router and admin: what every lab has. Does only what is missing. */
-export async function layGround(lab: Lab): Promise<void> {
+export async function addRouter(lab: Lab): Promise<void> {
   await addNamespace(lab, ROUTER);
   // Strict reverse path: nobody takes another's address.
   const settings = [

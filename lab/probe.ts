@@ -1,11 +1,11 @@
-// Visits spaces as a browser on this machine does: by the host's port, with TLS, trusting the lab's own authority.
+// Probes spaces as a browser on this machine does: by the host's port, with TLS, trusting the lab's own authority.
 import { readFile } from "node:fs/promises";
 import { request } from "node:https";
 import { setTimeout as sleep } from "node:timers/promises";
 import { rootCertificate } from "./lets-encrypt.ts";
 import type { Lab } from "./lab.ts";
 
-export interface Visit {
+export interface Answer {
   /** 0 where nothing answers. */
   status: number;
   headers: Record<string, string | string[] | undefined>;
@@ -13,13 +13,13 @@ export interface Visit {
 }
 
 /** One request to a host name of the lab. */
-export async function visit(
+export async function probe(
   lab: Lab,
   port: number,
   host: string,
   path = "/",
   headers: Record<string, string> = {},
-): Promise<Visit> {
+): Promise<Answer> {
   const ca = await readFile(rootCertificate(lab));
   return new Promise((resolve) => {
     const none = (error: Error) => resolve({ status: 0, headers: {}, body: error.message });
@@ -38,15 +38,15 @@ export async function visit(
 }
 
 /** Until a space answers as it should, at most some seconds. Gives the last answer. */
-export async function visitUntil(
+export async function probeUntil(
   lab: Lab,
   port: number,
   host: string,
   statuses: readonly number[],
   seconds: number,
-): Promise<Visit> {
+): Promise<Answer> {
   for (const end = Date.now() + seconds * 1000; ; await sleep(300)) {
-    const last = await visit(lab, port, host);
+    const last = await probe(lab, port, host);
     if (statuses.includes(last.status) || Date.now() > end) return last;
   }
 }

@@ -1,4 +1,4 @@
-// The genuine engine: `npm run pulumi -- up` of each stack, as people type it, inside the admin's namespace, with a state
+// The Pulumi CLI: `npm run pulumi -- up` of each stack, as people type it, inside the admin's namespace, with a state
 // of the lab's own. Its event log says what goes on.
 import { execa } from "execa";
 import { existsSync } from "node:fs";
@@ -9,20 +9,21 @@ import { parse } from "yaml";
 import * as z from "zod";
 import { ENVIRONMENT, PASSPHRASE, ROOT } from "./configuration.ts";
 import type { Engine, Outcome, Task } from "./engine.ts";
-import { inside, killGroup, LabError, withinGroup, type Lab } from "./lab.ts";
+import { inside, killGroup, withinGroup, type Lab } from "./lab.ts";
 import { ADMIN } from "./namespaces.ts";
 import { stepOf } from "./progress.ts";
 import { afterProviderSessions, pendingFlags, removeOrphans } from "./recovery.ts";
 import { PROXY_PORT } from "./tunnel.ts";
+import { UserError } from "../validation/user-error.ts";
 
 /** Resources at once. The machines share this machine's cores. */
 const PARALLEL = 8;
 
-/** Where the genuine CLI is; or what is missing of it, and what brings it. */
+/** Where the Pulumi CLI is; or what is missing of it, and what brings it. */
 type Found = { cli: string } | { missing: string; remedy: string };
 
 /**
- * Looks for the genuine CLI and its plug-ins; MinIO's is needed only for stacks with `storage`. npm's `pulumi` is a
+ * Looks for the Pulumi CLI and its plug-ins; MinIO's is needed only for stacks with `storage`. npm's `pulumi` is a
  * wrapper that would download it.
  */
 export async function findPulumi({ storage }: { storage: boolean }): Promise<Found> {
@@ -83,7 +84,7 @@ async function words(lab: Lab, cli: string, rest: readonly string[]): Promise<st
 /** What the lab's own calls add, for nobody sits before them. */
 const unattended = (lab: Lab) => ["--non-interactive", "--config-file", configurationFile(lab)];
 
-/** The genuine engine. */
+/** The Pulumi CLI. */
 export function pulumi(cli: string): Engine {
   return {
     name: "pulumi",
@@ -121,7 +122,7 @@ export function pulumi(cli: string): Engine {
       await events.read(log);
       if (!failed) return events.outcome;
       const said = [...events.failures].map(([title, message]) => `${title}\n${message}`).join("\n\n");
-      throw new LabError(said || `pulumi up of ${stack} failed. The end of its output:\n${end(all)}`);
+      throw new UserError(said || `pulumi up of ${stack} failed. The end of its output:\n${end(all)}`);
     },
   };
 }
@@ -137,7 +138,7 @@ async function recover({ lab, progress }: Task, cli: string, stack: string): Pro
     const [program, ...rest] = await words(lab, cli, [...refresh, ...unattended(lab)]);
     const options = { cwd: ROOT, env: environmentOf(lab, cli), reject: false } as const;
     const { failed, stdout, stderr } = await execa(`${program}`, rest, options);
-    if (failed) throw new LabError(`pulumi refresh of ${stack} failed:\n${end(`${stdout}\n${stderr}`)}`);
+    if (failed) throw new UserError(`pulumi refresh of ${stack} failed:\n${end(`${stdout}\n${stderr}`)}`);
   }
   if (!stack.endsWith("-platform")) return;
   const removed = await removeOrphans(lab, file);
@@ -163,7 +164,7 @@ async function createStack(lab: Lab, cli: string, stack: string): Promise<void> 
   await writeFile(join(elsewhere, "Pulumi.yaml"), JSON.stringify({ name, runtime: "nodejs" }));
   const rest = ["--cwd", elsewhere, "--non-interactive", "stack", "init", "--no-select", stack];
   const { failed, all } = await execa(cli, rest, { env: environmentOf(lab, cli), all: true, reject: false });
-  if (failed) throw new LabError(`pulumi stack init ${stack} failed:\n${end(all)}`);
+  if (failed) throw new UserError(`pulumi stack init ${stack} failed:\n${end(all)}`);
 }
 
 /** Gives the terminal to the CLI in the lab: its state, its passphrase, its network. Resolves to its exit status. */

@@ -1,11 +1,12 @@
-// After an `up` of the genuine engine that was killed: what it was creating may be there without the state knowing of it,
+// After an `up` of the Pulumi CLI that was killed: what it was creating may be there without the state knowing of it,
 // and would be in its own way at the next `up`. In a lab, all that the endpoint has and the state has not is such.
 import { execa } from "execa";
 import { readFile } from "node:fs/promises";
 import * as z from "zod";
 import { ask } from "./hcloud/client.ts";
-import { LabError, type Lab } from "./lab.ts";
+import { type Lab } from "./lab.ts";
 import { insideMachine } from "./machine.ts";
+import { UserError } from "../validation/user-error.ts";
 
 const resource = z.looseObject({
   urn: z.string(),
@@ -79,7 +80,7 @@ exit 1`;
     stdin: "ignore",
   });
   if (failed)
-    throw new LabError(
+    throw new UserError(
       `PostgreSQL is still at work for an earlier up that was killed, or does not answer ops-1; nothing was changed.\n${stderr}\nSee \`npm run lab -- ssh ops-1 postgres-cluster status\`, then run up again.`,
     );
 }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Lab } from "./lab.ts";
 
 /** A dedicated server: not the cloud's, so the lab racks it before the engine runs. */
-export interface RackedServer {
+export interface DedicatedMachine {
   name: string;
   address: string;
   privateAddress: string;
@@ -13,7 +13,7 @@ export interface RackedServer {
   hostKey: { publicKey: string; privateKey: string };
   drives: string[];
   /** Its site is declared to be out of reach: it is not started. */
-  away: boolean;
+  declaredUnreachable: boolean;
   /** Who may log in: the platform's deploy key. */
   publicKey: string;
 }
@@ -26,7 +26,7 @@ export interface Settings {
   domain: string;
   /** Server name → public address that it must have. */
   reserved: Record<string, string>;
-  racked: RackedServer[];
+  dedicated: DedicatedMachine[];
   /** File name → path on this machine. */
   artifacts: Record<string, string>;
   /** What the lab does without, and why. */

@@ -1,16 +1,17 @@
 // `npm run lab -- status`: asks what is there, and changes nothing.
 import { loadFleet } from "../spaces/fleet/fleet.ts";
 import { ENVIRONMENT, ROOT } from "./configuration.ts";
-import { isPopulated, LabError, type Lab } from "./lab.ts";
+import { isPopulated, type Lab } from "./lab.ts";
 import { readSettings } from "./settings.ts";
-import { knock, summary } from "./summary.ts";
+import { probeSpaces, summary } from "./summary.ts";
+import { UserError } from "../validation/user-error.ts";
 
 /** The same as at the end of `up`, as it is now. */
 export async function status(lab: Lab): Promise<string> {
   const settings = readSettings(lab);
-  if (!settings) throw new LabError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);
+  if (!settings) throw new UserError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);
   if (!isPopulated(lab, "daemon"))
-    throw new LabError(`lab "${lab.name}" does not run; bring it back with: npm run lab`);
+    throw new UserError(`lab "${lab.name}" does not run; bring it back with: npm run lab`);
   const { shards } = loadFleet(ROOT, ENVIRONMENT);
-  return summary(lab, await knock(lab, settings, shards, 0));
+  return summary(lab, await probeSpaces(lab, settings, shards, 0));
 }

@@ -6,7 +6,7 @@ import { ask } from "./hcloud/client.ts";
 import { machineGroup, processesIn, type Lab } from "./lab.ts";
 import { isRunning } from "./machine.ts";
 import { readSettings, type Settings } from "./settings.ts";
-import { visitUntil } from "./probe.ts";
+import { probeUntil } from "./probe.ts";
 import type { Shard } from "../spaces/fleet/fleet.ts";
 import { rootCertificate } from "./lets-encrypt.ts";
 
@@ -20,11 +20,11 @@ export interface Answer {
   asExpected: boolean;
 }
 
-/** What a space of a state answers with, for anybody who knocks. */
+/** What a space of a state answers with, for anybody who asks. */
 const ANSWERS = { active: [200, 302], suspended: [503], archived: [410, 404] } as const;
 
-/** Visits every space, each until it answers as its state says or the seconds are over. */
-export function knock(
+/** Probes every space, each until it answers as its state says or the seconds are over. */
+export function probeSpaces(
   lab: Lab,
   { port, domain }: Pick<Settings, "port" | "domain">,
   shards: readonly Shard[],
@@ -35,7 +35,7 @@ export function knock(
       tenants.map(async ({ id, name, state }) => {
         const host = `${id}.${domain}`;
         const expected: readonly number[] = ANSWERS[state];
-        const { status } = await visitUntil(lab, port, host, expected, seconds);
+        const { status } = await probeUntil(lab, port, host, expected, seconds);
         return {
           name,
           host,
@@ -69,7 +69,7 @@ export async function summary(lab: Lab, answers: readonly Answer[]): Promise<str
       publicAddress: public_net.ipv4?.ip ?? "",
       privateAddress: private_net[0]?.ip ?? "",
     })),
-    ...(settings?.racked ?? []).map(({ name, address, privateAddress }) => ({
+    ...(settings?.dedicated ?? []).map(({ name, address, privateAddress }) => ({
       name,
       publicAddress: address,
       privateAddress,

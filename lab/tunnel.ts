@@ -1,9 +1,10 @@
 // The administrators' way to private addresses: a SOCKS proxy through ops-1, as README.md has it.
 import { execa } from "execa";
-import { inside, isPopulated, killGroup, LabError, startDetached, type Lab } from "./lab.ts";
+import { inside, isPopulated, killGroup, startDetached, type Lab } from "./lab.ts";
 import { ADMIN } from "./namespaces.ts";
 import { sshTo } from "./ssh.ts";
 import { logOf } from "./world.ts";
+import { UserError } from "../validation/user-error.ts";
 
 /** On the loopback of the admin's namespace. */
 export const PROXY_PORT = 1080;
@@ -28,7 +29,7 @@ export async function openTunnel(lab: Lab): Promise<void> {
   const script = `until (exec 3<>/dev/tcp/127.0.0.1/${PROXY_PORT}) 2>/dev/null; do sleep 0.1; done`;
   const [command, ...words] = [...inside(lab, ADMIN), "timeout", "15", "bash", "-c", script];
   const { failed } = await execa(`${command}`, words, { reject: false, stdin: "ignore" });
-  if (failed) throw new LabError("the tunnel through ops-1 did not open; see `npm run lab -- logs ops-1`.");
+  if (failed) throw new UserError("the tunnel through ops-1 did not open; see `npm run lab -- logs ops-1`.");
 }
 
 export async function closeTunnel(lab: Lab): Promise<void> {

@@ -12,26 +12,27 @@ import { applier } from "./applier/applier.ts";
 import type { Engine } from "./engine.ts";
 import { prepareHost } from "./host.ts";
 import { imagePath, provideImage } from "./image.ts";
-import { LabError, type Lab } from "./lab.ts";
+import { type Lab } from "./lab.ts";
 import { exists, lockLab, startDaemon, startForwarder, takeDown } from "./lifecycle.ts";
 import { Progress } from "./progress.ts";
 import { findPulumi, pulumi } from "./pulumi-engine.ts";
 import { readSettings, writeSettings } from "./settings.ts";
 import { writeSshConfiguration } from "./ssh.ts";
-import { knock, summary } from "./summary.ts";
+import { probeSpaces, summary } from "./summary.ts";
 import { closeTunnel, openTunnel } from "./tunnel.ts";
 import { loadFleet, type Shard } from "../spaces/fleet/fleet.ts";
 import { existsSync } from "node:fs";
+import { UserError } from "../validation/user-error.ts";
 
 export interface UpOptions extends Given {
-  /** @default the genuine one where it is installed */
+  /** @default the Pulumi CLI where it is installed */
   engine?: "pulumi" | "applier";
 }
 
 /** Seconds that a space may take to answer once everything is up: web servers are filled in the background. */
 const PATIENCE = 60;
 
-/** Brings a lab up. Rejects with a LabError that says what to do. */
+/** Brings a lab up. Rejects with a UserError that says what to do. */
 export async function up(lab: Lab, options: UpOptions): Promise<void> {
   const progress = new Progress();
   const lock = await lockLab(lab);
@@ -42,7 +43,7 @@ export async function up(lab: Lab, options: UpOptions): Promise<void> {
     const image = await buildImage(progress);
     await clearRemains(lab, progress);
     const configuration = await configure(lab, options);
-    const { environment, racked, artifacts } = configuration;
+    const { environment, dedicated, artifacts } = configuration;
     const { domain, opsAddress = "" } = environment;
     const reserved = { "ops-1": opsAddress };
     await writeSettings(lab, {
@@ -50,7 +51,7 @@ export async function up(lab: Lab, options: UpOptions): Promise<void> {
       port: options.port,
       domain,
       reserved,
-      racked,
+      dedicated,
       artifacts,
       leftOut: configuration.leftOut,
     });
@@ -59,7 +60,9 @@ export async function up(lab: Lab, options: UpOptions): Promise<void> {
       {
         machine: "lab",
         step:
-          racked.length > 0 ? `network, endpoint, ${racked.length} storage servers` : "network and endpoint",
+          dedicated.length > 0
+            ? `network, endpoint, ${dedicated.length} storage servers`
+            : "network and endpoint",
       },
       () => startDaemon(lab),
     );
@@ -67,11 +70,11 @@ export async function up(lab: Lab, options: UpOptions): Promise<void> {
     await writeSshConfiguration(lab, configuration);
     const { shards } = fleet();
     await bringUp(lab, engine, configuration, progress, shards);
-    const answers = await knock(lab, { port: options.port, domain }, shards, PATIENCE);
+    const answers = await probeSpaces(lab, { port: options.port, domain }, shards, PATIENCE);
     console.log(`\n${await summary(lab, answers)}`);
     const silent = answers.filter(({ asExpected }) => !asExpected);
     if (silent.length > 0)
-      throw new LabError(
+      throw new UserError(
         `${silent.map(({ host, status }) => `${host} answers ${status}`).join(", ")}; look at: npm run lab -- logs web-1`,
       );
     console.log(`Up in ${Math.ceil(progress.seconds)} s.`);
@@ -86,7 +89,7 @@ async function chooseEngine({ engine: wanted, minio }: UpOptions): Promise<{ eng
   const found = await findPulumi({ storage: minio !== undefined });
   if ("cli" in found) return { engine: pulumi(found.cli), why: ` (${found.cli})` };
   if (wanted === "pulumi")
-    throw new LabError(`--engine pulumi: ${found.missing}; ${found.remedy}, or leave --engine out.`);
+    throw new UserError(`--engine pulumi: ${found.missing}; ${found.remedy}, or leave --engine out.`);
   return { engine: applier, why: `, because ${found.missing}` };
 }
 

@@ -10,12 +10,12 @@ import { boot, halt, machineNames, prepare, remove, type MachineSpec } from "./m
 import {
   addPrivateLink,
   addPublicLink,
-  layGround,
+  addRouter,
   loadFilter,
   removeNamespace,
   removePrivateLink,
 } from "./namespaces.ts";
-import type { RackedServer, Settings } from "./settings.ts";
+import type { DedicatedMachine, Settings } from "./settings.ts";
 
 /** Machines that boot at once: more would only make each slower. */
 const PARALLEL_BOOTS = 3;
@@ -44,13 +44,13 @@ export class LabWorld implements World {
   }
 
   async converge(state: State): Promise<void> {
-    if (!this.#done.has("ground")) await layGround(this.#lab);
-    this.#done.set("ground", "");
-    const { racked } = this.#settings;
-    await this.#removeMachinesBut(new Set([...state.servers, ...racked].map(({ name }) => name)));
+    if (!this.#done.has("router")) await addRouter(this.#lab);
+    this.#done.set("router", "");
+    const { dedicated } = this.#settings;
+    await this.#removeMachinesBut(new Set([...state.servers, ...dedicated].map(({ name }) => name)));
     const balancer = state.load_balancers[0];
     const places: Place[] = [
-      ...racked.map(({ name, address, privateAddress }) => ({
+      ...dedicated.map(({ name, address, privateAddress }) => ({
         name,
         // Not by its place in the list, which changes when a pool is added.
         link: `r${address.split(".").at(-1)}`,
@@ -85,8 +85,8 @@ export class LabWorld implements World {
 
   /** Boots the dedicated servers, which no engine creates. */
   async rack(): Promise<void> {
-    const present = this.#settings.racked.filter(({ away }) => !away);
-    await Promise.all(present.map((server) => this.#bootMachine(specOfRacked(server))));
+    const present = this.#settings.dedicated.filter(({ declaredUnreachable }) => !declaredUnreachable);
+    await Promise.all(present.map((server) => this.#bootMachine(specOfDedicated(server))));
   }
 
   async #bootMachine(spec: MachineSpec): Promise<void> {
@@ -106,10 +106,10 @@ export class LabWorld implements World {
   }
 
   address(state: State, name: string): string {
-    const { reserved, racked } = this.#settings;
+    const { reserved, dedicated } = this.#settings;
     const taken = new Set([
       ...Object.entries(reserved).flatMap(([owner, address]) => (owner === name ? [] : [address])),
-      ...racked.map(({ address }) => address),
+      ...dedicated.map(({ address }) => address),
       ...[...state.servers, ...state.load_balancers].map(({ ipv4 }) => ipv4),
     ]);
     const own = reserved[name];
@@ -199,7 +199,7 @@ function specOf(server: Server): MachineSpec {
   };
 }
 
-function specOfRacked({ name, hostKey, drives, publicKey }: RackedServer): MachineSpec {
+function specOfDedicated({ name, hostKey, drives, publicKey }: DedicatedMachine): MachineSpec {
   const keys = { ed25519_private: hostKey.privateKey, ed25519_public: hostKey.publicKey };
   // JSON is YAML.
   const data = {

@@ -60,7 +60,7 @@ export function codeIn(changed: readonly string[]): string[] {
   return changed.filter((file) => !NO_CODE.test(file)).sort();
 }
 
-/** YAML that says the same, such as a comment mended, is no change. */
+/** YAML that says the same, such as a comment fixed, is no change. */
 function differs(file: string, base: string, head: string): boolean {
   const [before, after] = [base, head].map((root) => join(root, file));
   if (!file.endsWith(".yaml") || !before || !after || !existsSync(before) || !existsSync(after)) return true;

@@ -6,7 +6,7 @@ import type { Tenant } from "../spaces/fleet/fleet.ts";
 
 export interface Figures {
   /** In service or suspended: what is promised storage and paid for. */
-  living: number;
+  present: number;
   capacity: Capacity | undefined;
   /** Per month, without VAT. */
   cost: number;
@@ -15,7 +15,7 @@ export interface Figures {
 
 export function figuresOf(tenants: readonly Tenant[], catalog: Catalog, environment: Environment): Figures {
   return {
-    living: tenants.filter(({ state }) => state !== "archived").length,
+    present: tenants.filter(({ state }) => state !== "archived").length,
     capacity: capacityOf(tenants, catalog, environment),
     cost: monthlyCost(environment),
     pricesAsOf: environment.prices.asOf,

@@ -31,7 +31,8 @@ import { block } from "./markdown.ts";
 import { Pool } from "./worker-pool.ts";
 import { isDangerous, renderPlan, type EnvironmentPlan } from "./report.ts";
 import { compareSpaces, dangerOf, readEntries } from "./space-changes.ts";
-import { findBase, PlanError, type Base } from "./trees.ts";
+import { findBase, type Base } from "./trees.ts";
+import { UserError } from "../validation/user-error.ts";
 
 /** An environment that holds nothing anybody would miss, left out unless asked for. */
 const LABORATORY = "lab";
@@ -52,7 +53,7 @@ export interface Plan {
   markdown: string;
 }
 
-/** Throws a PlanError for what cannot be planned at all. Closes the pool. */
+/** Throws a UserError for what cannot be planned at all. Closes the pool. */
 export async function plan(options: PlanOptions, pool = new Pool(options.root)): Promise<Plan> {
   try {
     return await planWith(pool, options);
@@ -73,7 +74,7 @@ async function planWith(
   const names = environments ?? (kept.length > 0 ? kept : all);
   const unknown = names.find((name) => !all.includes(name));
   if (unknown !== undefined)
-    throw new PlanError(
+    throw new UserError(
       `there is no environment "${unknown}"; write one of ${all.join(", ")} after --environment.`,
     );
   const wanted = stacks.filter(({ environment }) => names.includes(environment));

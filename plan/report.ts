@@ -252,7 +252,7 @@ function renderDifference({ path, before, after, patch }: Difference): string {
 function renderFigures({ before, after }: EnvironmentPlan): string[] {
   if (!after) return ["The environment is removed."];
   const rows: [string, (figures: Figures) => string][] = [
-    ["spaces, in service or suspended", ({ living }) => grouped(living)],
+    ["spaces, in service or suspended", ({ present }) => grouped(present)],
     ["storage promised to them", ({ capacity }) => (capacity ? terabytes(capacity.committed) : "no storage")],
     ["pools of each site", ({ capacity }) => (capacity ? capacity.pools.join("; ") : "no storage")],
     ["usable storage", ({ capacity }) => (capacity ? terabytes(capacity.usable) : "no storage")],
@@ -266,7 +266,7 @@ function renderFigures({ before, after }: EnvironmentPlan): string[] {
     ["cost a month", ({ cost }) => `${grouped(cost)} EUR`],
     [
       "cost a month for each space",
-      ({ cost, living }) => (living > 0 ? `${(cost / living).toFixed(2)} EUR` : "no space"),
+      ({ cost, present }) => (present > 0 ? `${(cost / present).toFixed(2)} EUR` : "no space"),
     ],
   ];
   const table = rows.map(([label, show]) => [label, before ? show(before) : "unknown", show(after)]);

@@ -103,11 +103,11 @@ function text(value: unknown): string {
   return value === undefined ? "" : JSON.stringify(value);
 }
 
-/** Why the change would destroy a living space's data; undefined where it does not. */
+/** Why the change would destroy an active space's data; undefined where it does not. */
 export function dangerOf({ id, before, after, moved }: SpaceChange): string | undefined {
   const state = stateOf(before);
   if (moved)
-    return `space \`${id}\` moves from ${moved.from} to ${moved.to}: it would be destroyed there and made anew here. Put its entry back where it was; a space stays in its file.`;
+    return `space \`${id}\` moves from ${moved.from} to ${moved.to}: it would be destroyed there and made again here. Put its entry back where it was; a space stays in its file.`;
   if (before && !after && state !== "archived")
     return `space \`${id}\` is ${state}, and removing its entry would destroy its data. Put the entry back; to give the space up, first suspend it, then archive it (\`state: archived\` with \`reason\` and \`since\`), and remove the entry once its export is verified.`;
   if (state === "active" && stateOf(after) === "archived")

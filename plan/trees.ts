@@ -5,9 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { leftovers } from "./temporary-folders.ts";
-
-/** What the person who asked for the plan can mend: its message says how. */
-export class PlanError extends Error {}
+import { UserError } from "../validation/user-error.ts";
 
 export interface Base {
   /** As it was asked for, and the commit that it is. */
@@ -22,7 +20,7 @@ export interface Base {
 /** Finds the base: a given one, or where this branch left main. */
 export function findBase(root: string, given?: string): Base {
   if (!succeeds(() => git(root, "rev-parse", "--git-dir")))
-    throw new PlanError(
+    throw new UserError(
       `${root} is in no git repository (or git is not installed), so there is no base to compare with.`,
     );
   const { name, commit } =
@@ -44,11 +42,11 @@ function mergeBase(root: string): { name: string; commit: string } {
       try {
         return { name, commit: git(root, "merge-base", "HEAD", name).trim() };
       } catch {
-        throw new PlanError(
+        throw new UserError(
           `git finds no common ancestor of HEAD and ${name}; fetch the whole history (\`git fetch --unshallow\`), or write \`--base REF\`.`,
         );
       }
-  throw new PlanError(
+  throw new UserError(
     "there is neither origin/main nor main to compare with; write `npm run plan -- --base REF`.",
   );
 }
@@ -58,7 +56,7 @@ function resolve(root: string, ref: string): string {
     // --end-of-options: a ref that begins with a hyphen is no option.
     return git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", `${ref}^{commit}`).trim();
   } catch {
-    throw new PlanError(`git knows no commit "${ref}"; write a branch, a tag or a commit after --base.`);
+    throw new UserError(`git knows no commit "${ref}"; write a branch, a tag or a commit after --base.`);
   }
 }
 

@@ -3,8 +3,8 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { Comparison } from "./comparison.ts";
-import { PlanError } from "./trees.ts";
 import type { Answer, Task } from "./worker.ts";
+import { UserError } from "../validation/user-error.ts";
 
 /** Tasks that wait in a thread: enough to keep it busy while this one reads files. */
 const WAITING = 4;
@@ -73,7 +73,7 @@ function work(
     };
     worker.on("message", (answer: Answer) => {
       open -= 1;
-      if ("failure" in answer) reject(new PlanError(answer.failure));
+      if ("failure" in answer) reject(new UserError(answer.failure));
       else take(answer.comparison, answer.stack);
       next();
     });

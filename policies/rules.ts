@@ -90,8 +90,8 @@ const bucketsHaveQuotas = rule(
   },
 );
 
-const livingBucketsAreNotEmptied = rule(
-  "living-buckets-are-not-emptied",
+const activeBucketsAreNotEmptied = rule(
+  "active-buckets-are-not-emptied",
   "Only an archived space's bucket may go with what is in it.",
   [BUCKET],
   ({ forceDestroy }, report, { opts }) => {
@@ -269,7 +269,7 @@ const spacesHaveKnownPlans = rule(
 export const RULES: readonly ResourceValidationPolicy[] = [
   statefulResourcesAreProtected,
   bucketsHaveQuotas,
-  livingBucketsAreNotEmptied,
+  activeBucketsAreNotEmptied,
   bucketsArePrivate,
   sshIsNotOpenToEverybody,
   onlyOpsTakesSsh,

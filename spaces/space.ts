@@ -10,7 +10,7 @@ import { GIGABYTE, type Catalog } from "./fleet/catalog.ts";
 import type { Tenant } from "./fleet/fleet.ts";
 
 /** What the spaces of a stack share. */
-export interface SpaceGround {
+export interface SpaceContext {
   readonly domain: string;
   readonly secrets: Secrets;
   readonly catalog: Catalog;
@@ -38,12 +38,12 @@ export class Space extends pulumi.ComponentResource {
   /** What converging reported: release, address, state, web servers that are still to follow, as JSON. */
   readonly result: pulumi.Output<string>;
 
-  constructor(tenant: Tenant, ground: SpaceGround, opts: pulumi.ComponentResourceOptions) {
+  constructor(tenant: Tenant, context: SpaceContext, opts: pulumi.ComponentResourceOptions) {
     const { id } = tenant;
     // The policies (policies/rules.ts) read these.
     super("framaspace:spaces:Space", id, { plan: tenant.plan, state: tenant.state }, opts);
-    const { secrets } = ground;
-    const names = spaceNames(id, ground.domain);
+    const { secrets } = context;
+    const names = spaceNames(id, context.domain);
     const archived = tenant.state === "archived";
     const stateful = { parent: this, protect: !archived };
 
@@ -57,23 +57,23 @@ export class Space extends pulumi.ComponentResource {
     const role = new postgresql.Role(
       `${id}-role`,
       { name: names.role, login: true, password: passwords.database, connectionLimit: CONNECTION_LIMIT },
-      { ...stateful, provider: ground.postgresql },
+      { ...stateful, provider: context.postgresql },
     );
     const needs: pulumi.Resource[] = [
       new postgresql.Database(
         `${id}-database`,
         { name: names.database, owner: role.name },
-        { ...stateful, provider: ground.postgresql },
+        { ...stateful, provider: context.postgresql },
       ),
     ];
-    if (ground.minio) {
-      const viaMinio = { ...stateful, provider: ground.minio };
+    if (context.minio) {
+      const viaMinio = { ...stateful, provider: context.minio };
       needs.push(
         new minio.S3Bucket(
           `${id}-bucket`,
           {
             bucket: names.bucket,
-            quota: planOf(tenant, ground.catalog).storageGb * GIGABYTE * BUCKET_MARGIN,
+            quota: planOf(tenant, context.catalog).storageGb * GIGABYTE * BUCKET_MARGIN,
             // An archived space has been exported; its bucket may go with what is in it.
             forceDestroy: archived,
           },
@@ -86,19 +86,19 @@ export class Space extends pulumi.ComponentResource {
         new minio.IamUserPolicyAttachment(
           `${id}-policy`,
           { userName: user.name, policyName: SPACE_POLICY },
-          { parent: this, provider: ground.minio },
+          { parent: this, provider: context.minio },
         ),
       );
     }
     this.result = new command.remote.Command(
       `${id}-converge`,
       {
-        connection: ground.connection,
+        connection: context.connection,
         create: "/usr/local/sbin/converge-space",
         // Before database and bucket go, because it depends on them: it refuses where no export is verified.
         ...(archived && { delete: `/usr/local/sbin/remove-space ${id}` }),
         stdin: pulumi.secret(
-          pulumi.all(passwords).apply((plain) => JSON.stringify(wantedSpace(tenant, ground, plain))),
+          pulumi.all(passwords).apply((plain) => JSON.stringify(wantedSpace(tenant, context, plain))),
         ),
         logging: "stderr",
         addPreviousOutputInEnv: false,
@@ -133,7 +133,12 @@ function releaseOf(tenant: Tenant, catalog: Catalog): string {
  */
 export function wantedSpace(
   tenant: Tenant,
-  { domain, catalog, secrets, minio: storage }: Pick<SpaceGround, "domain" | "catalog" | "secrets" | "minio">,
+  {
+    domain,
+    catalog,
+    secrets,
+    minio: storage,
+  }: Pick<SpaceContext, "domain" | "catalog" | "secrets" | "minio">,
   passwords: Record<"database" | "s3" | "redis" | "secret" | "salt", string>,
 ) {
   const names = spaceNames(tenant.id, domain);

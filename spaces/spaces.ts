@@ -39,7 +39,7 @@ export class Spaces extends pulumi.ComponentResource {
   constructor(name: string, args: SpacesArgs, opts?: pulumi.ComponentResourceOptions) {
     super("framaspace:spaces:Spaces", name, {}, opts);
     const { environment, secrets, catalog, ca } = args;
-    const ground = {
+    const context = {
       domain: environment.domain,
       secrets,
       catalog,
@@ -48,7 +48,7 @@ export class Spaces extends pulumi.ComponentResource {
       connection: new Access(secrets).ops(opsHost(environment)),
     };
     this.results = Object.fromEntries(
-      args.tenants.map((tenant) => [tenant.id, new Space(tenant, ground, { parent: this }).result]),
+      args.tenants.map((tenant) => [tenant.id, new Space(tenant, context, { parent: this }).result]),
     );
     this.registerOutputs({});
   }
@@ -62,7 +62,7 @@ function primaryOf(environment: Environment): MachineSpec {
   return primary;
 }
 
-/** What must answer before a stack of spaces is changed or read anew. */
+/** What must answer before a stack of spaces is changed or read again. */
 export function servicesOf(environment: Environment): Service[] {
   const { storage } = environment;
   return [

@@ -73,7 +73,7 @@ const SABOTAGES: Sabotage[] = [
   {
     name: "files of a release keep the archive's times",
     file: "spaces/agent/rootfs/usr/local/sbin/install-releases",
-    from: '  settle_times "$new" "$sha256"',
+    from: '  set_times "$new" "$sha256"',
     to: "",
     suites: ["test/spaces/agent/install-releases.test.ts"],
   },
@@ -172,7 +172,7 @@ const SABOTAGES: Sabotage[] = [
     lab: true,
   },
   {
-    name: "MinIO is not started anew for another authority",
+    name: "MinIO is not started again for another authority",
     file: "infra/storage/install.sh",
     from: "/etc/framaspace/minio/environment /etc/minio/certs/CAs/framaspace.crt; }",
     to: "/etc/framaspace/minio/environment; }",
@@ -200,7 +200,7 @@ async function failures({ file, from, to, suites, test, lab }: Sabotage): Promis
     await execa("git", ["init", "--quiet"], { cwd: tree });
     const before = await readFile(join(tree, file), "utf8");
     const after = before.replace(from, () => to);
-    if (after === before) throw new Error(`${file} has no ${from}: mend the entry`);
+    if (after === before) throw new Error(`${file} has no ${from}: fix the entry`);
     await writeFile(join(tree, file), after);
     const result = join(tree, "result.json");
     const words = [

@@ -14,7 +14,7 @@ import {
 import * as z from "zod";
 import { checkValue, type Path } from "./wording.ts";
 
-/** One thing to mend. Lines and columns count from 1. */
+/** One thing to fix. Lines and columns count from 1. */
 export interface Problem {
   file: string;
   line: number;
@@ -151,7 +151,7 @@ function syntaxProblems(document: Document, text: string): { offset: number; wha
   const quote = code === "MISSING_CHAR" ? quoteAround(document, pos[0]) : undefined;
   if (quote) return [...found, { offset: quote, what: "a quote opens here and never closes; close it" }];
   const words = message.charAt(0).toLowerCase() + message.slice(1).replace(/\s*[.:]?\s*$/, "");
-  return [...found, { offset: pos[0], what: SLIPS[code] ?? `${words}; mend the YAML` }];
+  return [...found, { offset: pos[0], what: SLIPS[code] ?? `${words}; fix the YAML` }];
 }
 
 /** The parser notices an unclosed quote at the end of everything that it swallowed. */

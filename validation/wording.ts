@@ -4,7 +4,7 @@ import * as z from "zod";
 
 export type Path = readonly PropertyKey[];
 
-/** Something to mend in a value. */
+/** Something to fix in a value. */
 export interface Finding {
   path: Path;
   /** The key under `path` that is at fault itself, rather than its value. */

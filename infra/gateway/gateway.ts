@@ -7,10 +7,10 @@ import { PORTS } from "../machine/firewall.ts";
 import { escapeDomain, renderSpaceMap, UPLOAD } from "../machine/nginx/nginx.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs } from "../machine/remote.ts";
-import { cloudServers, type CloudServer, type Foundation } from "../machine/server.ts";
+import { cloudServers, type CloudServer, type Context } from "../machine/server.ts";
 
 interface GatewayArgs {
-  foundation: Foundation;
+  context: Context;
   /** The web servers that requests go to, so that none goes to one that is not ready. */
   dependsOn: pulumi.Input<pulumi.Resource>[];
 }
@@ -20,9 +20,9 @@ export class Gateway extends pulumi.ComponentResource {
   /** For the load balancer's targets. */
   readonly servers: readonly CloudServer[];
 
-  constructor(name: string, { foundation, dependsOn }: GatewayArgs, opts?: pulumi.ComponentResourceOptions) {
+  constructor(name: string, { context, dependsOn }: GatewayArgs, opts?: pulumi.ComponentResourceOptions) {
     super("framaspace:infra:Gateway", name, {}, opts);
-    this.servers = cloudServers("gateway", foundation, this);
+    this.servers = cloudServers("gateway", context, this);
     for (const machine of this.servers)
       remoteScript(
         `${machine.spec.name}-role`,
@@ -33,7 +33,7 @@ export class Gateway extends pulumi.ComponentResource {
           files: [
             {
               path: "/etc/nginx/nginx.conf",
-              content: renderGatewayNginx(foundation.environment, machine.spec.privateAddress),
+              content: renderGatewayNginx(context.environment, machine.spec.privateAddress),
             },
             ...rootfs("infra/machine/nginx/rootfs"),
             ...rootfs("infra/machine/nginx/rootfs-serving"),
@@ -116,7 +116,7 @@ http {
     '"seconds":$request_time,"upstream":"$upstream_addr","agent":"$http_user_agent"}';
   access_log syslog:server=unix:/dev/log,nohostname,tag=nginx,severity=info access;
 
-  # Whoever connects is the load balancer (nftables sees to it); it appends the client's address to the header.
+  # Whoever connects is the load balancer (nftables lets in nobody else); it appends the client's address to the header.
   set_real_ip_from ${LOAD_BALANCER_ADDRESS};
   real_ip_header X-Forwarded-For;
   real_ip_recursive off;

@@ -6,19 +6,19 @@ import { SUBNETS } from "../inventory/addresses.ts";
 import { PORTS } from "../machine/firewall.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript } from "../machine/remote.ts";
-import { cloudServers, type Foundation } from "../machine/server.ts";
+import { cloudServers, type Context } from "../machine/server.ts";
 
 interface ImaginaryArgs {
-  foundation: Foundation;
+  context: Context;
 }
 
 /** The preview service, where the environment has one. */
 export class Imaginary extends pulumi.ComponentResource {
-  constructor(name: string, { foundation }: ImaginaryArgs, opts?: pulumi.ComponentResourceOptions) {
+  constructor(name: string, { context }: ImaginaryArgs, opts?: pulumi.ComponentResourceOptions) {
     super("framaspace:infra:Imaginary", name, {}, opts);
-    const artifact = foundation.environment.imaginary;
+    const artifact = context.environment.imaginary;
     if (artifact)
-      for (const machine of cloudServers("imaginary", foundation, this))
+      for (const machine of cloudServers("imaginary", context, this))
         remoteScript(
           `${machine.spec.name}-role`,
           {

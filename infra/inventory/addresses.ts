@@ -96,10 +96,10 @@ export function allMachines(environment: Environment): MachineSpec[] {
   ];
 }
 
-/** All but the storage servers of a site that is declared away. */
+/** All but the storage servers of a site that is declared unreachable. */
 export function reachableMachines(environment: Environment): MachineSpec[] {
   return allMachines(environment).filter(
-    (spec) => !isStorage(spec) || environment.storage?.sites[spec.site]?.away === undefined,
+    (spec) => !isStorage(spec) || environment.storage?.sites[spec.site]?.declaredUnreachable === undefined,
   );
 }
 

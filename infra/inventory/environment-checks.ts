@@ -87,12 +87,12 @@ function servingSiteIsThere({ storage }: Environment): Finding[] {
   const site = storage.sites[storage.serving];
   if (!site)
     return [{ path, what: `"${storage.serving}", but storage.sites has no such site; write primary` }];
-  if (site.away === undefined) return [];
+  if (site.declaredUnreachable === undefined) return [];
   const other = storage.serving === "primary" ? "replica" : "primary";
   return [
     {
       path,
-      what: `"${storage.serving}", which is away (${site.away}); write ${other}, or take \`away\` off`,
+      what: `"${storage.serving}", which is declared unreachable (${site.declaredUnreachable}); write ${other}, or take \`declaredUnreachable\` off`,
     },
   ];
 }

@@ -69,7 +69,7 @@ export type StorageServer = z.infer<typeof storageServer>;
 
 const site = z.strictObject({
   location: z.string().min(1).describe("data centre, for people"),
-  away: z
+  declaredUnreachable: z
     .string()
     .min(1)
     .optional()

@@ -6,18 +6,18 @@ import { PORTS } from "../machine/firewall.ts";
 import { USER_TAGS } from "../inventory/names.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs } from "../machine/remote.ts";
-import { cloudServers, type Foundation } from "../machine/server.ts";
+import { cloudServers, type Context } from "../machine/server.ts";
 
 interface LogsArgs {
-  foundation: Foundation;
+  context: Context;
 }
 
 /** Central logs. */
 export class Logs extends pulumi.ComponentResource {
-  constructor(name: string, { foundation }: LogsArgs, opts?: pulumi.ComponentResourceOptions) {
+  constructor(name: string, { context }: LogsArgs, opts?: pulumi.ComponentResourceOptions) {
     super("framaspace:infra:Logs", name, {}, opts);
-    const { environment } = foundation;
-    for (const machine of cloudServers("logs", foundation, this))
+    const { environment } = context;
+    for (const machine of cloudServers("logs", context, this))
       remoteScript(
         `${machine.spec.name}-role`,
         {

@@ -108,7 +108,7 @@ export class Network extends pulumi.ComponentResource {
   }
 }
 
-interface EntranceArgs {
+interface IngressArgs {
   environment: Environment;
   networkId: pulumi.Input<number>;
   networkReady: pulumi.Resource[];
@@ -120,8 +120,9 @@ interface EntranceArgs {
 const TTL = 300;
 
 /** DNS, wildcard certificate and load balancer: the way in for everybody. */
-export class Entrance extends pulumi.ComponentResource {
-  constructor(name: string, args: EntranceArgs, opts: pulumi.ComponentResourceOptions) {
+export class Ingress extends pulumi.ComponentResource {
+  constructor(name: string, args: IngressArgs, opts: pulumi.ComponentResourceOptions) {
+    // Its former name stays: it is in the state of every platform, and another would replace what is below it.
     super("framaspace:infra:Entrance", name, {}, opts);
     const { domain, hcloud: cloud } = args.environment;
     const parent = { parent: this };

@@ -12,14 +12,14 @@ import {
 import type { Authority } from "../pki/certificates.ts";
 import type { CloudRole, Environment } from "../inventory/environment.ts";
 import { PORTS, renderNftables } from "./firewall.ts";
-import { healthDoor } from "../monitoring/monitoring.ts";
+import { healthCommand } from "../monitoring/monitoring.ts";
 import type { Network } from "./network.ts";
 import { PACKAGES } from "./packages.ts";
 import { remoteScript, rootfs, type Access, type Machine, type RemoteFile } from "./remote.ts";
 import type { Secrets } from "../pki/secrets.ts";
 
 /** What every part of the platform is built on. */
-export interface Foundation {
+export interface Context {
   readonly environment: Environment;
   readonly secrets: Secrets;
   readonly authority: Authority;
@@ -45,11 +45,11 @@ export class CloudServer extends pulumi.ComponentResource implements Machine {
   constructor(
     role: CloudRole,
     spec: MachineSpec,
-    foundation: Omit<Foundation, "opsAddress"> & { opsAddress?: pulumi.Input<string> },
+    context: Omit<Context, "opsAddress"> & { opsAddress?: pulumi.Input<string> },
     opts?: pulumi.ComponentResourceOptions,
   ) {
     super("framaspace:infra:CloudServer", spec.name, {}, opts);
-    const { environment, access, network } = foundation;
+    const { environment, access, network } = context;
     const hostKey = access.hostKey(spec.name);
     const server = new hcloud.Server(
       spec.name,
@@ -68,9 +68,9 @@ export class CloudServer extends pulumi.ComponentResource implements Machine {
       },
       {
         parent: this,
-        provider: foundation.hcloud,
+        provider: context.hcloud,
         protect: STATEFUL.includes(role),
-        // They matter at the first boot only (base.sh sees to keys later); a change would replace the server and what it holds.
+        // They matter at the first boot only (base.sh keeps the keys later); a change would replace the server and what it holds.
         ignoreChanges: ["userData", "sshKeys", "image"],
         dependsOn: network.ready,
       },
@@ -80,10 +80,10 @@ export class CloudServer extends pulumi.ComponentResource implements Machine {
     this.publicAddress = server.ipv4Address;
     this.serverId = server.id.apply(Number);
     this.connection =
-      foundation.opsAddress === undefined
+      context.opsAddress === undefined
         ? access.ops(server.ipv4Address)
-        : access.throughOps(foundation.opsAddress, spec.privateAddress, hostKey.publicKey);
-    installBase(this, this, foundation, [server]);
+        : access.throughOps(context.opsAddress, spec.privateAddress, hostKey.publicKey);
+    installBase(this, this, context, [server]);
     this.registerOutputs({ publicAddress: this.publicAddress });
   }
 }
@@ -94,29 +94,21 @@ export class DedicatedServer extends pulumi.ComponentResource implements Machine
   readonly connection: Machine["connection"];
   readonly identity: string;
 
-  constructor(spec: StorageSpec, foundation: Foundation, opts?: pulumi.ComponentResourceOptions) {
+  constructor(spec: StorageSpec, context: Context, opts?: pulumi.ComponentResourceOptions) {
     super("framaspace:infra:DedicatedServer", spec.name, {}, opts);
     this.spec = spec;
     // A reinstalled or exchanged server has another host key.
     this.identity = spec.server.hostKey;
-    this.connection = foundation.access.throughOps(
-      foundation.opsAddress,
-      spec.privateAddress,
-      spec.server.hostKey,
-    );
-    installBase(this, this, foundation, []);
+    this.connection = context.access.throughOps(context.opsAddress, spec.privateAddress, spec.server.hostKey);
+    installBase(this, this, context, []);
     this.registerOutputs({});
   }
 }
 
 /** All cloud machines of a role. */
-export function cloudServers(
-  role: CloudRole,
-  foundation: Foundation,
-  parent: pulumi.Resource,
-): CloudServer[] {
-  return cloudMachines(foundation.environment, role).map(
-    (spec) => new CloudServer(role, spec, foundation, { parent }),
+export function cloudServers(role: CloudRole, context: Context, parent: pulumi.Resource): CloudServer[] {
+  return cloudMachines(context.environment, role).map(
+    (spec) => new CloudServer(role, spec, context, { parent }),
   );
 }
 
@@ -140,10 +132,10 @@ ${indent(hostKey.privateKey)}
 function installBase(
   parent: pulumi.Resource,
   machine: Machine,
-  foundation: Omit<Foundation, "opsAddress">,
+  context: Omit<Context, "opsAddress">,
   dependsOn: pulumi.Resource[],
 ): void {
-  const { environment, authority, secrets, access } = foundation;
+  const { environment, authority, secrets, access } = context;
   const { name, role, privateAddress } = machine.spec;
   const certificate = authority.issue(name, namesOf(machine.spec), [privateAddress]);
   const files: RemoteFile[] = [
@@ -167,7 +159,7 @@ function installBase(
       content: renderPeople(access.deployPublicKeys, environment.administrators.sshKeys),
     },
     ...rootfs("infra/machine/rootfs"),
-    ...healthDoor(environment, secrets),
+    ...healthCommand(environment, secrets),
     { path: "/etc/apt/apt.conf.d/60framaspace", content: renderUpgrades(environment.administrators.mail) },
     ...(role === "logs"
       ? []

@@ -2,18 +2,18 @@
 // each has, with a key that opens that program and nothing else.
 import { cloudMachines, reachableMachines } from "../inventory/addresses.ts";
 import type { Environment } from "../inventory/environment.ts";
-import { opsDoor, opsKey } from "../pki/ops-keys.ts";
+import { forcedCommand, opsKey } from "../pki/ops-keys.ts";
 import { rootfs, type Access, type RemoteFile } from "../machine/remote.ts";
 import type { Secrets } from "../pki/secrets.ts";
 import { assignments } from "../machine/shell.ts";
 
 /** What every machine has. */
-export function healthDoor(environment: Environment, secrets: Secrets): RemoteFile[] {
+export function healthCommand(environment: Environment, secrets: Secrets): RemoteFile[] {
   return [
     ...rootfs("infra/monitoring/rootfs"),
     {
       path: "/etc/framaspace/authorized_keys/root-health",
-      content: opsDoor(environment, secrets, "health", "/usr/local/sbin/machine-health"),
+      content: forcedCommand(environment, secrets, "health", "/usr/local/sbin/machine-health"),
     },
   ];
 }

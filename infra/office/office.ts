@@ -4,7 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Environment } from "../inventory/environment.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, type RemoteFile } from "../machine/remote.ts";
-import { cloudServers, type Foundation } from "../machine/server.ts";
+import { cloudServers, type Context } from "../machine/server.ts";
 
 export type Suite = NonNullable<Environment["office"]>["suites"][number];
 
@@ -28,14 +28,14 @@ const REPOSITORIES: Readonly<Record<Suite, Repository>> = {
 };
 
 interface OfficeArgs {
-  foundation: Foundation;
+  context: Context;
 }
 
 /** The office suites that the environment has. */
 export class Office extends pulumi.ComponentResource {
-  constructor(name: string, { foundation }: OfficeArgs, opts?: pulumi.ComponentResourceOptions) {
+  constructor(name: string, { context }: OfficeArgs, opts?: pulumi.ComponentResourceOptions) {
     super("framaspace:infra:Office", name, {}, opts);
-    const { environment } = foundation;
+    const { environment } = context;
     const suites = environment.office?.suites ?? [];
     const files: Record<Suite, RemoteFile> = {
       collabora: {
@@ -43,7 +43,7 @@ export class Office extends pulumi.ComponentResource {
         content: renderCollabora(environment.domain),
       },
     };
-    for (const machine of suites.length > 0 ? cloudServers("office", foundation, this) : [])
+    for (const machine of suites.length > 0 ? cloudServers("office", context, this) : [])
       remoteScript(
         `${machine.spec.name}-role`,
         {

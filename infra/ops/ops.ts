@@ -9,18 +9,18 @@ import { POSTGRES_ADMIN } from "../inventory/names.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { REDIS_DATABASES, renderSpaceCommands } from "../redis/redis.ts";
 import { remoteScript } from "../machine/remote.ts";
-import type { CloudServer, Foundation } from "../machine/server.ts";
+import type { CloudServer, Context } from "../machine/server.ts";
 
 interface OpsArgs {
-  foundation: Foundation;
+  context: Context;
   machine: CloudServer;
 }
 
 /** Database client and its credentials on the jump host. */
 export class Ops extends pulumi.ComponentResource {
-  constructor(name: string, { foundation, machine }: OpsArgs, opts?: pulumi.ComponentResourceOptions) {
+  constructor(name: string, { context, machine }: OpsArgs, opts?: pulumi.ComponentResourceOptions) {
     super("framaspace:infra:Ops", name, {}, opts);
-    const { environment, secrets, access } = foundation;
+    const { environment, secrets, access } = context;
     remoteScript(
       `${machine.spec.name}-role`,
       {

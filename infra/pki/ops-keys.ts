@@ -1,4 +1,4 @@
-// The SSH keys of ops-1, one for each purpose: each opens one program on the machines that have its door, to ops-1 alone.
+// The SSH keys of ops-1, one for each purpose: each opens one program (a forced command) on the machines that know it, to ops-1 alone.
 import * as pulumi from "@pulumi/pulumi";
 import { cloudMachines, isStorage, type MachineSpec } from "../inventory/addresses.ts";
 import type { Environment } from "../inventory/environment.ts";
@@ -12,7 +12,7 @@ type Purpose = "distribute" | "health" | "postgres";
 const keyOf = (secrets: Secrets, purpose: Purpose) => sshKeyPair(secrets.seed("ops", purpose));
 
 /** A line for a machine's authorized_keys: whoever has the purpose's key, and asks from ops-1, runs `command` there. */
-export function opsDoor(
+export function forcedCommand(
   environment: Environment,
   secrets: Secrets,
   purpose: Purpose,
@@ -25,7 +25,7 @@ export function opsDoor(
 interface OpsKeyArgs {
   secrets: Secrets;
   access: Access;
-  /** Those that have the purpose's door. */
+  /** Those that have the purpose's forced command. */
   machines: readonly MachineSpec[];
   /** How long a connection stays open for the next request, in seconds; each has its own where this is absent. */
   persist?: number;

@@ -30,7 +30,7 @@ export function backupFiles(environment: Environment, secrets: Secrets): RemoteF
 /** The site that takes the backups: not the one whose loss would need them, while both are there. */
 function backupSite({ sites, serving }: Storage): SiteRole {
   const other = serving === "primary" ? "replica" : "primary";
-  return sites[other] && sites[other].away === undefined ? other : serving;
+  return sites[other] && sites[other].declaredUnreachable === undefined ? other : serving;
 }
 
 /** /etc/pgbackrest/pgbackrest.conf. */

@@ -7,16 +7,16 @@ import { backupFiles, renderArchiving } from "./backups.ts";
 import type { Environment } from "../inventory/environment.ts";
 import { PORTS } from "../machine/firewall.ts";
 import { POSTGRES_ADMIN } from "../inventory/names.ts";
-import { opsDoor, opsKey } from "../pki/ops-keys.ts";
+import { forcedCommand, opsKey } from "../pki/ops-keys.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs, type RemoteFile } from "../machine/remote.ts";
-import { cloudServers, type CloudServer, type Foundation } from "../machine/server.ts";
+import { cloudServers, type CloudServer, type Context } from "../machine/server.ts";
 import { assignments } from "../machine/shell.ts";
 
 const CONFIGURATION = "/etc/postgresql/17/main";
 
 interface PostgresArgs {
-  foundation: Foundation;
+  context: Context;
   /** ops-1, which decides who takes the writes. */
   ops: CloudServer;
   /** The object storage, where backups are: they may be what an empty platform is to begin with. */
@@ -25,15 +25,11 @@ interface PostgresArgs {
 
 /** All PostgreSQL nodes: the first becomes the primary of an empty platform, a second one follows it. */
 export class Postgres extends pulumi.ComponentResource {
-  constructor(
-    name: string,
-    { foundation, ops, storage }: PostgresArgs,
-    opts?: pulumi.ComponentResourceOptions,
-  ) {
+  constructor(name: string, { context, ops, storage }: PostgresArgs, opts?: pulumi.ComponentResourceOptions) {
     super("framaspace:infra:Postgres", name, {}, opts);
-    const { environment, secrets, access } = foundation;
+    const { environment, secrets, access } = context;
     const specs = cloudMachines(environment, "postgres");
-    const servers = cloudServers("postgres", foundation, this);
+    const servers = cloudServers("postgres", context, this);
     const replicationPassword = secrets.password("postgres", "replication");
     let previous: pulumi.Resource[] = servers;
     // One after the other: a changed setting restarts one node at a time.
@@ -51,7 +47,7 @@ export class Postgres extends pulumi.ComponentResource {
             passwordFile(peer, replicationPassword),
             {
               path: "/etc/framaspace/authorized_keys/root",
-              content: opsDoor(environment, secrets, "postgres", "/usr/local/sbin/postgres-node ssh"),
+              content: forcedCommand(environment, secrets, "postgres", "/usr/local/sbin/postgres-node ssh"),
             },
           ],
         },

@@ -10,7 +10,7 @@ install_files
 on_change '/etc/systemd/system/*' systemctl daemon-reload
 on_change '/usr/local/sbin/postgres-cluster /etc/systemd/system/postgres-watch*' systemctl try-restart postgres-watch.service
 
-said=$(printf '%s\n%s\n' "$ADMIN_PASSWORD" "$REPLICATION_PASSWORD" | postgres-cluster settle)
+said=$(printf '%s\n%s\n' "$ADMIN_PASSWORD" "$REPLICATION_PASSWORD" | postgres-cluster reconcile)
 while read -r word change; do [ "$word" != changed ] || note "$change"; done <<<"$said"
 
 enable postgres-watch.service

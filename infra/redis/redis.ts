@@ -6,18 +6,14 @@ import type { MachineSpec } from "../inventory/addresses.ts";
 import { PORTS } from "../machine/firewall.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs } from "../machine/remote.ts";
-import { cloudServers, type Foundation } from "../machine/server.ts";
+import { cloudServers, type Context } from "../machine/server.ts";
 
 /** The Redis server. */
 export class Redis extends pulumi.ComponentResource {
-  constructor(
-    name: string,
-    { foundation }: { foundation: Foundation },
-    opts?: pulumi.ComponentResourceOptions,
-  ) {
+  constructor(name: string, { context }: { context: Context }, opts?: pulumi.ComponentResourceOptions) {
     super("framaspace:infra:Redis", name, {}, opts);
-    const password = foundation.secrets.password("redis", "admin");
-    for (const machine of cloudServers("redis", foundation, this))
+    const password = context.secrets.password("redis", "admin");
+    for (const machine of cloudServers("redis", context, this))
       remoteScript(
         `${machine.spec.name}-role`,
         {

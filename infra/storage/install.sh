@@ -27,7 +27,7 @@ drive_state() {
     esac
     return
   fi
-  # Zeros at its start, too: a damaged file system has no signature any more, but may be mended.
+  # Zeros at its start, too: a damaged file system has no signature any more, but may be fixed.
   if [ -z "$(wipefs --noheadings "$1")" ] && ! blkid -p "$1" >/dev/null 2>&1 && cmp -s -n 1048576 "$1" /dev/zero; then
     echo blank
   else
@@ -132,10 +132,10 @@ settled() { serves "$MACHINE" || differs; }
 
 wait_to_be_missed() {
   (wait_until 120 "every node of the site runs" all_live) ||
-    fail "nothing was restarted: another node is down. \`mc admin info\` on ops-1 says which; mend that one, then run up again."
+    fail "nothing was restarted: another node is down. \`mc admin info\` on ops-1 says which; fix that one, then run up again."
   nobody_waits || return 0
   (wait_until 120 "the site can do without $MACHINE" can_be_missed) ||
-    fail "nothing was restarted: drives of other nodes are missing. \`mc admin info\` on ops-1 says which; mend those, then run up again."
+    fail "nothing was restarted: drives of other nodes are missing. \`mc admin info\` on ops-1 says which; fix those, then run up again."
   (wait_until 3600 "no drive is being filled" nothing_heals) ||
     fail "nothing was restarted: a replaced drive is still being filled. Run up again when \`mc admin heal\` on ops-1 says that it is done."
 }
@@ -153,7 +153,7 @@ restart_minio() {
   if $served; then
     wait_until 120 "MinIO serves again, or waits for others with the same settings" settled
     wait_until 120 "the site serves again" site_serves
-    # Where it waits for others, nobody asks it; else the next node is not restarted before this one's door is open.
+    # Where it waits for others, nobody asks it; else the next node is not restarted before this one takes requests.
     differs || wait_until 1200 "MinIO knows its buckets (journalctl -u nginx)" systemctl -q is-active nginx.service
   fi
 }

@@ -14,33 +14,29 @@ import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs, type Machine, type RemoteFile } from "../machine/remote.ts";
 import { renderS3Proxy } from "./s3-proxy.ts";
 import type { Secrets } from "../pki/secrets.ts";
-import { DedicatedServer, type Foundation } from "../machine/server.ts";
+import { DedicatedServer, type Context } from "../machine/server.ts";
 import { assignments } from "../machine/shell.ts";
 
 const SITES: readonly SiteRole[] = ["primary", "replica"];
 
 interface StorageArgs {
-  foundation: Foundation;
+  context: Context;
   /** The environment's `storage`, where it has one. */
   storage: StorageConfiguration;
   /** ops-1: `mc` and its aliases live there. */
   ops: Machine & pulumi.Resource;
 }
 
-/** Both sites, settled: healthy, replicating, with the users and policies of all, and with old versions expiring. */
+/** Both sites, reconciled: healthy, replicating, with the users and policies of all, and with old versions expiring. */
 export class Storage extends pulumi.ComponentResource {
-  constructor(
-    name: string,
-    { foundation, storage, ops }: StorageArgs,
-    opts?: pulumi.ComponentResourceOptions,
-  ) {
+  constructor(name: string, { context, storage, ops }: StorageArgs, opts?: pulumi.ComponentResourceOptions) {
     super("framaspace:infra:Storage", name, {}, opts);
-    const { environment, secrets } = foundation;
+    const { environment, secrets } = context;
     const password = secrets.password("minio", "root");
     // The site that serves comes last: a setting or binary that does harm does it to the other one, and stops there.
     let previous: pulumi.Resource[] = [];
     for (const site of presentSites(storage).sort((a) => (a === storage.serving ? 1 : -1)))
-      previous = this.#createSite(site, foundation, storage, password, previous);
+      previous = this.#createSite(site, context, storage, password, previous);
     remoteScript(
       `${name}-settle`,
       {
@@ -50,7 +46,7 @@ export class Storage extends pulumi.ComponentResource {
         settings: { MC_URL: storage.mc.url, MC_SHA256: storage.mc.sha256 },
         files: [
           ...rootfs("infra/storage/rootfs-ops"),
-          { path: "/etc/framaspace/storage/settings", content: renderSettleSettings(storage) },
+          { path: "/etc/framaspace/storage/settings", content: renderReconcileSettings(storage) },
           {
             path: "/root/.mc/config.json",
             mode: "0600",
@@ -79,13 +75,13 @@ export class Storage extends pulumi.ComponentResource {
   /** One node after the other, so that a changed setting or binary restarts one while the others serve. */
   #createSite(
     site: SiteRole,
-    foundation: Foundation,
+    context: Context,
     storage: StorageConfiguration,
     password: pulumi.Output<string>,
     before: pulumi.Resource[],
   ): pulumi.Resource[] {
-    const specs = storageMachines(foundation.environment, site);
-    const servers = specs.map((spec) => new DedicatedServer(spec, foundation, { parent: this }));
+    const specs = storageMachines(context.environment, site);
+    const servers = specs.map((spec) => new DedicatedServer(spec, context, { parent: this }));
     let previous: pulumi.Resource[] = [...before, ...servers];
     for (const machine of latestPoolFirst(storage.pools, servers)) {
       const { spec } = machine;
@@ -104,7 +100,7 @@ export class Storage extends pulumi.ComponentResource {
           files: [
             ...storageFiles(storage.pools, specs, spec),
             // Its own copy: another authority has to restart one node after the other (cmd/server-main.go reads it once).
-            { path: "/etc/minio/certs/CAs/framaspace.crt", content: foundation.authority.root() },
+            { path: "/etc/minio/certs/CAs/framaspace.crt", content: context.authority.root() },
             {
               path: "/etc/framaspace/minio/environment",
               mode: "0600",
@@ -131,7 +127,7 @@ function latestPoolFirst<T>(pools: readonly Pool[], servers: readonly T[]): T[] 
 
 /** Sites that are declared and within reach. */
 function presentSites({ sites }: StorageConfiguration): SiteRole[] {
-  return SITES.filter((site) => sites[site] && sites[site].away === undefined);
+  return SITES.filter((site) => sites[site] && sites[site].declaredUnreachable === undefined);
 }
 
 /** What a node is started with: MinIO's notation for all drives of all nodes of the site, pool after pool. */
@@ -258,7 +254,7 @@ MINIO_SITE_NAME=${site}
 MINIO_STORAGE_CLASS_STANDARD=EC:${parity}
 # MinIO knows no lifecycle rule for uploads that were begun and never finished; this holds for all buckets.
 MINIO_API_STALE_UPLOADS_EXPIRY=${retention.unfinishedUploadHours}h
-# Administration goes through mc on ops-1; the console would be one more door.
+# Administration goes through mc on ops-1; the console would be one more way in.
 MINIO_BROWSER=off
 # No request is answered before the settings of all buckets are known. Else a node that starts writes without versions
 # for seconds, or until it looks again after a quarter of an hour: what is overwritten or deleted then is gone for good.
@@ -291,13 +287,13 @@ export function renderMcAliases({ storage }: Environment, password: string): str
   return renderJson({ version: "10", aliases: Object.fromEntries(aliases) });
 }
 
-/** What settle-storage is to see to. */
-export function renderSettleSettings(storage: StorageConfiguration): string {
+/** What reconcile-storage reads of the environment. */
+export function renderReconcileSettings(storage: StorageConfiguration): string {
   const { sites, pools, parity, serving } = storage;
   return `# Rendered by infra/storage/storage.ts; changes made here are overwritten.
 ${assignments({
   SITES: presentSites(storage),
-  // Whether there is to be a pair; one of the two may be away for now.
+  // Whether there is to be a pair; one of the two may be unreachable for now.
   PAIRED: Boolean(sites.replica),
   SERVING: serving,
   PARITY: parity,

@@ -6,20 +6,20 @@ import { PORTS } from "../machine/firewall.ts";
 import { renderSpaceMap, UPLOAD } from "../machine/nginx/nginx.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs, type RemoteFile } from "../machine/remote.ts";
-import { cloudServers, type CloudServer, type Foundation } from "../machine/server.ts";
+import { cloudServers, type CloudServer, type Context } from "../machine/server.ts";
 
 /** What the spaces bring to the machines: given by the caller, because infra knows nothing of spaces. */
 export interface SpaceSoftware {
   /** For web servers and ops-1 alike: the releases, and what all spaces' configuration is made of. */
   readonly shared: readonly RemoteFile[];
-  /** For web servers alone: the door through which ops-1 fills them. */
+  /** For web servers alone: the forced command by which ops-1 fills them. */
   readonly web: readonly RemoteFile[];
   /** For ops-1 alone: the programs that converge and distribute spaces. */
   readonly ops: readonly RemoteFile[];
 }
 
 interface WebArgs {
-  foundation: Foundation;
+  context: Context;
   software: SpaceSoftware;
   /** Databases, Redis and storage: what PHP connects to. */
   dependsOn: pulumi.Input<pulumi.Resource>[];
@@ -31,12 +31,12 @@ export class Web extends pulumi.ComponentResource {
 
   constructor(
     name: string,
-    { foundation, software, dependsOn }: WebArgs,
+    { context, software, dependsOn }: WebArgs,
     opts?: pulumi.ComponentResourceOptions,
   ) {
     super("framaspace:infra:Web", name, {}, opts);
-    const { environment } = foundation;
-    this.servers = cloudServers("web", foundation, this);
+    const { environment } = context;
+    this.servers = cloudServers("web", context, this);
     for (const machine of this.servers)
       remoteScript(
         `${machine.spec.name}-role`,

@@ -1,20 +1,20 @@
-// The engine for machines without the genuine one: evaluates the program and realises each resource as it is declared,
+// The engine for machines without the Pulumi CLI: evaluates the program and handles each resource as it is declared,
 // in dependency order. Converges and reports; keeps no state, so what is no longer declared stays, but for servers.
 import { record } from "../../evaluate/recorder.ts";
 import { reveal, type Resource } from "../../evaluate/graph.ts";
 import { attachPolicy, createBucket, createDatabase, createRole, createUser } from "./data.ts";
 import { CLOUD, removeUndeclared } from "./cloud.ts";
 import { runCommand } from "./command.ts";
-import type { Realised, Realiser } from "./handler.ts";
+import type { Handled, Handler } from "./handler.ts";
 import { PASSPHRASE } from "../configuration.ts";
 import type { Engine, Outcome, Task } from "../engine.ts";
-import { LabError } from "../lab.ts";
 import { stepOf } from "../progress.ts";
+import { UserError } from "../../validation/user-error.ts";
 
 /** Steps at once: the machines share this machine's cores. */
 const PARALLEL = 6;
 
-const REALISERS: Readonly<Record<string, Realiser>> = {
+const HANDLERS: Readonly<Record<string, Handler>> = {
   ...CLOUD,
   "command:remote:Command": runCommand,
   "postgresql:index/role:Role": createRole,
@@ -33,14 +33,14 @@ export const applier: Engine = {
         stack,
         configFile: task.configuration.file,
         passphrase: PASSPHRASE,
-        newResource: (resource) => run.realise(resource),
+        newResource: (resource) => run.handle(resource),
       });
     } catch (error) {
       // What the program itself refuses is not a step's failure.
       if (run.failures.length === 0) throw error;
     }
     await run.idle();
-    if (run.failures.length > 0) throw new LabError(run.failures.join("\n\n"));
+    if (run.failures.length > 0) throw new UserError(run.failures.join("\n\n"));
     run.outcome.changed += await removeUndeclared(task.lab, stack, run.declared);
     return run.outcome;
   },
@@ -59,16 +59,16 @@ class Run {
     this.#task = task;
   }
 
-  async realise(resource: Resource): Promise<{ id: string; outputs: Record<string, unknown> }> {
+  async handle(resource: Resource): Promise<{ id: string; outputs: Record<string, unknown> }> {
     const { type, name } = resource;
     this.declared.push(resource);
     if (type.startsWith("pulumi:providers:")) return { id: name, outputs: {} };
-    const realiser = REALISERS[type];
-    if (!realiser)
-      throw this.#fail(resource, `the applier knows no ${type}; use the genuine engine (--engine pulumi)`);
+    const handler = HANDLERS[type];
+    if (!handler)
+      throw this.#fail(resource, `the applier knows no ${type}; use the Pulumi CLI (--engine pulumi)`);
     while (this.#busy.size >= PARALLEL) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     if (this.failures.length > 0) return NEVER;
-    const work = this.#perform(resource, realiser);
+    const work = this.#perform(resource, handler);
     const ended = work
       .catch(() => {})
       .finally(() => {
@@ -94,15 +94,15 @@ class Run {
     while (this.#busy.size > 0) await Promise.all(this.#busy);
   }
 
-  async #perform(resource: Resource, realiser: Realiser): Promise<Realised> {
+  async #perform(resource: Resource, handler: Handler): Promise<Handled> {
     const { progress, machines } = this.#task;
     const step = stepOf(resource.type, resource.name, machines);
     const inputs: unknown = reveal(resource.inputs);
     if (SHOWN.has(resource.type)) progress.begin(step);
     try {
-      const realised = await realiser(inputs, { ...this.#task, name: resource.name });
-      if (SHOWN.has(resource.type)) progress.done(step, realised.detail);
-      return realised;
+      const handled = await handler(inputs, { ...this.#task, name: resource.name });
+      if (SHOWN.has(resource.type)) progress.done(step, handled.detail);
+      return handled;
     } catch (error) {
       progress.failed(step);
       throw this.#fail(resource, error instanceof Error ? error.message : String(error));

@@ -4,8 +4,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
 import type { Resource } from "../../evaluate/graph.ts";
 import { ask } from "../hcloud/client.ts";
-import { LabError, type Lab } from "../lab.ts";
-import { realiser, type Realised, type Realiser } from "./handler.ts";
+import { type Lab } from "../lab.ts";
+import { handler, type Handled, type Handler } from "./handler.ts";
+import { UserError } from "../../validation/user-error.ts";
 
 const id = z.union([z.string(), z.number()]).transform(Number);
 const labels = z.record(z.string(), z.string()).default({});
@@ -43,7 +44,7 @@ async function change(
     for (;;) {
       const { action: now } = z.object({ action }).parse(await ask(lab, "GET", `actions/${number}`));
       if (now.status === "success") break;
-      if (now.status === "error") throw new LabError(now.error?.message ?? `${path} failed`);
+      if (now.status === "error") throw new UserError(now.error?.message ?? `${path} failed`);
       await sleep(100);
     }
   return answer;
@@ -66,8 +67,8 @@ function simple<T extends { name: string }>(
   collection: string,
   singular: string,
   schema: z.ZodType<T>,
-): Realiser {
-  return realiser(schema, async (body, { lab }): Promise<Realised> => {
+): Handler {
+  return handler(schema, async (body, { lab }): Promise<Handled> => {
     const { found, made } = await ensure(lab, collection, singular, body);
     return { id: String(found.id), changed: made };
   });
@@ -93,14 +94,14 @@ const rules = z.array(
     })),
 );
 
-const firewall = realiser(z.object({ name: z.string(), rules: rules.default([]) }), async (body, { lab }) => {
+const firewall = handler(z.object({ name: z.string(), rules: rules.default([]) }), async (body, { lab }) => {
   const { found, made } = await ensure(lab, "firewalls", "firewall", body);
   const same = made || JSON.stringify(found.rules) === JSON.stringify(body.rules);
   if (!same) await change(lab, "POST", `firewalls/${found.id}/actions/set_rules`, { rules: body.rules });
   return { id: String(found.id), changed: made || !same };
 });
 
-const server = realiser(
+const server = handler(
   z.object({
     name: z.string(),
     serverType: z.string(),
@@ -141,7 +142,7 @@ const server = realiser(
   },
 );
 
-const subnet = realiser(
+const subnet = handler(
   z.object({
     networkId: id,
     type: z.string(),
@@ -177,7 +178,7 @@ async function readBalancer(lab: Lab, number: number) {
     .load_balancer;
 }
 
-const loadBalancer = realiser(
+const loadBalancer = handler(
   z.object({
     name: z.string(),
     loadBalancerType: z.string(),
@@ -195,7 +196,7 @@ const loadBalancer = realiser(
   },
 );
 
-const balancerNetwork = realiser(
+const balancerNetwork = handler(
   z.object({ loadBalancerId: id, networkId: id, ip: z.string() }),
   async ({ loadBalancerId, networkId, ip }, { lab }) => {
     const { private_net } = await readBalancer(lab, loadBalancerId);
@@ -214,7 +215,7 @@ const checkInputs = z.object({
   retries: z.number().optional(),
   http: z.object({ path: z.string(), statusCodes: z.array(z.string()).optional() }).optional(),
 });
-const balancerService = realiser(
+const balancerService = handler(
   z.object({
     loadBalancerId: id,
     protocol: z.string(),
@@ -258,7 +259,7 @@ function contains(whole: unknown, part: unknown): boolean {
   return Object.entries(part).every(([key, value]) => contains(values.get(key), value));
 }
 
-const balancerTarget = realiser(
+const balancerTarget = handler(
   z.object({ loadBalancerId: id, serverId: id, usePrivateIp: z.boolean().default(false) }),
   async ({ loadBalancerId, serverId, usePrivateIp }, { lab }) => {
     const { targets } = await readBalancer(lab, loadBalancerId);
@@ -269,7 +270,7 @@ const balancerTarget = realiser(
   },
 );
 
-const rrset = realiser(
+const rrset = handler(
   z.object({
     zone: z.string(),
     name: z.string(),
@@ -305,7 +306,7 @@ const certificate = z
 const zone = z.object({ name: z.string(), mode: z.string(), ttl: z.number().optional() });
 const placementGroup = z.object({ name: z.string(), type: z.string() });
 
-export const CLOUD: Readonly<Record<string, Realiser>> = {
+export const CLOUD: Readonly<Record<string, Handler>> = {
   "hcloud:index/network:Network": simple("networks", "network", network),
   "hcloud:index/networkSubnet:NetworkSubnet": subnet,
   "hcloud:index/sshKey:SshKey": simple("ssh_keys", "ssh_key", sshKey),

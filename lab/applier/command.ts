@@ -2,9 +2,9 @@
 // what it changed.
 import * as z from "zod";
 import { knownMachines } from "../configuration.ts";
-import { LabError } from "../lab.ts";
 import { runOn } from "../ssh.ts";
-import { realiser } from "./handler.ts";
+import { handler } from "./handler.ts";
+import { UserError } from "../../validation/user-error.ts";
 
 const inputs = z.object({
   connection: z.object({ host: z.string() }),
@@ -15,7 +15,7 @@ const inputs = z.object({
 /** Lines of a failed script's output that are shown. */
 const SHOWN_LINES = 20;
 
-export const runCommand = realiser(
+export const runCommand = handler(
   inputs,
   async ({ connection, create, stdin }, { lab, configuration, name }) => {
     const { opsAddress } = configuration.environment;
@@ -23,12 +23,12 @@ export const runCommand = realiser(
       (one) =>
         one.privateAddress === connection.host || (one.name === "ops-1" && connection.host === opsAddress),
     );
-    if (!machine) throw new LabError(`no machine has the address ${connection.host}`);
+    if (!machine) throw new UserError(`no machine has the address ${connection.host}`);
     const { failed, exitCode, stdout, stderr } = await runOn(lab, machine.name, create, stdin);
     if (failed) {
       const end = `${stdout}\n${stderr}`.trim().split("\n").slice(-SHOWN_LINES);
       const next = `Look around with: npm run lab -- ssh ${machine.name}\nThen run again:   npm run lab`;
-      throw new LabError(
+      throw new UserError(
         `It ended with status ${exitCode}. The end of its output:\n${end.map((line) => `  ${line}`).join("\n")}\n${next}`,
       );
     }

@@ -1,8 +1,8 @@
-// How the applier realises one type of resource.
+// How the applier handles one type of resource.
 import type * as z from "zod";
 import type { Task } from "../engine.ts";
 
-export interface Realised {
+export interface Handled {
   id: string;
   /** Outputs that are not inputs. */
   outputs?: Record<string, unknown>;
@@ -11,18 +11,18 @@ export interface Realised {
   detail?: string;
 }
 
-export interface Surroundings extends Task {
+export interface Context extends Task {
   /** The resource's logical name. */
   name: string;
 }
 
 /** Makes a resource be there as declared. Inputs have their secrets in plain. */
-export type Realiser = (inputs: unknown, surroundings: Surroundings) => Promise<Realised>;
+export type Handler = (inputs: unknown, context: Context) => Promise<Handled>;
 
-/** A realiser that reads its inputs by a schema. */
-export function realiser<T>(
+/** A handler that reads its inputs by a schema. */
+export function handler<T>(
   schema: z.ZodType<T>,
-  realise: (inputs: T, surroundings: Surroundings) => Promise<Realised>,
-): Realiser {
-  return (inputs, surroundings) => realise(schema.parse(inputs), surroundings);
+  handle: (inputs: T, context: Context) => Promise<Handled>,
+): Handler {
+  return (inputs, context) => handle(schema.parse(inputs), context);
 }

@@ -7,5 +7,5 @@ declare(strict_types=1);
 require __DIR__ . '/space.php';
 
 $database = connect(configuration());
-sleep((int) appValue($database, 'stand-in', 'slow-cron'));
-setAppValue($database, 'stand-in', 'cron', (string) (1 + (int) appValue($database, 'stand-in', 'cron')));
+sleep((int) appValue($database, 'fake', 'slow-cron'));
+setAppValue($database, 'fake', 'cron', (string) (1 + (int) appValue($database, 'fake', 'cron')));

@@ -27,7 +27,7 @@ $facts = [
     'visits in this session' => $_SESSION['visits'],
     'web server' => gethostname(),
     'accounts' => query($connection, 'SELECT count(*) FROM oc_users')->fetchColumn(),
-    'release' => "$OC_VersionString, a stand-in",
+    'release' => "$OC_VersionString, a fake",
     'your address' => $_SERVER['HTTP_X_FORWARDED_FOR'] ?? '',
 ];
 $text = static fn (mixed $value): string => htmlspecialchars((string) $value);
@@ -40,7 +40,7 @@ header('Cache-Control: no-store');
 <title><?= $text($name) ?></title>
 <style>body { font: 1rem/1.5 sans-serif; max-width: 40rem; margin: 3rem auto; padding: 0 1rem } th { text-align: left; padding-right: 1rem }</style>
 <h1><?= $text($name) ?></h1>
-<p>This space works. It runs a stand-in instead of Nextcloud.</p>
+<p>This space works. It runs a fake instead of Nextcloud.</p>
 <table>
 <?php foreach ($facts as $name => $value) { ?>
 <tr><th><?= $text($name) ?></th><td><?= $text($value) ?></td></tr>

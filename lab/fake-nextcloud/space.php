@@ -1,6 +1,6 @@
 <?php
 
-// What all entry points of the stand-in share: the space's configuration, its database, and proof that what the
+// What all entry points of the fake share: the space's configuration, its database, and proof that what the
 // configuration names works.
 
 declare(strict_types=1);

@@ -21,5 +21,5 @@ try {
 echo json_encode($status + [
     'version' => codeVersion(),
     'versionstring' => $OC_VersionString,
-    'productname' => 'Nextcloud (stand-in)',
+    'productname' => 'Nextcloud (fake)',
 ]), "\n";

@@ -1,5 +1,5 @@
 // An HTTP endpoint that speaks Hetzner's cloud API (https://docs.hetzner.cloud), as far as this program's resources go, so
-// that the genuine provider drives the lab. Keeps one document; what that means on this machine is the World's.
+// that the real provider drives the lab. Keeps one document; what that means on this machine is the World's.
 import { createServer, type IncomingMessage, type Server as HttpServer } from "node:http";
 import type { ListenOptions } from "node:net";
 import * as z from "zod";

@@ -38,7 +38,7 @@ export interface Kind<K extends keyof Collections> {
   /** Work that follows the creation, such as booting. */
   created?(entity: Collections[K][number], state: State, world: World): Work | undefined;
   view(entity: Collections[K][number], state: State): Record<string, unknown>;
-  /** Refuses the deletion, or mends what pointed at the entity. */
+  /** Refuses the deletion, or fixes what pointed at the entity. */
   deleting?(entity: Collections[K][number], state: State): void;
   /** `POST /kind/id/actions/name`. May change the entity; what it returns is done before the action succeeds. */
   actions?: Record<

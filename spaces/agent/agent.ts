@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { cloudMachines, servingMachines, SUBNETS } from "../../infra/inventory/addresses.ts";
 import type { Environment } from "../../infra/inventory/environment.ts";
 import { PORTS } from "../../infra/machine/firewall.ts";
-import { opsDoor, opsKey } from "../../infra/pki/ops-keys.ts";
+import { forcedCommand, opsKey } from "../../infra/pki/ops-keys.ts";
 import { Access, rootfs } from "../../infra/machine/remote.ts";
 import type { Secrets } from "../../infra/pki/secrets.ts";
 import type { SpaceSoftware } from "../../infra/web/web.ts";
@@ -41,7 +41,7 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
         // Reading too: a new ops-1 fetches the directories from here. Without rrsync's lock: many spaces come at once,
         // and distribute-spaces keeps apart what must be.
         path: "/etc/framaspace/authorized_keys/root",
-        content: opsDoor(environment, secrets, "distribute", "/usr/bin/rrsync -no-lock /srv/spaces"),
+        content: forcedCommand(environment, secrets, "distribute", "/usr/bin/rrsync -no-lock /srv/spaces"),
       },
     ],
     ops: [

@@ -199,7 +199,7 @@ export interface Capacity {
   promisable: number;
 }
 
-/** Counts living spaces at their plan's full storage; undefined where the environment declares no storage. */
+/** Counts spaces that are not archived at their plan's full storage; undefined where the environment declares no storage. */
 export function capacityOf(
   tenants: Iterable<Tenant>,
   catalog: Catalog,

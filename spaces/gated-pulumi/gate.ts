@@ -82,7 +82,7 @@ async function askPostgresql(service: Service): Promise<void> {
 /** A TLS connection to a service, through the SOCKS proxy where there is one. */
 export async function dialTls(service: Pick<Service, "host" | "port">, ca: string): Promise<Socket> {
   const secured = connectTls({ socket: await dial(service), servername: service.host, ca });
-  await settled(secured, "secureConnect");
+  await connected(secured, "secureConnect");
   return secured;
 }
 
@@ -90,12 +90,12 @@ async function dial({ host, port }: Pick<Service, "host" | "port">): Promise<Soc
   const proxy = process.env.ALL_PROXY;
   if (!proxy) {
     const socket = connect(port, host);
-    await settled(socket, "connect");
+    await connected(socket, "connect");
     return socket;
   }
   const { hostname, port: proxyPort } = new URL(proxy);
   const socket = connect(Number(proxyPort), hostname);
-  await settled(socket, "connect").catch((error: unknown) => {
+  await connected(socket, "connect").catch((error: unknown) => {
     throw new Error(`the tunnel ${proxy} (ALL_PROXY) is not open`, { cause: error });
   });
   // SOCKS5 without a password, by name (RFC 1928): its far end knows the names.
@@ -112,7 +112,7 @@ async function dial({ host, port }: Pick<Service, "host" | "port">): Promise<Soc
   return socket;
 }
 
-async function settled(socket: Socket, event: "connect" | "secureConnect"): Promise<void> {
+async function connected(socket: Socket, event: "connect" | "secureConnect"): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     socket.setTimeout(SECONDS * 1000, () => socket.destroy(new Error(`no answer in ${SECONDS} s`)));
     socket.once("error", reject).once("close", () => reject(new Error("closes the connection")));

@@ -4,7 +4,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { standIn } from "../support/fakes.ts";
+import { fake } from "../support/fakes.ts";
 
 let root: string;
 const run = (...options: string[]) =>
@@ -29,7 +29,7 @@ test("one that does runs it", async () =>
 
 test("gives way to the project's own, with its words, output and status", async () => {
   mkdirSync(join(root, "node_modules/node/bin"), { recursive: true });
-  standIn(join(root, "node_modules/node/bin/node"), 'printf "<%s>" "${@: -3}"; exit 32');
+  fake(join(root, "node_modules/node/bin/node"), 'printf "<%s>" "${@: -3}"; exit 32');
   const { exitCode, stdout } = await run("--no-experimental-strip-types");
   expect(stdout).toBe(`<${join(root, "program.cjs")}><one><2 3>`);
   expect(exitCode).toBe(32);

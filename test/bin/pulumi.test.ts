@@ -1,16 +1,16 @@
-// What `npm run pulumi` hands to the CLI, which a stand-in plays; and that docs/ have people type it.
+// What `npm run pulumi` hands to the CLI, which a fake plays; and that docs/ have people type it.
 import { execaSync } from "execa";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { standIn } from "../support/fakes.ts";
+import { fake } from "../support/fakes.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 let bin: string;
 beforeAll(() => {
   bin = mkdtempSync(join(tmpdir(), "pulumi-"));
-  standIn(join(bin, "pulumi"), 'printf "%s\\n" "$@"');
+  fake(join(bin, "pulumi"), 'printf "%s\\n" "$@"');
 });
 afterAll(() => rmSync(bin, { recursive: true }));
 
@@ -20,7 +20,7 @@ const run = (...words: string[]) =>
     reject: false,
   });
 
-// Each loads the SDK anew.
+// Each loads the SDK again.
 describe("npm run pulumi", { timeout: 60_000 }, () => {
   test.each(["up", "preview"])("%s of a platform looks first which machines are there", (command) => {
     const words = run(command, "--stack", "prod-platform").stdout.split("\n");

@@ -135,7 +135,7 @@ test("a program that asks the cloud is refused", async () => {
   await expect(record({ stack: "x-y", root, config: EMPTY })).rejects.toThrow("asks a cloud");
 });
 
-test("secrets are decrypted with the passphrase, and stand-ins otherwise", async () => {
+test("secrets are decrypted with the passphrase, and placeholders otherwise", async () => {
   const file = join(ROOT, "Pulumi.lab.yaml");
   const opened = await readStackConfiguration(file, "example");
   const closed = await readStackConfiguration(file);

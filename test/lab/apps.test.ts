@@ -24,7 +24,7 @@ const forgive = (id: string) => occ(id, "security:bruteforce:reset 198.51.100.1"
 const has = async (app: string) =>
   (await ops(`ls -d /srv/releases/*/apps/${app} 2>/dev/null | wc -l`)) !== "0";
 
-/** Converges a space anew, with what its entry wants; what changed. */
+/** Converges a space again, with what its entry wants; what changed. */
 const converge = async (id: string): Promise<string[]> => {
   const wanted = "del(.version) | del(.redis.database)";
   const result = await ops(
@@ -47,8 +47,8 @@ async function submit(visitor: Visitor, page: string, fields: Record<string, str
   });
 }
 
-const lettersTo = async (address: string) =>
-  (await lab.lab("mail")).split("─".repeat(80)).filter((letter) => letter.includes(`To: ${address}`));
+const mailsTo = async (address: string) =>
+  (await lab.lab("mail")).split("─".repeat(80)).filter((mail) => mail.includes(`To: ${address}`));
 
 describe.skipIf(missing.length > 0)(
   `apps of a real Nextcloud${missing.length > 0 ? ` (skipped: ${missing.join(", ")} not set)` : ""}`,
@@ -94,8 +94,8 @@ describe.skipIf(missing.length > 0)(
         const person = stranger(A);
         const address = `${name}@ailleurs.example`;
         await submit(person, PAGE, { email: address });
-        const [letter = ""] = await lettersTo(address);
-        const link = /https:\/\/\S+(\/apps\/registration\/register\/\S+)/.exec(letter)?.[1] ?? "";
+        const [mail = ""] = await mailsTo(address);
+        const link = /https:\/\/\S+(\/apps\/registration\/register\/\S+)/.exec(mail)?.[1] ?? "";
         const fields = { loginname: name, fullname: "", phone: "", password: secret };
         const registered = await submit(person, link, fields);
         expect(registered.status).toBe(200);
@@ -117,7 +117,7 @@ describe.skipIf(missing.length > 0)(
         return undefined;
       });
 
-      test("sends one visitor five letters in five minutes at most", async (context) => {
+      test("sends one visitor five mails in five minutes at most", async (context) => {
         if (!(await has("registration"))) return context.skip();
         const asked: number[] = [];
         for (let n = 0; n < 6; n++) {

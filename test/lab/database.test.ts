@@ -372,7 +372,7 @@ describe.skipIf(!hasStorage)("backups (with MinIO: FRAMASPACE_MINIO, FRAMASPACE_
     await put("urn:oid:2", "second");
     await put("urn:oid:4", "later");
     const began = Date.now();
-    await type(lab, "restore-one-space", "In place", {
+    await type(lab, "restore-to-a-moment", "In place", {
       change: (text) => text.replace("2026-11-23 14:00", moment),
     });
     console.log(`one space restored: ${((Date.now() - began) / 1000).toFixed(0)} s`);
@@ -385,7 +385,7 @@ describe.skipIf(!hasStorage)("backups (with MinIO: FRAMASPACE_MINIO, FRAMASPACE_
       "urn:oid:3",
     ]);
     expect(await lab.on("ops-1", `mc cat serving/space-${SPACE}/urn:oid:2`)).toBe("first-urn:oid:2");
-    await type(lab, "restore-one-space", "How to know that it worked");
+    await type(lab, "restore-to-a-moment", "How to know that it worked");
   });
 
   test.each([

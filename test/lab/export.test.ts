@@ -98,7 +98,7 @@ describe(`a space in service${WITHOUT}`, () => {
     const running = exported(ID);
     const still = Symbol("still running");
     while ((await Promise.race([running, Promise.resolve(still)])) === still) {
-      statuses.push((await lab.visit(`${ID}.${DOMAIN}`)).status);
+      statuses.push((await lab.probe(`${ID}.${DOMAIN}`)).status);
       await new Promise((resolve) => setTimeout(resolve, 250));
     }
     const { objects, files, tables } = await running;
@@ -107,7 +107,7 @@ describe(`a space in service${WITHOUT}`, () => {
       hasStorage ? { objects: FILES + 1, files: FILES + 1 } : { objects: 0, files: 0 },
     );
     expect(new Set(statuses)).toEqual(new Set(statuses.includes(503) ? [200, 503] : [200]));
-    expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);
+    expect((await lab.probe(`${ID}.${DOMAIN}`)).status).toBe(200);
   });
 
   test.runIf(hasStorage)(
@@ -154,7 +154,7 @@ describe(`a space in service${WITHOUT}`, () => {
       );
       const { objects } = await exported(ID);
       expect(objects, `killed after ${seconds} s`).toBe(hasStorage ? FILES + 1 : 0);
-      expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);
+      expect((await lab.probe(`${ID}.${DOMAIN}`)).status).toBe(200);
     }
     // Nothing half made stays.
     const folders = await inside(
@@ -168,10 +168,10 @@ describe(`a space in service${WITHOUT}`, () => {
 
   test("cannot be overwritten by an export", async () => {
     const before = await fingerprint(ID);
-    expect(await refusal(on("ops-1", `restore-space ${ID}`))).toContain("it is a living space: it is active");
+    expect(await refusal(on("ops-1", `restore-space ${ID}`))).toContain("it is in use: it is active");
     await converge(ID, "suspended");
     const said = await refusal(on("ops-1", `restore-space ${ID}`));
-    expect(said).toMatch(/it is a living space: 1 accounts have logged in to it, and it holds \d+ files/);
+    expect(said).toMatch(/it is in use: 1 accounts have logged in to it, and it holds \d+ files/);
     expect(said).toContain("Restore into a new id");
     await converge(ID, "active");
     expect(await fingerprint(ID)).toBe(before);
@@ -202,7 +202,7 @@ describe("a bad day", () => {
         /space muguet, verification: the export does not verify: of 41 files, 2 are not there as the database has them, first: urn:oid:117 \(files\/note 117.txt\) is not in the bucket\. Nothing was dropped/,
       );
       expect(await inside(ID, `finished_exports ${ID}`)).toBe(finished);
-      expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);
+      expect((await lab.probe(`${ID}.${DOMAIN}`)).status).toBe(200);
       await fill(ID);
       await exported(ID);
     },
@@ -234,7 +234,7 @@ describe("a bad day", () => {
       await on(node, "systemctl unmask --runtime postgresql@17-main && systemctl start postgresql@17-main");
     }
     await exported(ID);
-    expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);
+    expect((await lab.probe(`${ID}.${DOMAIN}`)).status).toBe(200);
   });
 
   test("no room on ops-1", async () => {
@@ -246,7 +246,7 @@ describe("a bad day", () => {
     } finally {
       await on("ops-1", "umount /var/lib/framaspace/work");
     }
-    expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);
+    expect((await lab.probe(`${ID}.${DOMAIN}`)).status).toBe(200);
   });
 });
 
@@ -258,7 +258,7 @@ describe("an archived space", () => {
     before = await fingerprint(ID);
     await converge(ID, "suspended");
     await converge(ID, "archived");
-    expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(410);
+    expect((await lab.probe(`${ID}.${DOMAIN}`)).status).toBe(410);
     const { due, export: name, exported: at } = JSON.parse(await state()) as Record<string, string>;
     expect(name).toMatch(new RegExp(`^${ID}/`));
     expect(Date.parse(`${due}`) - Date.parse(`${at}`)).toBe(30 * 24 * 3600 * 1000);
@@ -266,7 +266,7 @@ describe("an archived space", () => {
     expect(await fingerprint(ID)).toBe(before);
 
     await converge(ID, "active");
-    expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);
+    expect((await lab.probe(`${ID}.${DOMAIN}`)).status).toBe(200);
     expect(await state()).toBe("");
   });
 
@@ -276,7 +276,7 @@ describe("an archived space", () => {
     const broken = await fingerprint(ID);
     expect(await refusal(converge(ID, "archived", 0))).toContain("the export does not verify");
     expect(await fingerprint(ID)).toBe(broken);
-    expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(410);
+    expect((await lab.probe(`${ID}.${DOMAIN}`)).status).toBe(410);
     await fill(ID);
     await converge(ID, "active");
   });
@@ -301,7 +301,7 @@ describe("an archived space", () => {
     expect(said).toContain(
       `its live data was dropped; restore its export first: npm run space -- restore ${ID}`,
     );
-    expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(410);
+    expect((await lab.probe(`${ID}.${DOMAIN}`)).status).toBe(410);
   });
 
   test("is restored as it was, killed on the way or not", async () => {
@@ -313,7 +313,7 @@ describe("an archived space", () => {
     expect(restored).toMatch(new RegExp(`^${ID}/`));
     await converge(ID, "active");
     expect(await fingerprint(ID)).toBe(before);
-    expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);
+    expect((await lab.probe(`${ID}.${DOMAIN}`)).status).toBe(200);
   });
 });
 
@@ -322,7 +322,7 @@ describe("a copy", () => {
     await converge(CLONE, "suspended");
     await on("ops-1", `restore-space ${CLONE} ${ID}`);
     await converge(CLONE, "active");
-    expect((await lab.visit(`${CLONE}.${DOMAIN}`)).status).toBe(200);
+    expect((await lab.probe(`${CLONE}.${DOMAIN}`)).status).toBe(200);
     const rows = await inside(CLONE, `sql -c "SELECT count(*) FROM oc_users"`);
     expect(rows).toBe("3");
     if (!hasStorage) return;
@@ -344,7 +344,7 @@ describe("an entry that goes", () => {
   test("of a space that is not archived is refused by the last that is asked", async () => {
     const said = await refusal(on("ops-1", `remove-space ${CLONE}`));
     expect(said).toContain("it is not archived, so it stays. Put its entry back");
-    expect((await lab.visit(`${CLONE}.${DOMAIN}`)).status).toBe(200);
+    expect((await lab.probe(`${CLONE}.${DOMAIN}`)).status).toBe(200);
   });
 
   test("takes the space's directory, user and copies along, and leaves its export", async () => {
@@ -356,7 +356,7 @@ describe("an entry that goes", () => {
       expect(await on(web, `ls /srv/spaces`)).not.toContain(CLONE);
       expect(await on(web, `ls /srv/spaces`)).toContain(ID);
     }
-    expect((await lab.visit(`${CLONE}.${DOMAIN}`)).status).toBe(404);
+    expect((await lab.probe(`${CLONE}.${DOMAIN}`)).status).toBe(404);
     expect(
       await on("ops-1", `. /usr/local/lib/framaspace/archive-lib.sh; finished_exports ${CLONE} | wc -l`),
     ).toBe("1");

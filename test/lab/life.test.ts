@@ -1,5 +1,5 @@
 // The life of spaces on the machines: installed, upgraded, cut off in the middle, put back, limited, healed. With the
-// stand-in, which can be told to fail or to take its time; what it stands for is in lab/fake-nextcloud/occ.
+// fake, which can be told to fail or to take its time; what it stands for is in lab/fake-nextcloud/occ.
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -76,23 +76,23 @@ const sql = (id: string, text: string) =>
 const tell = (id: string, what: string, value: string) =>
   sql(
     id,
-    `INSERT INTO oc_appconfig VALUES ('stand-in', '${what}', '${value}') ON CONFLICT (appid, configkey) DO UPDATE SET configvalue = excluded.configvalue;`,
+    `INSERT INTO oc_appconfig VALUES ('fake', '${what}', '${value}') ON CONFLICT (appid, configkey) DO UPDATE SET configvalue = excluded.configvalue;`,
   );
-const untell = (id: string) => sql(id, "DELETE FROM oc_appconfig WHERE appid = 'stand-in';");
+const untell = (id: string) => sql(id, "DELETE FROM oc_appconfig WHERE appid = 'fake';");
 const versionOf = (id: string) => sql(id, "SELECT value FROM framaspace WHERE key = 'version';");
-const page = async (id: string) => (await lab.visit(`${id}.${DOMAIN}`)).status;
+const page = async (id: string) => (await lab.probe(`${id}.${DOMAIN}`)).status;
 const releaseOf = (id: string) => ops(`basename "$(readlink /srv/spaces/${id}/release)"`);
 
-/** A row that no run of ours writes: what an upgrade that is put back, or begun anew, must keep. */
+/** A row that no run of ours writes: what an upgrade that is put back, or begun again, must keep. */
 const leaveMark = (id: string) =>
   sql(id, "INSERT INTO oc_preferences VALUES ('admin', 'mark', 'mark', 'kept') ON CONFLICT DO NOTHING;");
 const marks = (id: string) => sql(id, "SELECT count(*) FROM oc_preferences WHERE appid = 'mark';");
 
 describe("a new space", () => {
-  test("has an administrator, invited by a letter with a link, and no password that anybody knows", async () => {
-    const letters = await lab.lab("mail");
-    expect(letters).toContain(`To: ${FIRST}@bloc.example`);
-    expect(letters).toMatch(new RegExp(`https://${FIRST}\\.${DOMAIN}[^ ]*/lostpassword/reset/form/`));
+  test("has an administrator, invited by a mail with a link, and no password that anybody knows", async () => {
+    const mails = await lab.lab("mail");
+    expect(mails).toContain(`To: ${FIRST}@bloc.example`);
+    expect(mails).toMatch(new RegExp(`https://${FIRST}\\.${DOMAIN}[^ ]*/lostpassword/reset/form/`));
     expect((await converge(FIRST)).result).toMatchObject({ invited: true, changed: [] });
     expect((await lab.lab("mail")).split(`To: ${FIRST}@bloc.example`)).toHaveLength(2);
   });
@@ -156,11 +156,11 @@ INSERT INTO oc_filecache (storage, path, path_hash, size) SELECT numeric_id, '',
     );
     expect((await converge(SECOND)).result?.changed).toEqual(["full"]);
     const put = { method: "PUT", path: "/remote.php/dav/files/admin/more.txt" };
-    expect((await lab.visit(`${SECOND}.${DOMAIN}`, put)).status).toBe(507);
+    expect((await lab.probe(`${SECOND}.${DOMAIN}`, put)).status).toBe(507);
     expect(await page(SECOND)).toBe(200);
     await sql(SECOND, "DELETE FROM oc_filecache;");
     expect((await converge(SECOND)).result?.changed).toEqual(["no full"]);
-    expect((await lab.visit(`${SECOND}.${DOMAIN}`, put)).status).not.toBe(507);
+    expect((await lab.probe(`${SECOND}.${DOMAIN}`, put)).status).not.toBe(507);
   });
 });
 

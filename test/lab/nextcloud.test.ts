@@ -35,7 +35,7 @@ const ROOT = join(import.meta.dirname, "../..");
 const WORDS = [...nextcloudWords(), ...(imaginary === undefined ? [] : ["--imaginary", imaginary])];
 const lab = ownLab("nextcloud", 18446, WORDS);
 
-/** One that is used again is on whatever release it was left on, has spent its letters, and remembers wrong passwords. */
+/** One that is used again is on whatever release it was left on, has spent its mails, and remembers wrong passwords. */
 const isNew = !givenLab || !existsSync(openLab(lab.name).directory);
 
 const [SMALL, LARGE] = ["iris", "lotus"];
@@ -89,10 +89,10 @@ echo strtr(file_get_contents('config.php'), [
 ]);
 `;
 
-/** The links to choose a password by, of all letters that went to an address; newest last. */
+/** The links to choose a password by, of all mails that went to an address; newest last. */
 async function links(address: string): Promise<URL[]> {
-  const letters = (await lab.lab("mail")).split("─".repeat(80)).filter((text) => text.includes(address));
-  return letters.flatMap((text) =>
+  const mails = (await lab.lab("mail")).split("─".repeat(80)).filter((text) => text.includes(address));
+  return mails.flatMap((text) =>
     [...text.matchAll(/https:\/\/\S+\/lostpassword\/reset\/form\/\S+/g)].map(([link]) => new URL(link)),
   );
 }
@@ -126,7 +126,7 @@ describe.skipIf(missing.length > 0)(
     });
     afterAll(() => lab.remove());
 
-    test.each(SPACES)("%s is installed, with the release itself and no stand-in", async (id) => {
+    test.each(SPACES)("%s is installed, with the release itself and no fake", async (id) => {
       const { status, text } = await stranger(id).ask("GET", "/status.php");
       expect(status).toBe(200);
       expect(JSON.parse(text)).toMatchObject({
@@ -505,7 +505,7 @@ describe.skipIf(missing.length > 0)(
     });
 
     describe("a clock that is off", () => {
-      /** What is started anew, to see the other time. */
+      /** What is started again, to see the other time. */
       const SERVICES = {
         web: "php8.4-fpm nginx",
         redis: "redis-server",
@@ -650,7 +650,7 @@ describe.skipIf(missing.length > 0)(
         visitor.ask("PUT", `${FILES}/${name}`, slowBody(body, until));
       await visitor.ask("PUT", `${FILES}/overwritten.bin`, { body: "before" });
       const broken = `/srv/releases/${next}/status.php`;
-      await lab.on("web-2", `mv ${broken} ${broken}.away`);
+      await lab.on("web-2", `mv ${broken} ${broken}.declaredUnreachable`);
       for (const name of ["soon", "late"]) await visitor.ask("DELETE", `${FILES}/${name}.bin`);
       await ops("touch /run/began");
       const dumped = seen(`test /var/lib/framaspace/kept/${LARGE}/upgrade.sql.zst -nt /run/began`);
@@ -666,7 +666,7 @@ describe.skipIf(missing.length > 0)(
       const said = await ops(
         `jq -c 'del(.version) | .release = "${next}"' /srv/spaces/${LARGE}/config/space.json | converge-space 2>&1 || true`,
       );
-      await lab.on("web-2", `mv ${broken}.away ${broken}`);
+      await lab.on("web-2", `mv ${broken}.declaredUnreachable ${broken}`);
       expect(said).toContain(`from ${old} to ${next} failed, and was undone: it serves ${old} again`);
       const [soon, late, overwritten] = await Promise.all(puts);
       console.log(said, soon?.status, late?.status, overwritten?.status);
@@ -690,11 +690,11 @@ describe.skipIf(missing.length > 0)(
       const [old = "", next] = releases;
       if (next === undefined) return context.skip("FRAMASPACE_NEXTCLOUD names one archive only");
       const broken = `/srv/releases/${next}/status.php`;
-      await lab.on("web-2", `mv ${broken} ${broken}.away`);
+      await lab.on("web-2", `mv ${broken} ${broken}.declaredUnreachable`);
       const said = await ops(
         `jq -c 'del(.version) | .release = "${next}"' /srv/spaces/${LARGE}/config/space.json | converge-space 2>&1 || true`,
       );
-      await lab.on("web-2", `mv ${broken}.away ${broken}`);
+      await lab.on("web-2", `mv ${broken}.declaredUnreachable ${broken}`);
       expect(said).toContain(`from ${old} to ${next} failed, and was undone: it serves ${old} again`);
       expect(JSON.parse((await stranger(LARGE).ask("GET", "/status.php")).text)).toMatchObject({
         versionstring: old,

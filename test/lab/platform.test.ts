@@ -8,7 +8,7 @@ import { DOMAIN, TENANTS, TestLab } from "../support/suite-lab.ts";
 
 const platform = new TestLab("e2e", 18443);
 const on = platform.on.bind(platform);
-const visit = platform.visit.bind(platform);
+const probe = platform.probe.bind(platform);
 
 let output: string;
 
@@ -37,7 +37,7 @@ test("ends with a table of what runs and where to find it", () => {
 });
 
 test.each(["iris", "lotus"])("%s answers from its own database, over TLS", async (id) => {
-  const { status, body } = await visit(`${id}.${DOMAIN}`);
+  const { status, body } = await probe(`${id}.${DOMAIN}`);
   expect(status).toBe(200);
   expect(body).toContain(`<th>database</th><td>${id}</td>`);
   expect(body).toContain(`<th>role</th><td>${id}</td>`);
@@ -55,11 +55,11 @@ test("a second run changes nothing", async () => {
 });
 
 test("a host that is no space gets a 404", async () => {
-  expect((await visit(`nobody.${DOMAIN}`)).status).toBe(404);
+  expect((await probe(`nobody.${DOMAIN}`)).status).toBe(404);
 });
 
 test("requests are logged on logs-1 under the space's own name", async () => {
-  await visit(`iris.${DOMAIN}`);
+  await probe(`iris.${DOMAIN}`);
   await expect
     .poll(() => platform.logged("iris", `iris.${DOMAIN}`), { timeout: 30_000, interval: 1000 })
     .not.toHaveLength(0);
@@ -123,9 +123,9 @@ test("a space that is added answers, without any reload of nginx; one that is su
   await platform.space("suspend", "iris", "--reason", "asked by its board");
   const changed = await platform.up();
   expect(changed).toMatch(/lab-platform: \d+ resources, nothing changed/);
-  expect((await visit(`jonquille.${DOMAIN}`)).body).toContain("<th>database</th><td>jonquille</td>");
+  expect((await probe(`jonquille.${DOMAIN}`)).body).toContain("<th>database</th><td>jonquille</td>");
   for (const method of ["GET", "PROPFIND"]) {
-    const page = await visit(`iris.${DOMAIN}`, { method });
+    const page = await probe(`iris.${DOMAIN}`, { method });
     expect(page.status).toBe(503);
     expect(page.retryAfter).toMatch(/^\d+$/);
     expect(page.body).toContain("suspended");
@@ -135,7 +135,7 @@ test("a space that is added answers, without any reload of nginx; one that is su
   await platform.space("resume", "iris");
   expect(await readFile(join(platform.tree, TENANTS), "utf8")).not.toContain("suspended");
   await platform.up();
-  expect((await visit(`iris.${DOMAIN}`)).status).toBe(200);
+  expect((await probe(`iris.${DOMAIN}`)).status).toBe(200);
 });
 
 test("a third web server is a number, and serves all spaces", async () => {

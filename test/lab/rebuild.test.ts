@@ -59,7 +59,7 @@ async function destroy(machine: string): Promise<void> {
   await expect.poll(async () => (await servers()).length, { timeout: 60_000 }).toBe(0);
 }
 
-/** The genuine engine finds nothing to do for spaces; the applier, which would converge them all, is given none. */
+/** The Pulumi CLI finds nothing to do for spaces; the applier, which would converge them all, is given none. */
 async function upOfPlatform(): Promise<void> {
   const [file, away] = [join(lab.tree, TENANTS), join(lab.tree, "away.yaml")];
   await rename(file, away);
@@ -74,7 +74,7 @@ async function upOfPlatform(): Promise<void> {
 async function inService(): Promise<void> {
   for (const space of SPACES) {
     await expect
-      .poll(async () => (await lab.visit(`${space}.${DOMAIN}`)).status, { timeout: 90_000, interval: 2000 })
+      .poll(async () => (await lab.probe(`${space}.${DOMAIN}`)).status, { timeout: 90_000, interval: 2000 })
       .toBe(200);
     for (const web of ["web-1", "web-2"])
       await expect.poll(() => lab.statusFrom(web, space), { timeout: 90_000, interval: 2000 }).toBe("200");
@@ -148,23 +148,23 @@ describe.skipIf(!hasStorage)("with MinIO (FRAMASPACE_MINIO, FRAMASPACE_MC)", () 
     await equal(lab);
     for (const machine of CLOUD) await destroy(machine);
     await exchange(lab, ["storage-a1"]);
-    const lost = ["--storage-serving", "replica", "--storage-away", "primary"];
+    const lost = ["--storage-serving", "replica", "--storage-unreachable", "primary"];
     const began = Date.now();
     await expect(lab.up(...lost)).rejects.toThrow(/there are backups of this platform/);
     await type(lab, "full-rebuild", "3. Databases");
     await lab.up(...lost);
     console.log(`everything made again from the replica: ${((Date.now() - began) / 60_000).toFixed(1)} min`);
     // That one has no second copy is an alarm now.
-    expect(await lab.on("ops-1", "settle-storage watch; cat /var/lib/framaspace/storage/problems")).toMatch(
-      /^storage site: one is declared away/m,
-    );
+    expect(
+      await lab.on("ops-1", "reconcile-storage watch; cat /var/lib/framaspace/storage/problems"),
+    ).toMatch(/^storage site: one is declared unreachable/m);
     expect(await sqlOf(lab, SPACES[0] ?? "", "SELECT n FROM late")).toBe("1");
     // A new site in the place of the lost one is filled, and spaces go back to it.
     await lab.up("--storage-serving", "replica");
     await equal(lab);
     await lab.up();
     // As its timer does, a quarter of an hour later.
-    await lab.on("ops-1", "settle-storage watch");
+    await lab.on("ops-1", "reconcile-storage watch");
     await inService();
     await type(lab, "backups", "Check one now");
     await type(lab, "full-rebuild", "How to know that it worked");

@@ -115,7 +115,7 @@ describe.skipIf(!hasStorage)("a restore to a moment (with MinIO: FRAMASPACE_MINI
       expect(await refusal(program), program).toContain(advice);
     const other = await refusal(`restore-space-at ${ID} '2026-11-01 14:00'`);
     expect(other).toContain(`restore-space-at ${words}; then run this again`);
-    expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(503);
+    expect((await lab.probe(`${ID}.${DOMAIN}`)).status).toBe(503);
 
     const [, command = ""] =
       /on ops-1: (.*); then run this again/.exec(await refusal(`export-space ${ID}`)) ?? [];
@@ -132,7 +132,7 @@ describe.skipIf(!hasStorage)("a restore to a moment (with MinIO: FRAMASPACE_MINI
   });
 
   test("serves on the release that it was on, with a fingerprint that survives converging", async () => {
-    expect((await lab.visit(`${ID}.${DOMAIN}`)).status).toBe(200);
+    expect((await lab.probe(`${ID}.${DOMAIN}`)).status).toBe(200);
     expect((await settings()).release).toBe(release);
     expect(await on("ops-1", `basename $(readlink /srv/spaces/${ID}/release)`)).toBe(release);
     const first = (await settings()).dataFingerprint;

@@ -23,7 +23,7 @@ afterAll(() => lab.remove());
 async function longestWait(signal: AbortSignal): Promise<number> {
   let [served, longest] = [performance.now(), 0];
   while (!signal.aborted) {
-    const status = await lab.visit(`${SPACE}.${DOMAIN}`).then(
+    const status = await lab.probe(`${SPACE}.${DOMAIN}`).then(
       (page) => page.status,
       () => undefined,
     );

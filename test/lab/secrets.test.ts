@@ -1,5 +1,5 @@
 // Secrets stay where they belong: while the lab is brought up, a space is added, suspended, resumed, upgraded, exported
-// and its secrets' users are made anew, no secret may show in a process list, in another user's environment, in a log,
+// and its secrets' users are made again, no secret may show in a process list, in another user's environment, in a log,
 // in what commands print, or in a file that everybody can read. Which secrets there are is heard from the program itself,
 // as it derives them. A canary, planted in each of these places, shows that the search finds.
 import { execa } from "execa";
@@ -274,7 +274,7 @@ beforeAll(async () => {
   await said(lab.on("ops-1", "prepare-release 34.0.4; list-spaces 2>&1; platform-health 2>&1 || true"));
   await said(lab.space("list"));
   await said(lab.lab("status"));
-  await said(lab.visit(`${ID}.${DOMAIN}`).then(({ body }) => body));
+  await said(lab.probe(`${ID}.${DOMAIN}`).then(({ body }) => body));
 });
 afterAll(async () => {
   await watch.stop();

@@ -75,7 +75,7 @@ const nameOf = ({ hostname, pathname }: URL) => hostname + pathname;
 
 /** Until ops-1 tells of it. */
 async function seen(problem: string): Promise<void> {
-  const look = () => lab.on("ops-1", "settle-storage watch && platform-health || true");
+  const look = () => lab.on("ops-1", "reconcile-storage watch && platform-health || true");
   await expect.poll(look, { timeout: 120_000, interval: 5000 }).toContain(problem);
 }
 
@@ -141,7 +141,7 @@ describe.skipIf(binaries.length === 0)(
       await load.stop();
       await whole(lab);
       // Once what the lost ones missed is on them, two others can be lost.
-      const healed = await lab.on("ops-1", "settle-storage heal primary");
+      const healed = await lab.on("ops-1", "reconcile-storage heal primary");
       const others = nodesOf("primary").filter((node) => !victims.slice(0, 2).includes(node));
       const verdict = await verifyWithout(load, others.slice(0, 2));
       tell("nodes lost", {
@@ -294,13 +294,13 @@ describe.skipIf(binaries.length === 0)(
       } finally {
         await line(lab, "whole");
       }
-      const mended = Date.now();
+      const fixed = Date.now();
       await whole(lab);
       await equal(lab);
       tell("sites cut", {
         acknowledged: load.acknowledged,
         "minutes cut": cutMinutes,
-        "minutes to equal": (Date.now() - mended) / 60_000,
+        "minutes to equal": (Date.now() - fixed) / 60_000,
       });
       expectAll(await load.verify("replica"));
     });
@@ -311,7 +311,7 @@ describe.skipIf(binaries.length === 0)(
       const dark = Date.now();
       await kill(lab, nodesOf("primary"));
       await load.stop();
-      await lab.up("--storage-serving", "replica", "--storage-away", "primary");
+      await lab.up("--storage-serving", "replica", "--storage-unreachable", "primary");
       const served = Date.now();
       // What was acknowledged last may not have crossed: it is on the drives of the site that is away.
       const there = await load.verify("replica");
@@ -327,7 +327,7 @@ describe.skipIf(binaries.length === 0)(
       await whole(lab, "primary");
       await load.more(20);
       await load.stop();
-      const mended = Date.now();
+      const fixed = Date.now();
       await equal(lab);
       const back = Date.now();
       await lab.up();
@@ -338,7 +338,7 @@ describe.skipIf(binaries.length === 0)(
         "the oldest of them written so many seconds before": secondsMissing,
         "seconds of the up that moves spaces": (served - dark) / 1000,
         "seconds to the first write": ((first?.time ?? NaN) - dark) / 1000,
-        "minutes until both sites are equal": (back - mended) / 60_000,
+        "minutes until both sites are equal": (back - fixed) / 60_000,
         "seconds of the up that brings them back": (Date.now() - back) / 1000,
       });
       expectAll(await load.verify("primary"));
@@ -346,12 +346,12 @@ describe.skipIf(binaries.length === 0)(
       expect(secondsMissing).toBeLessThan(60);
     });
 
-    test("a pairing that is lost: refused while both sites hold data, mended once one is new", async () => {
+    test("a pairing that is lost: refused while both sites hold data, fixed once one is new", async () => {
       const load = await Load.begin(lab, seed);
       await load.more(MINIMUM_LOAD);
       await load.stop();
       await lab.on("ops-1", "mc admin replicate rm replica --all --force");
-      const said = await lab.on("ops-1", "settle-storage 2>&1 || true");
+      const said = await lab.on("ops-1", "reconcile-storage 2>&1 || true");
       expect(said).toContain("both hold buckets: only a person can say which is right. Nothing was changed.");
       expectAll(await load.verify("primary"));
       expectAll(await load.verify("replica"));
@@ -361,7 +361,7 @@ describe.skipIf(binaries.length === 0)(
       const began = Date.now();
       await whole(lab, "replica");
       await equal(lab);
-      tell("replica site built anew", { "seconds to equal": (Date.now() - began) / 1000 });
+      tell("replica site built again", { "seconds to equal": (Date.now() - began) / 1000 });
       expectAll(await load.verify("replica"));
     });
 

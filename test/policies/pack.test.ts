@@ -1,10 +1,10 @@
-// The pack as the genuine engine loads it.
+// The pack as the Pulumi CLI loads it.
 import { execa } from "execa";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
-import { genuineEnvironment, isGenuine, WHY_SKIPPED } from "../support/pulumi-cli.ts";
+import { pulumiEnvironment, hasPulumi, WHY_SKIPPED } from "../support/pulumi-cli.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const state = mkdtempSync(join(tmpdir(), "pack-"));
@@ -12,13 +12,13 @@ afterAll(() => rmSync(state, { recursive: true }));
 
 const options = {
   cwd: join(import.meta.dirname, "fixtures/unknown-plan"),
-  env: genuineEnvironment(state, "test"),
+  env: pulumiEnvironment(state, "test"),
   reject: false,
   all: true,
 } as const;
 
-it.skipIf(!isGenuine)(
-  `is loaded by the genuine engine, which refuses what a rule refuses${WHY_SKIPPED}`,
+it.skipIf(!hasPulumi)(
+  `is loaded by the Pulumi CLI, which refuses what a rule refuses${WHY_SKIPPED}`,
   async () => {
     const config = ["--config-file", join(state, "config.yaml")];
     await execa("pulumi", ["stack", "init", "prod-spaces-001", "--no-select"], options);

@@ -60,7 +60,7 @@ const CASES: Record<string, { passes: Fake[]; refuses: [Fake, string][] }> = {
       [{ type: BUCKET }, "protect is false; give it `protect: true`"],
       [{ type: DATABASE }, "protect is false"],
       [{ type: SERVER, props: { labels: { role: "postgres" } } }, "protect is false"],
-      [{ type: BUCKET, parent: "a-living-space" }, "protect is false"],
+      [{ type: BUCKET, parent: "an-active-space" }, "protect is false"],
     ],
   },
   "buckets-have-quotas": {
@@ -70,11 +70,11 @@ const CASES: Record<string, { passes: Fake[]; refuses: [Fake, string][] }> = {
       [{ type: BUCKET, props: { quota: 0 } }, "quota is 0"],
     ],
   },
-  "living-buckets-are-not-emptied": {
+  "active-buckets-are-not-emptied": {
     passes: [{ type: BUCKET }, { type: BUCKET, props: { forceDestroy: false } }],
     refuses: [
       [{ type: BUCKET, props: { forceDestroy: true } }, "forceDestroy is true; leave it out, or archive"],
-      [{ type: BUCKET, props: { forceDestroy: true }, parent: "a-living-space" }, "forceDestroy is true"],
+      [{ type: BUCKET, props: { forceDestroy: true }, parent: "an-active-space" }, "forceDestroy is true"],
     ],
   },
   "buckets-are-private": {
@@ -190,7 +190,7 @@ it("lets an archived space's data go", () => {
   expect(violations(rule, { type: BUCKET, parent: "urn:archived" })).toEqual([]);
   expect(violations(rule, { type: BUCKET, parent: "urn:active" })).toHaveLength(1);
   const emptied = { type: BUCKET, props: { forceDestroy: true }, parent: "urn:archived" };
-  expect(violations("living-buckets-are-not-emptied", emptied)).toEqual([]);
+  expect(violations("active-buckets-are-not-emptied", emptied)).toEqual([]);
 });
 
 it("waits for values that only `up` knows", () => {

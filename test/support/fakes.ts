@@ -1,4 +1,4 @@
-// Stand-ins for the commands that our shell programs call, to be put on their PATH.
+// Fakes for the commands that our shell programs call, to be put on their PATH.
 import { execaSync } from "execa";
 import { globSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,11 +6,11 @@ import { join } from "node:path";
 const ROOT = join(import.meta.dirname, "../..");
 
 /** Writes a bash script that can be run as `file`, in the place of an earlier one. */
-export function standIn(file: string, script: string): void {
+export function fake(file: string, script: string): void {
   writeFileSync(file, `#!/bin/bash\n${script}\n`, { mode: 0o755 });
 }
 
-/** Whether these, which no stand-in plays, are on PATH. */
+/** Whether these, which no fake plays, are on PATH. */
 export function onPath(...tools: string[]): boolean {
   return tools.every((tool) => execaSync("which", [tool], { reject: false }).exitCode === 0);
 }
@@ -23,8 +23,7 @@ export function libIn(folder: string): string {
 
 /** Puts the commands that a program calls, as shell, under `bin` of a folder in the place of a machine: `$ROOT` to them. */
 export function play(root: string, commands: Readonly<Record<string, string>>): void {
-  for (const [name, body] of Object.entries(commands))
-    standIn(join(root, "bin", name), `ROOT=${root}\n${body}`);
+  for (const [name, body] of Object.entries(commands)) fake(join(root, "bin", name), `ROOT=${root}\n${body}`);
 }
 
 /** Of zstd: nothing is packed. */

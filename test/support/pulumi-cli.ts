@@ -1,4 +1,4 @@
-// The genuine CLI, for the suites that hold the program against it: not npm's wrapper, which would download it.
+// The Pulumi CLI, for the suites that hold the program against it: not npm's wrapper, which would download it.
 import { execaSync } from "execa";
 import { delimiter, dirname } from "node:path";
 
@@ -8,18 +8,18 @@ const PATH = (process.env.PATH ?? "")
   .join(delimiter);
 
 /** Whether the CLI is installed. */
-export const isGenuine =
+export const hasPulumi =
   execaSync("pulumi", ["version"], { env: { PATH }, extendEnv: false, reject: false }).exitCode === 0;
 
 /** Whether a provider's plug-in is installed for it. */
 export const hasPlugin = (name: string): boolean =>
-  isGenuine && execaSync("pulumi", ["plugin", "ls"], { env: { PATH } }).stdout.includes(`\n${name} `);
+  hasPulumi && execaSync("pulumi", ["plugin", "ls"], { env: { PATH } }).stdout.includes(`\n${name} `);
 
 /** Said in the title of what is skipped without it. */
-export const WHY_SKIPPED = isGenuine ? "" : " (skipped: no pulumi CLI on PATH)";
+export const WHY_SKIPPED = hasPulumi ? "" : " (skipped: no pulumi CLI on PATH)";
 
 /** Environment of a CLI that keeps its state in a folder. */
-export function genuineEnvironment(state: string, passphrase: string): Record<string, string> {
+export function pulumiEnvironment(state: string, passphrase: string): Record<string, string> {
   return {
     // The Node that runs this test, for the program and the pack.
     PATH: [dirname(process.execPath), PATH].join(delimiter),

@@ -202,7 +202,7 @@ export async function whole(lab: TestLab, site: Site = "primary", seconds = 180)
 /** Until both sites hold the same objects, versions and delete markers included. */
 export async function equal(lab: TestLab): Promise<void> {
   await expect
-    .poll(() => lab.on("ops-1", "settle-storage compare || true"), { timeout: 540_000, interval: 5000 })
+    .poll(() => lab.on("ops-1", "reconcile-storage compare || true"), { timeout: 540_000, interval: 5000 })
     .toBe("Both sites hold the same objects.");
 }
 
@@ -217,7 +217,7 @@ export async function clear(lab: TestLab): Promise<void> {
 
 const quoted = (text: string) => `'${text.replaceAll("'", String.raw`'\''`)}'`;
 
-/** Cuts the line between the two sites, or mends it; everybody else reaches both. */
+/** Cuts the line between the two sites, or fixes it; everybody else reaches both. */
 export async function line(lab: TestLab, state: "cut" | "whole"): Promise<void> {
   const between = [addressesOf("primary"), addressesOf("replica")].map((list) => `{ ${list.join(", ")} }`);
   const [a = "", b = ""] = between;

@@ -157,7 +157,7 @@ export class TestLab {
   }
 
   /** The page of a host, through the load balancer. */
-  async visit(host: string, { method = "GET", path = "/" } = {}): Promise<Page> {
+  async probe(host: string, { method = "GET", path = "/" } = {}): Promise<Page> {
     const { status, headers, text } = await new Visitor(this.port, host).ask(method, path);
     return { status, retryAfter: headers["retry-after"], body: text };
   }
@@ -175,7 +175,7 @@ export class TestLab {
   /** The web server that the gateways have chosen for a space, as their log says of a request. */
   async webServerOf(id: string): Promise<string> {
     const mark = `asked-by=${randomBytes(6).toString("hex")}`;
-    await this.visit(`${id}.${DOMAIN}`, { path: `/status.php?${mark}` });
+    await this.probe(`${id}.${DOMAIN}`, { path: `/status.php?${mark}` });
     for (const end = Date.now() + 30_000; Date.now() < end; await sleep(500)) {
       const host = /10\.0\.20\.(\d+)/.exec((await this.logged(id, mark)).at(-1) ?? "")?.[1];
       if (host !== undefined) return `web-${host}`;

@@ -11,7 +11,7 @@ const LEAST = 20;
 /** A client gives up on a request that says nothing for so long. Nextcloud's own wait for five minutes. */
 const PATIENCE_SECONDS = 20;
 /**
- * How soon it tries again. A try at a locked file sets the lock's time anew, less the whole seconds that have gone
+ * How soon it tries again. A try at a locked file sets the lock's time again, less the whole seconds that have gone
  * (Nextcloud's MemcacheLockingProvider): who tries several times a second keeps the lock.
  */
 const RETRY_SECONDS = 1;

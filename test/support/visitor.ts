@@ -137,7 +137,7 @@ export class Visitor {
     });
   }
 
-  /** Chooses a password behind the link of a letter, as the page there does. */
+  /** Chooses a password behind the link of a mail, as the page there does. */
   async choosePassword(link: URL, password: string): Promise<Answer> {
     const requesttoken = await this.requestToken(link.pathname);
     const [token = "", user = ""] = link.pathname.split("/").slice(-2);

@@ -52,7 +52,7 @@ test.each([
     "name: a\nsizes: []\n---\nname: b\n",
     "3:1  a second document begins here; remove the `---`.",
   ],
-  ["a tag", "name: !secret a\nsizes: []\n", "1:7  unresolved tag: !secret; mend the YAML."],
+  ["a tag", "name: !secret a\nsizes: []\n", "1:7  unresolved tag: !secret; fix the YAML."],
   [
     "a merge key",
     "name: a\nsizes: []\n<<: {}\n",

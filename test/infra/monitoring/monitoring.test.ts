@@ -1,14 +1,14 @@
-// What ops-1 hears of every machine: the programs run here with stand-ins for df, systemctl and ssh.
+// What ops-1 hears of every machine: the programs run here with fakes for df, systemctl and ssh.
 import { execa } from "execa";
 import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { allMachines } from "../../../infra/inventory/addresses.ts";
-import { healthDoor, healthWatch } from "../../../infra/monitoring/monitoring.ts";
+import { healthCommand, healthWatch } from "../../../infra/monitoring/monitoring.ts";
 import { Access } from "../../../infra/machine/remote.ts";
 import { Secrets } from "../../../infra/pki/secrets.ts";
-import { sourceOf, standIn } from "../../support/fakes.ts";
+import { sourceOf, fake } from "../../support/fakes.ts";
 import { exampleEnvironment } from "../../support/example-environment.ts";
 import { commandOf, prodPlatform } from "../../support/platform-graph.ts";
 
@@ -22,11 +22,11 @@ const run = async (words: readonly string[]) => {
 
 describe("machine-health", () => {
   beforeEach(() => {
-    standIn(
+    fake(
       `${bin}/df`,
       "printf '%s\\n' 'Use% Mounted on' ' 79% /' ' 80% /var' '  -  /odd' ' 99% /srv/minio/drive-1'",
     );
-    standIn(`${bin}/systemctl`, "echo 'nginx.service loaded failed failed A web server'");
+    fake(`${bin}/systemctl`, "echo 'nginx.service loaded failed failed A web server'");
   });
   const look = () => run(["-c", sourceOf("machine-health")]);
 
@@ -42,7 +42,7 @@ describe("machine-health", () => {
   });
 
   test("says so where disks cannot be looked at, and tells the rest", async () => {
-    standIn(`${bin}/df`, "exit 1");
+    fake(`${bin}/df`, "exit 1");
     expect((await look()).slice(1)).toEqual([
       "disks: df cannot say how full they are",
       "unit nginx.service: failed; systemctl status nginx.service",
@@ -58,7 +58,7 @@ describe("what platform-health makes of a machine's word", () => {
   const ask = async (...names: string[]) =>
     (await run(["-euo", "pipefail", "-c", `${functions}\nMACHINES=(${names.join(" ")}); machines`])).sort();
   /** Every machine says the same, its name aside. */
-  const say = (script: string) => standIn(`${bin}/ssh`, `name=\${!#}\n${script}`);
+  const say = (script: string) => fake(`${bin}/ssh`, `name=\${!#}\n${script}`);
 
   test("nothing, where all is well", async () => {
     say("date +%s.%N");
@@ -88,7 +88,7 @@ describe("what platform-health makes of a machine's word", () => {
 
   test("one that is not reached, and the others all the same", async () => {
     say('[ "$name" = web-2 ] || exit 255; date +%s.%N');
-    expect(await ask("web-1", "web-2")).toEqual(["web-1 away: ops-1 does not reach it"]);
+    expect(await ask("web-1", "web-2")).toEqual(["web-1 unreachable: ops-1 does not reach it"]);
   });
 });
 
@@ -141,7 +141,7 @@ describe("the key of ops-1", () => {
   const secrets = new Secrets("master", "prod", {});
 
   test("opens machine-health, from ops-1, and nothing else", () => {
-    const door = healthDoor(environment, secrets).find(({ path }) => path.endsWith("root-health"));
+    const door = healthCommand(environment, secrets).find(({ path }) => path.endsWith("root-health"));
     expect(door?.content).toMatch(
       /^from="10\.0\.1\.1",restrict,command="\/usr\/local\/sbin\/machine-health" ssh-ed25519 \S+\n$/,
     );
@@ -153,13 +153,13 @@ describe("the key of ops-1", () => {
       expect(commandOf(graph, `${name}-base`).script, name).toContain("authorized_keys/root-health");
   });
 
-  test("is used for every machine, but those of a site that is declared away", () => {
+  test("is used for every machine, but those of a site that is declared unreachable", () => {
     const settings = (one: typeof environment) =>
       healthWatch(one, secrets, new Access(secrets)).find(({ path }) => path.endsWith("/settings"))?.content;
     expect(settings(environment)).toContain("storage-b1");
     const { storage } = environment;
     if (!storage?.sites.replica) throw new Error("prod has a replica site");
-    const sites = { ...storage.sites, replica: { ...storage.sites.replica, away: "flooded" } };
+    const sites = { ...storage.sites, replica: { ...storage.sites.replica, declaredUnreachable: "flooded" } };
     const without = settings({ ...environment, storage: { ...storage, sites } });
     expect(without).toContain("storage-a1");
     expect(without).not.toContain("storage-b1");

@@ -1,4 +1,4 @@
-// When nginx opens before a MinIO that starts: the program runs here with stand-ins for curl, systemctl and sleep.
+// When nginx opens before a MinIO that starts: the program runs here with fakes for curl, systemctl and sleep.
 import { execa } from "execa";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { storageMachines } from "../../../infra/inventory/addresses.ts";
 import { storageFiles } from "../../../infra/storage/storage.ts";
-import { sourceOf, standIn } from "../../support/fakes.ts";
+import { sourceOf, fake } from "../../support/fakes.ts";
 import { exampleEnvironment } from "../../support/example-environment.ts";
 
 const SECRET = "pass-word_1";
@@ -18,7 +18,7 @@ const textOf = (name: string) => (existsSync(at(name)) ? readFileSync(at(name), 
 
 /** In the folder of the test, and noted as called. */
 const play = (name: string, script: string) =>
-  standIn(at(`bin/${name}`), `cd ${folder}\necho "${name} $*" >>called\n${script}`);
+  fake(at(`bin/${name}`), `cd ${folder}\necho "${name} $*" >>called\n${script}`);
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "framaspace-ready-"));
@@ -73,7 +73,7 @@ test("gives MinIO the time to find drives that were not there when it started", 
 });
 
 test.each(["space-lotus", "backup"])(
-  "starts MinIO anew where it knows of no versions of %s",
+  "starts MinIO again where it knows of no versions of %s",
   async (bucket) => {
     writeFileSync(at("plain"), `${bucket}\n`);
     expect(await run()).toBe(1);
@@ -121,7 +121,7 @@ test("opens after seventeen minutes all the same, and says so until it is well",
   expect(await run()).toBe(0);
   expect(textOf("called").match(/^sleep 15$/gm)).toHaveLength(68);
   expect(textOf("run/problems/minio")).toMatch(
-    /^minio versions: .* all buckets but 1, such as space-lotus; settle-storage all /,
+    /^minio versions: .* all buckets but 1, such as space-lotus; reconcile-storage all /,
   );
   rmSync(at("plain"));
   expect(await run()).toBe(0);

@@ -1,10 +1,10 @@
-// When a storage server restarts its MinIO: the part of storage.sh that decides, with stand-ins for systemctl and curl.
+// When a storage server restarts its MinIO: the part of storage.sh that decides, with fakes for systemctl and curl.
 import { execa } from "execa";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { standIn } from "../../support/fakes.ts";
+import { fake } from "../../support/fakes.ts";
 
 const SCRIPT = readFileSync(join(import.meta.dirname, "../../../infra/storage/install.sh"), "utf8");
 const PART = /^health\(\) [\s\S]*?^restart_minio\(\) \{[\s\S]*?^\}$/m.exec(SCRIPT)?.[0] ?? "";
@@ -21,7 +21,7 @@ beforeEach(() => {
 /** @param serving The nodes whose MinIO serves. Once it is started here, it does here, too. */
 async function restart(machine: string, serving: readonly string[], { missed = true, heals = false } = {}) {
   for (const node of serving) writeFileSync(join(folder, `serves-${node}`), "");
-  standIn(
+  fake(
     `${folder}/systemctl`,
     `echo "$*" >>${folder}/called
 case "$*" in
@@ -30,7 +30,7 @@ case "$*" in
   start*) : >${folder}/serves-${machine} ;;
 esac`,
   );
-  standIn(
+  fake(
     `${folder}/curl`,
     `for word; do case $word in https://*) url=$word ;; -D) head=1 ;; esac; done
 node=\${url#https://} node=\${node%%:*}
@@ -41,7 +41,7 @@ else
   case $url in *maintenance=true) printf ${missed ? 200 : 412} ;; *) printf 200 ;; esac
 fi`,
   );
-  standIn(`${folder}/journalctl`, "exit 1");
+  fake(`${folder}/journalctl`, "exit 1");
   const input = `set -euo pipefail
 MACHINE=${machine} NODES=(${NODES.join(" ")})
 fail() { echo "$MACHINE: $*" >&2; exit 1; }

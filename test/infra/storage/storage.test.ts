@@ -14,7 +14,7 @@ import {
   renderMcAliases,
   renderMinioEnvironment,
   renderPools,
-  renderSettleSettings,
+  renderReconcileSettings,
   storageFiles,
 } from "../../../infra/storage/storage.ts";
 import { exampleEnvironment } from "../../support/example-environment.ts";
@@ -160,10 +160,13 @@ describe("settling", () => {
   });
 
   it("leaves a site alone that is away, and still wants a pair", () => {
-    const text = renderSettleSettings({
+    const text = renderReconcileSettings({
       ...storage,
       serving: "replica",
-      sites: { ...storage.sites, primary: { ...storage.sites.primary, away: "no power since Monday" } },
+      sites: {
+        ...storage.sites,
+        primary: { ...storage.sites.primary, declaredUnreachable: "no power since Monday" },
+      },
     });
     expect(text).toContain("\nSITES=('replica')\n");
     expect(text).toContain("\nPAIRED='true'\n");
@@ -222,8 +225,8 @@ describe("refused", () => {
   it.each<[string, Partial<Storage>, string]>([
     [
       "a site that serves and is away",
-      { sites: { ...storage.sites, primary: { ...storage.sites.primary, away: "fire" } } },
-      'storage.serving: "primary", which is away (fire); write replica, or take `away` off',
+      { sites: { ...storage.sites, primary: { ...storage.sites.primary, declaredUnreachable: "fire" } } },
+      'storage.serving: "primary", which is declared unreachable (fire); write replica, or take `declaredUnreachable` off',
     ],
     [
       "a site that serves and is not declared",

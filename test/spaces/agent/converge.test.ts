@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { onPath, play, programIn, standIn, ZSTD } from "../../support/fakes.ts";
+import { onPath, play, programIn, fake, ZSTD } from "../../support/fakes.ts";
 
 const SCRIPTS = ["space-lib.sh", "converge-space"] as const;
 const tools = onPath("jq", "flock");
@@ -196,7 +196,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(converge().changed).toEqual([]);
   });
 
-  it("invites later where the relay answers and takes no letter, of which Nextcloud's log alone tells", () => {
+  it("invites later where the relay answers and takes no mail, of which Nextcloud's log alone tells", () => {
     const message = JSON.stringify({
       Exception: "UnexpectedResponseException",
       Message: 'Expected response code "250" but got code "450", with message "450 greylisted".',
@@ -243,7 +243,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(again().exitCode).toBe(0);
     expect(unfinished()).toBeUndefined();
     // Killed somewhere in between.
-    standIn(at("bin/redis-users"), "kill -9 $PPID; sleep 1");
+    fake(at("bin/redis-users"), "kill -9 $PPID; sleep 1");
     converge();
     expect(unfinished()).toBe("begun, and cut off");
   });
@@ -353,7 +353,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(existsSync(at("var/lib/framaspace/waves/main/35.0.2/lotus"))).toBe(false);
   });
 
-  it("begins an upgrade anew that was cut off", () => {
+  it("begins an upgrade again that was cut off", () => {
     converge();
     const kept = at("var/lib/framaspace/kept/lotus");
     mkdirSync(kept, { recursive: true });
@@ -469,15 +469,15 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(existsSync(at("var/lib/framaspace/undistributed/lotus"))).toBe(false);
   });
 
-  it("goes on without a web server that is away, says so, and leaves it to the timer", () => {
+  it("goes on without a web server that is unreachable, says so, and leaves it to the timer", () => {
     converge();
-    mkdirSync(at("run/framaspace/away"), { recursive: true });
-    writeFileSync(at("run/framaspace/away/web-2"), "");
+    mkdirSync(at("run/framaspace/unreachable"), { recursive: true });
+    writeFileSync(at("run/framaspace/unreachable/web-2"), "");
     writeFileSync(at("missed"), "web-2\n");
     const { exitCode, pending, stderr } = converge({ state: "active", name: "Other" });
     expect({ exitCode, pending }).toEqual({ exitCode: 0, pending: ["web-2"] });
-    expect(stderr).toContain("space lotus: not served by web-2 away; tried again twice a minute");
-    expect(unfinished()).toBe("not served by web-2 away");
+    expect(stderr).toContain("space lotus: not served by web-2 unreachable; tried again twice a minute");
+    expect(unfinished()).toBe("not served by web-2 unreachable");
     expect(existsSync(at("var/lib/framaspace/undistributed/lotus"))).toBe(true);
   });
 

@@ -131,7 +131,7 @@ describe.skipIf(!tools)("finish-spaces (jq, flock and openssl on PATH)", () => {
     }
   });
 
-  it("seals all anew with another key, and says so where it has another than they were sealed with", () => {
+  it("seals all again with another key, and says so where it has another than they were sealed with", () => {
     settled("iris", "lotus");
     writeFileSync(at("etc/framaspace/wanted/key"), "of-the-next-generation\n");
     finish();

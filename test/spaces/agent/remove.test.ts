@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { onPath, programIn, standIn } from "../../support/fakes.ts";
+import { onPath, programIn, fake } from "../../support/fakes.ts";
 
 const tools = onPath("jq", "flock");
 
@@ -19,13 +19,10 @@ beforeEach(() => {
   writeFileSync(at("etc/framaspace/platform.json"), "{}");
   writeFileSync(at("etc/framaspace/web-servers"), "");
   const note = `echo "$(basename "$0") $*" >>${root}/calls`;
-  standIn(at("bin/finish-spaces"), `${note}; [ ! -e ${root}/no-database ]`);
-  standIn(at("bin/redis-users"), note);
+  fake(at("bin/finish-spaces"), `${note}; [ ! -e ${root}/no-database ]`);
+  fake(at("bin/redis-users"), note);
   // What the space's database says; a database that is not there is an error.
-  standIn(
-    at("bin/psql"),
-    `[ -e ${root}/holds ] || { echo "does not exist" >&2; exit 2; }; cat ${root}/holds`,
-  );
+  fake(at("bin/psql"), `[ -e ${root}/holds ] || { echo "does not exist" >&2; exit 2; }; cat ${root}/holds`);
   for (const name of ["space-lib.sh", "archive-lib.sh", "remove-space"])
     writeFileSync(at(name), programIn(root, name));
 });

@@ -264,13 +264,13 @@ distribute() {
 }
 
 # ask_pages STATUS [HEADER]: prints "<web server> <status>" for those whose status.php answers with another; those that
-# are known to be away are not asked. With "$BEHIND" as header, ops-1 sees what is behind a space's maintenance.
+# are known to be unreachable are not asked. With "$BEHIND" as header, ops-1 sees what is behind a space's maintenance.
 # shellcheck disable=SC2034 # Its callers'.
 BEHIND='X-Behind-Maintenance: yes'
 ask_pages() {
   local requests=() web url status
   while read -r web; do
-    if [ -e "/run/framaspace/away/$web" ]; then echo "$web away"; else requests+=(-o /dev/null "http://$web/status.php"); fi
+    if [ -e "/run/framaspace/unreachable/$web" ]; then echo "$web unreachable"; else requests+=(-o /dev/null "http://$web/status.php"); fi
   done </etc/framaspace/web-servers
   [ "${#requests[@]}" -gt 0 ] || return 0
   { curl -sZ --connect-timeout 2 --max-time 20 -H "Host: $HOST" ${2:+-H "$2"} -w '%{url} %{http_code}\n' "${requests[@]}" || true; } |
@@ -288,7 +288,7 @@ close_space() {
   wait_for_cron
   put maintenance 0640 root:www-data ''
   distribute
-  serving=$(ask_pages 503 | grep -v -e ' away$' -e ' 000$' || true)
+  serving=$(ask_pages 503 | grep -v -e ' unreachable$' -e ' 000$' || true)
   if [ -n "$serving" ]; then
     open_space
     fail "${serving//$'\n'/, } would go on serving it meanwhile; look at the web server (npm run lab -- logs, journalctl -u distribute-spaces), then run it again"

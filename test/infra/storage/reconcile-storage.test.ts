@@ -1,16 +1,16 @@
-// How ops-1 pairs the two storage sites, and has brought back what drives missed: the program runs here with stand-ins for
+// How ops-1 pairs the two storage sites, and has brought back what drives missed: the program runs here with fakes for
 // mc, systemctl, curl and sleep.
 import { execa } from "execa";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { renderSettleSettings } from "../../../infra/storage/storage.ts";
-import { onPath, sourceOf, standIn } from "../../support/fakes.ts";
+import { renderReconcileSettings } from "../../../infra/storage/storage.ts";
+import { onPath, sourceOf, fake } from "../../support/fakes.ts";
 import { exampleEnvironment } from "../../support/example-environment.ts";
 
 const tools = onPath("jq", "flock");
-const PROGRAM = sourceOf("settle-storage");
+const PROGRAM = sourceOf("reconcile-storage");
 
 let folder = "";
 const at = (name: string) => join(folder, name);
@@ -56,26 +56,26 @@ beforeEach(() => {
     mkdirSync(at(name), { recursive: true });
   const { storage } = exampleEnvironment("prod");
   if (!storage) throw new Error("the example has storage");
-  writeFileSync(at("etc/storage/settings"), renderSettleSettings(storage));
+  writeFileSync(at("etc/storage/settings"), renderReconcileSettings(storage));
   writeFileSync(at("uptime"), "1000000");
   writeFileSync(at("etc/storage/users"), "");
   writeFileSync(at("etc/storage/policies/backup.json"), "{}");
   writeFileSync(at("etc/storage/lifecycle/others.json"), '{"Rules":[]}');
   writeFileSync(at("primary.buckets"), "space-iris\nspace-lotus\n");
-  standIn(at("bin/mc"), MC.replace("FOLDER", folder));
-  standIn(at("bin/systemctl"), `echo "$*" >>${folder}/systemctl`);
-  standIn(at("bin/curl"), "");
-  standIn(at("bin/sleep"), "");
+  fake(at("bin/mc"), MC.replace("FOLDER", folder));
+  fake(at("bin/systemctl"), `echo "$*" >>${folder}/systemctl`);
+  fake(at("bin/curl"), "");
+  fake(at("bin/sleep"), "");
 });
 
 async function settle(...words: string[]) {
   const script = PROGRAM.replaceAll("/etc/framaspace", at("etc"))
     .replaceAll("/var/lib/framaspace/storage", at("state"))
-    .replaceAll("/run/lock/settle-storage", at("lock"));
-  const { exitCode, stdout, stderr } = await execa("bash", ["-c", script, "settle-storage", ...words], {
+    .replaceAll("/run/lock/reconcile-storage", at("lock"));
+  const { exitCode, stdout, stderr } = await execa("bash", ["-c", script, "reconcile-storage", ...words], {
     stdin: "ignore",
     reject: false,
-    // A group of its own, for the stand-in that kills it.
+    // A group of its own, for the fake that kills it.
     detached: true,
     env: { PATH: `${at("bin")}:/usr/bin:/bin` },
   });
@@ -86,7 +86,7 @@ const asked = (what: string) =>
     .split("\n")
     .filter((line) => line.startsWith(`--json admin replicate ${what}`));
 
-describe.skipIf(!tools)("settle-storage (jq and flock on PATH)", { timeout: 60_000 }, () => {
+describe.skipIf(!tools)("reconcile-storage (jq and flock on PATH)", { timeout: 60_000 }, () => {
   test("pairs from the site that holds something, and has it copied at once", async () => {
     expect(await settle()).toMatchObject({ exitCode: 0, stderr: "" });
     expect(asked("add")).toEqual(["--json admin replicate add primary replica"]);
@@ -159,7 +159,7 @@ describe.skipIf(!tools)("settle-storage (jq and flock on PATH)", { timeout: 60_0
     expect(textOf("systemctl")).toBe("");
   });
 
-  test("a node that was started anew since the last look missed something", async () => {
+  test("a node that was started again since the last look missed something", async () => {
     await settle("watch");
     writeFileSync(at("uptime"), "60");
     utimesSync(at("state/looked-primary"), new Date(), new Date(Date.now() - 50_000));
@@ -184,6 +184,6 @@ describe.skipIf(!tools)("settle-storage (jq and flock on PATH)", { timeout: 60_0
   test("an unknown site is refused", async () => {
     const { exitCode, stderr } = await settle("heal", "secondary");
     expect(exitCode).toBe(1);
-    expect(stderr).toContain("write which site: settle-storage heal primary");
+    expect(stderr).toContain("write which site: reconcile-storage heal primary");
   });
 });

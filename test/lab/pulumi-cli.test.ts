@@ -1,4 +1,4 @@
-// The program under the genuine CLI: every stack previewed, and the lab driven by it from nothing to nothing. With the
+// The program under the Pulumi CLI: every stack previewed, and the lab driven by it from nothing to nothing. With the
 // MinIO server (FRAMASPACE_MINIO) and its client (FRAMASPACE_MC) the spaces have buckets.
 import { execa } from "execa";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -10,7 +10,7 @@ import { openLab } from "../../lab/lab.ts";
 import { ADMIN, ROUTER } from "../../lab/namespaces.ts";
 import { configurationFile } from "../../lab/pulumi-engine.ts";
 import { renderEntry } from "../../spaces/fleet/edit.ts";
-import { genuineEnvironment, hasPlugin, isGenuine, WHY_SKIPPED } from "../support/pulumi-cli.ts";
+import { pulumiEnvironment, hasPlugin, hasPulumi, WHY_SKIPPED } from "../support/pulumi-cli.ts";
 import { DOMAIN, storageWords, TestLab } from "../support/suite-lab.ts";
 import { sqlOf } from "../support/database-ledger.ts";
 import { typeAtHome } from "../support/runbook.ts";
@@ -22,16 +22,16 @@ const serverList = z.object({ servers: z.array(z.object({ id: z.number(), name: 
 const kills = Number(process.env.FRAMASPACE_RUNS ?? 6);
 const seed = Number(process.env.FRAMASPACE_SEED ?? Math.floor(Math.random() * 1e6));
 
-const genuine = new TestLab("genuine", 18444, ["--engine", "pulumi", ...storageWords()]);
+const cli = new TestLab("cli", 18444, ["--engine", "pulumi", ...storageWords()]);
 
-describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
-  beforeAll(() => genuine.prepare());
-  afterAll(() => genuine.remove());
+describe.skipIf(!hasPulumi)(`the Pulumi CLI${WHY_SKIPPED}`, () => {
+  beforeAll(() => cli.prepare());
+  afterAll(() => cli.remove());
 
   describe("previews without any credential of a cloud", () => {
     let state: string;
     const run = (...words: string[]) =>
-      execa("pulumi", words, { cwd: genuine.tree, env: genuineEnvironment(state, "example"), all: true });
+      execa("pulumi", words, { cwd: cli.tree, env: pulumiEnvironment(state, "example"), all: true });
 
     beforeAll(async () => {
       state = await mkdtemp(join(tmpdir(), "framaspace-previews-"));
@@ -58,11 +58,11 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
 
   /** The CLI in the lab, with the lab's state and configuration. */
   const pulumi = (command: string, stack: string, ...words: string[]) =>
-    genuine.lab("pulumi", command, "--stack", stack, "--non-interactive", ...words);
+    cli.lab("pulumi", command, "--stack", stack, "--non-interactive", ...words);
 
   async function resourcesOf(stack: string) {
-    const exported: unknown = JSON.parse(await genuine.lab("pulumi", "stack", "export", "--stack", stack));
-    // What else stands there is the engine's bookkeeping, and secrets, which it encrypts anew each time.
+    const exported: unknown = JSON.parse(await cli.lab("pulumi", "stack", "export", "--stack", stack));
+    // What else stands there is the engine's bookkeeping, and secrets, which it encrypts again each time.
     const resource = z.object({
       urn: z.string(),
       id: z.string().optional(),
@@ -73,9 +73,9 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
   }
 
   test("brings the lab up", async () => {
-    const output = await genuine.up();
+    const output = await cli.up();
     expect(output).toContain("engine: pulumi");
-    for (const id of ["iris", "lotus"]) expect((await genuine.visit(`${id}.${DOMAIN}`)).status).toBe(200);
+    for (const id of ["iris", "lotus"]) expect((await cli.probe(`${id}.${DOMAIN}`)).status).toBe(200);
   });
 
   test.each(["lab-platform", "lab-spaces-001"])("a second up of %s changes nothing", async (stack) => {
@@ -90,25 +90,25 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
 
   /** As `hcloud server delete`. */
   async function destroy(...names: string[]): Promise<void> {
-    const { servers } = serverList.parse(await genuine.cloud("GET", "servers"));
+    const { servers } = serverList.parse(await cli.cloud("GET", "servers"));
     for (const name of names) {
       const lost = servers.find((server) => server.name === name);
       if (!lost) throw new Error(`the lab has no ${name}`);
-      await genuine.cloud("DELETE", `servers/${lost.id}`);
+      await cli.cloud("DELETE", `servers/${lost.id}`);
     }
     const there = async () =>
-      serverList.parse(await genuine.cloud("GET", "servers")).servers.map(({ name }) => name);
+      serverList.parse(await cli.cloud("GET", "servers")).servers.map(({ name }) => name);
     await expect.poll(there, { timeout: 60_000 }).not.toEqual(expect.arrayContaining([names[0]]));
   }
 
   const servesFrom = (web: string, id: string) =>
     expect
-      .poll(() => genuine.statusFrom(web, id, "/status.php"), { timeout: 90_000, interval: 1000 })
+      .poll(() => cli.statusFrom(web, id, "/status.php"), { timeout: 90_000, interval: 1000 })
       .toBe("200");
 
   test("a machine that was deleted at the cloud is built again by what the runbook has people type", async () => {
     await destroy("web-2");
-    const said = await typeAtHome(genuine, "rebuild-a-machine", "Make it again");
+    const said = await typeAtHome(cli, "rebuild-a-machine", "Make it again");
     expect(said).toMatch(/\+ \d+ created/);
     await servesFrom("web-2", "iris");
   });
@@ -116,49 +116,49 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
   test("ops-1 and all web servers are built again so, and spaces are back with what they had", async () => {
     const spaces = ["iris", "lotus"];
     for (const space of spaces)
-      await sqlOf(genuine, space, "CREATE TABLE IF NOT EXISTS kept AS SELECT generate_series(1, 500) AS n");
-    const before = await genuine.on("ops-1", "sha256sum /srv/spaces/*/config/space.json");
+      await sqlOf(cli, space, "CREATE TABLE IF NOT EXISTS kept AS SELECT generate_series(1, 500) AS n");
+    const before = await cli.on("ops-1", "sha256sum /srv/spaces/*/config/space.json");
     await destroy("ops-1", "web-1", "web-2");
     const began = Date.now();
-    await typeAtHome(genuine, "rebuild-a-machine", "Make it again");
+    await typeAtHome(cli, "rebuild-a-machine", "Make it again");
     console.log(`ops-1 and two web servers: ${Math.round((Date.now() - began) / 1000)} s`);
     for (const space of spaces) {
       for (const web of ["web-1", "web-2"]) await servesFrom(web, space);
-      expect((await genuine.visit(`${space}.${DOMAIN}`)).status).toBe(200);
-      expect(await sqlOf(genuine, space, "SELECT count(*), max(n) FROM kept")).toBe("500|500");
+      expect((await cli.probe(`${space}.${DOMAIN}`)).status).toBe(200);
+      expect(await sqlOf(cli, space, "SELECT count(*), max(n) FROM kept")).toBe("500|500");
       // Its user in Redis lets it in: sessions are there.
-      const key = await genuine.on(
+      const key = await cli.on(
         "ops-1",
         `jq -r '.redis | "\\(.user) \\(.password) \\(.database)"' /srv/spaces/${space}/config/space.json | { read -r user password number; REDISCLI_AUTH=$password redis-cli -h redis-1 --no-auth-warning --user $user SELECT $number; }`,
       );
       expect(key).toBe("OK");
     }
-    expect(await genuine.on("ops-1", "sha256sum /srv/spaces/*/config/space.json")).toBe(before);
+    expect(await cli.on("ops-1", "sha256sum /srv/spaces/*/config/space.json")).toBe(before);
     for (const stack of ["lab-platform", "lab-spaces-001"])
       await pulumi("up", stack, "--yes", "--skip-preview", "--expect-no-changes");
   });
 
   test("an invitation that the relay did not take is sent when it does, and is an alarm until then", async () => {
-    const alarms = () => genuine.on("ops-1", "platform-health | grep '^space' || true");
-    const letters = async () =>
-      (await genuine.lab("mail")).split("\n").filter((line) => line === "To: bureau@jonquille.example");
-    await genuine.inNetworkOf(
+    const alarms = () => cli.on("ops-1", "platform-health | grep '^space' || true");
+    const mails = async () =>
+      (await cli.lab("mail")).split("\n").filter((line) => line === "To: bureau@jonquille.example");
+    await cli.inNetworkOf(
       ADMIN,
       "nft",
       "table inet relay { chain f { type filter hook input priority -300; tcp dport 25 reject; }; }",
     );
     const contact = ["--contact", "bureau@jonquille.example"];
-    await genuine.space("add", "--id", "jonquille", "--name", "Jonquille", ...contact);
+    await cli.space("add", "--id", "jonquille", "--name", "Jonquille", ...contact);
     await pulumi("up", "lab-spaces-001", "--yes", "--skip-preview");
     expect(await alarms()).toMatch(
       /^space jonquille: the invitation to bureau@jonquille.example could not be sent/,
     );
-    expect((await genuine.visit(`jonquille.${DOMAIN}`)).status).toBe(200);
-    expect(await letters()).toEqual([]);
+    expect((await cli.probe(`jonquille.${DOMAIN}`)).status).toBe(200);
+    expect(await mails()).toEqual([]);
     // Nothing that people type would do it: for the engine it is done.
     await pulumi("up", "lab-spaces-001", "--yes", "--skip-preview", "--expect-no-changes");
-    await genuine.inNetworkOf(ADMIN, "nft", "delete table inet relay");
-    await expect.poll(letters, { timeout: 300_000, interval: 3000 }).toHaveLength(1);
+    await cli.inNetworkOf(ADMIN, "nft", "delete table inet relay");
+    await expect.poll(mails, { timeout: 300_000, interval: 3000 }).toHaveLength(1);
     await expect.poll(alarms, { timeout: 30_000, interval: 1000 }).toBe("");
   });
 
@@ -168,28 +168,28 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
       const rest = { kind: "association", plan: "small", office: "collabora", wave: "main" };
       return renderEntry({ id, name: `Groupe ${index}`, contact: `bureau@${id}.example`, ...rest });
     });
-    await writeFile(join(genuine.tree, "spaces/tenants/lab/002.yaml"), entries.join(""));
+    await writeFile(join(cli.tree, "spaces/tenants/lab/002.yaml"), entries.join(""));
     const stack = "lab-spaces-002";
-    await genuine.lab("pulumi", "stack", "init", stack, "--no-select");
+    await cli.lab("pulumi", "stack", "init", stack, "--no-select");
     const started = performance.now();
     await pulumi("up", stack, "--yes", "--skip-preview", "--parallel", "64");
     console.log(`100 spaces created in ${Math.round((performance.now() - started) / 1000)} s`);
     await pulumi("up", stack, "--yes", "--skip-preview", "--parallel", "64", "--expect-no-changes");
-    expect((await genuine.visit(`group-099.${DOMAIN}`)).status).toBe(200);
+    expect((await cli.probe(`group-099.${DOMAIN}`)).status).toBe(200);
   });
 
   test("an up that is killed anywhere is finished by the next: nothing twice, nothing left over", async () => {
     const random = generator(seed);
     const ids = Array.from({ length: kills }, (_, index) => `killed-${index}`).sort();
     for (const id of ids) {
-      await genuine.space("add", "--id", id, "--name", id);
+      await cli.space("add", "--id", id, "--name", id);
       // Spaces' steps are the last of what `up` does; how long that takes is not known, so all of it is tried.
-      await genuine.kill("up", 2 + random() * 20);
-      await genuine.up();
-      expect((await genuine.visit(`${id}.${DOMAIN}`)).status).toBe(200);
+      await cli.kill("up", 2 + random() * 20);
+      await cli.up();
+      expect((await cli.probe(`${id}.${DOMAIN}`)).status).toBe(200);
     }
     const names = async (command: string) =>
-      (await genuine.on("ops-1", command))
+      (await cli.on("ops-1", command))
         .split("\n")
         .filter((name) => name.includes("killed-"))
         .sort();
@@ -213,7 +213,7 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
     const before = await resourcesOf(stack);
     expect(before.length).toBeGreaterThan(400);
     // The platform would start it again.
-    await genuine.on(machine, `systemctl mask --runtime ${unit} && systemctl stop ${unit}`);
+    await cli.on(machine, `systemctl mask --runtime ${unit} && systemctl stop ${unit}`);
     try {
       const asked = new RegExp(
         `What holds the spaces' data is out of reach; nothing was changed.\\n +${service} at`,
@@ -224,16 +224,16 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
         /--refresh is a step of its own for spaces/,
       );
       // The CLI by itself asks the providers before the program. What MinIO's cannot open keeps it from forgetting.
-      const file = configurationFile(openLab(genuine.name));
+      const file = configurationFile(openLab(cli.name));
       const plain = ["--non-interactive", "up", "--stack", stack, "--config-file", file];
-      await expect(genuine.lab("pulumi", ...plain, "--yes", "--skip-preview", "--refresh")).rejects.toThrow(
+      await expect(cli.lab("pulumi", ...plain, "--yes", "--skip-preview", "--refresh")).rejects.toThrow(
         storageWords().length > 0
           ? /only-there-during--npm-run-pulumi/
           : /error connecting to PostgreSQL server/,
       );
       expect(await resourcesOf(stack)).toEqual(before);
     } finally {
-      await genuine.on(machine, `systemctl unmask --runtime ${unit} && systemctl start ${unit}`);
+      await cli.on(machine, `systemctl unmask --runtime ${unit} && systemctl start ${unit}`);
     }
     await pulumi("refresh", stack, "--yes", "--skip-preview", "--expect-no-changes");
   });
@@ -241,7 +241,7 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
   test("over a bad line, 1 Mbit/s with every fifth packet lost, a refresh forgets nothing", async () => {
     const stack = "lab-spaces-001";
     const before = await resourcesOf(stack);
-    const router = (...words: string[]) => genuine.inNetworkOf(ROUTER, ...words);
+    const router = (...words: string[]) => cli.inNetworkOf(ROUTER, ...words);
     const drop = "numgen random mod 5 == 0 drop";
     await router(
       "nft",
@@ -270,10 +270,10 @@ describe.skipIf(!isGenuine)(`genuine pulumi${WHY_SKIPPED}`, () => {
     const spaces = ["lab-spaces-002", "lab-spaces-001"];
     await expect(pulumi("destroy", "lab-spaces-001", "--yes", "--skip-preview")).rejects.toThrow("protect");
     for (const stack of [...spaces, "lab-platform"]) {
-      await genuine.lab("pulumi", "state", "unprotect", "--all", "--yes", "--stack", stack);
+      await cli.lab("pulumi", "state", "unprotect", "--all", "--yes", "--stack", stack);
       await pulumi("destroy", stack, "--yes", "--skip-preview");
     }
     for (const collection of ["servers", "networks", "firewalls", "ssh_keys", "zones", "load_balancers"])
-      expect(await genuine.cloud("GET", collection)).toMatchObject({ [collection]: [] });
+      expect(await cli.cloud("GET", collection)).toMatchObject({ [collection]: [] });
   });
 });
