@@ -7,7 +7,9 @@ import type { Environment } from "./inventory/environment.ts";
 import { Gateway } from "./gateway/gateway.ts";
 import { Imaginary } from "./imaginary/imaginary.ts";
 import { Logs } from "./logs/logs.ts";
-import { Ingress, Network } from "./machine/network.ts";
+import { healthCommand } from "./monitoring/monitoring.ts";
+import { Ingress } from "./gateway/ingress.ts";
+import { Network } from "./machine/network.ts";
 import { Office } from "./office/office.ts";
 import { Ops } from "./ops/ops.ts";
 import { Postgres } from "./postgres/postgres.ts";
@@ -54,7 +56,15 @@ export class Platform extends pulumi.ComponentResource {
       },
       viaHcloud,
     );
-    const beforeOps = { environment, secrets, authority, access, network, hcloud: provider };
+    const beforeOps = {
+      environment,
+      secrets,
+      authority,
+      access,
+      network,
+      hcloud: provider,
+      everywhere: healthCommand(environment, secrets),
+    };
 
     const [opsSpec] = cloudMachines(environment, "ops");
     if (!opsSpec) throw new Error("environment without ops-1 passed its checks");

@@ -7,18 +7,19 @@ import { access, cp, mkdir, readFile, rm, stat, writeFile } from "node:fs/promis
 import { delimiter, dirname, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { parseDocument } from "yaml";
-import { allMachines, storageMachines, type SiteRole } from "../infra/inventory/addresses.ts";
+import { allMachines, siteName, storageMachines } from "../infra/inventory/addresses.ts";
 import {
   environmentSchema,
   SECRET_KEYS,
   type Artifact,
   type Environment,
+  type SiteRole,
 } from "../infra/inventory/environment.ts";
 import { sshKeyPair } from "../infra/pki/keys.ts";
 import { Secrets } from "../infra/pki/secrets.ts";
 import { loadFleet } from "../spaces/fleet/fleet.ts";
 import { readStackConfiguration } from "../evaluate/stack-configuration.ts";
-import { type Lab } from "./lab.ts";
+import type { Lab } from "./lab.ts";
 import { MAIL_PORT } from "./mail.ts";
 import { ADMIN_ADDRESS } from "./namespaces.ts";
 import type { DedicatedMachine, Settings } from "./settings.ts";
@@ -60,7 +61,11 @@ export interface LabConfiguration {
 type LeftOut = Settings["leftOut"][number];
 
 const DRIVES = 4;
-const SITES = { primary: { letter: "a", host: 131 }, replica: { letter: "b", host: 141 } } as const;
+/** Each site and the last part of its first server's public address. */
+const SITES = [
+  ["primary", 131],
+  ["replica", 141],
+] as const;
 
 /** Writes the lab's configuration file and says what it came to. */
 export async function configure(lab: Lab, given: Given): Promise<LabConfiguration> {
@@ -237,31 +242,29 @@ async function pack(lab: Lab, tree: string, name: string): Promise<string> {
   return archive;
 }
 
-/** An inventory of servers that the lab racks, with drives that it makes. */
+/** An inventory of dedicated servers, with drives that the lab makes. */
 function storage(given: Given, secrets: Secrets, minio: Artifact, mc: Artifact) {
   const { storageNodes, storageSecondPool, storageSites, storageServing, storageUnreachable } = given;
-  const sites = Object.entries(SITES)
-    .slice(0, storageSites)
-    .map(([role, { letter, host }]) => {
-      const servers = Array.from({ length: storageNodes + storageSecondPool }, (_, index) => {
-        const name = `storage-${letter}${index + 1}`;
-        const drives = Array.from({ length: DRIVES }, (_, drive) => `lab-${name}-drive-${drive + 1}`);
-        return {
-          name,
-          address: `203.0.113.${host + index}`,
-          hostKey: hostKey(secrets, name).publicKey,
-          drives,
-        };
-      });
-      return [
-        role,
-        {
-          location: "lab",
-          ...(role === storageUnreachable && { declaredUnreachable: "as asked for" }),
-          servers,
-        },
-      ];
+  const sites = SITES.slice(0, storageSites).map(([role, host]) => {
+    const servers = Array.from({ length: storageNodes + storageSecondPool }, (_, index) => {
+      const name = `${siteName(role)}${index + 1}`;
+      const drives = Array.from({ length: DRIVES }, (_, drive) => `lab-${name}-drive-${drive + 1}`);
+      return {
+        name,
+        address: `203.0.113.${host + index}`,
+        hostKey: hostKey(secrets, name).publicKey,
+        drives,
+      };
     });
+    return [
+      role,
+      {
+        location: "lab",
+        ...(role === storageUnreachable && { declaredUnreachable: "as asked for" }),
+        servers,
+      },
+    ];
+  });
   return {
     pools: [storageNodes, storageSecondPool]
       .filter((nodes) => nodes > 0)
@@ -279,7 +282,7 @@ function storage(given: Given, secrets: Secrets, minio: Artifact, mc: Artifact) 
 
 /** Derived as the cloud machines' are. In production it is read from the server. */
 function hostKey(secrets: Secrets, name: string) {
-  return sshKeyPair(secrets.seed(name, "ssh-host-key"));
+  return sshKeyPair(secrets.machineSeed(name, "ssh-host-key"));
 }
 
 function dedicatedMachines(environment: Environment, secrets: Secrets): DedicatedMachine[] {

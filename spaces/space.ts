@@ -48,11 +48,11 @@ export class Space extends pulumi.ComponentResource {
     const stateful = { parent: this, protect: !archived };
 
     const passwords = {
-      database: secrets.password(id, "postgres"),
-      s3: secrets.password(id, "s3"),
-      redis: secrets.password(id, "redis"),
-      secret: secrets.password(id, "nextcloud-secret"),
-      salt: secrets.password(id, "nextcloud-salt"),
+      database: secrets.spacePassword(id, "postgres"),
+      s3: secrets.spacePassword(id, "s3"),
+      redis: secrets.spacePassword(id, "redis"),
+      secret: secrets.spacePassword(id, "nextcloud-secret"),
+      salt: secrets.spacePassword(id, "nextcloud-salt"),
     };
     const role = new postgresql.Role(
       `${id}-role`,
@@ -165,7 +165,7 @@ export function wantedSpace(
     redis: { user: names.redisUser, password: passwords.redis, prefix: names.redisPrefix },
     nextcloud: {
       // No secret: it names the session's cookie.
-      instanceId: `oc${secrets.seed(tenant.id, "nextcloud-instance").toString("hex").slice(0, 10)}`,
+      instanceId: `oc${secrets.spaceSeed(tenant.id, "nextcloud-instance").toString("hex").slice(0, 10)}`,
       secret: passwords.secret,
       passwordSalt: passwords.salt,
     },

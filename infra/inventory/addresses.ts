@@ -1,6 +1,13 @@
 // The one table of machines, their names and private addresses. Addresses are planned, not handed out, so
 // that every stack can be evaluated alone and no stack reads another's outputs.
-import { CLOUD_ROLES, type CloudRole, type Environment, type StorageServer } from "./environment.ts";
+import {
+  CLOUD_ROLES,
+  SITE_LETTERS,
+  type CloudRole,
+  type Environment,
+  type SiteRole,
+  type StorageServer,
+} from "./environment.ts";
 import { OPS_RECORD } from "./names.ts";
 
 export type Role = CloudRole | "storage";
@@ -24,18 +31,14 @@ export const SUBNETS: Record<Role, string> = {
   storage: NETWORK.vswitch,
 };
 
-/** Offset of a site's first server in the vSwitch subnet, and the name that stands for all of its servers. */
-const SITES = {
-  primary: { offset: 10, name: "storage-a" },
-  replica: { offset: 20, name: "storage-b" },
-} as const;
-export type SiteRole = keyof typeof SITES;
+/** Offset of a site's first server in the vSwitch subnet. */
+const SITE_OFFSETS: Record<SiteRole, number> = { primary: 10, replica: 20 };
 
 /**
  * A storage site's name: it has the addresses of all of its nodes, so that whoever connects to it (MinIO itself, mc,
  * curl, an SSH tunnel) passes over nodes that are down.
  */
-export const siteName = (site: SiteRole): string => SITES[site].name;
+export const siteName = (site: SiteRole): string => `storage-${SITE_LETTERS[site]}`;
 
 export interface MachineSpec {
   /** Host name, resource name and log name: `web-1`. */
@@ -67,7 +70,7 @@ export function storageMachines(environment: Environment, site: SiteRole): Stora
   return (environment.storage?.sites[site]?.servers ?? []).map((server, index) => ({
     name: server.name,
     role: "storage",
-    privateAddress: addressIn(SUBNETS.storage, SITES[site].offset + index + 1),
+    privateAddress: addressIn(SUBNETS.storage, SITE_OFFSETS[site] + index + 1),
     site,
     server,
   }));

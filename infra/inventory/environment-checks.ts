@@ -1,8 +1,10 @@
 // The rules between the keys of an environment. Each is a small pure function from the whole configuration to its
 // findings; all run, whatever the others find. Rules of one key alone are in its schema.
 import { nearest, oneOf, type Finding } from "../../validation/wording.ts";
-import { allMachines } from "./addresses.ts";
-import { CLOUD_ROLES, MOST_STORAGE_NODES, poolLayout, type Environment } from "./environment.ts";
+import { allMachines, siteName } from "./addresses.ts";
+import { MACHINE_SECRETS, PLATFORM_SECRETS, SPACE_SECRETS, TRUSTED_OWNERS } from "./secret-names.ts";
+import { CLOUD_ROLES, MOST_STORAGE_NODES, type Environment } from "./environment.ts";
+import { poolLayout } from "./pools.ts";
 
 /** Every rule's findings; `path` begins with a key without its prefix. */
 export function crossChecks(environment: Environment): Finding[] {
@@ -22,10 +24,7 @@ function inventoryIsWhole({ storage }: Environment): Finding[] {
   if (!storage) return [];
   const findings: Finding[] = [];
   const drives = storage.pools.flatMap((one) => Array<number>(one.nodes).fill(one.drivesPerNode));
-  for (const [role, letter] of [
-    ["primary", "a"],
-    ["replica", "b"],
-  ] as const) {
+  for (const role of ["primary", "replica"] as const) {
     const servers = storage.sites[role]?.servers;
     if (!servers) continue;
     const path = ["storage", "sites", role, "servers"];
@@ -35,7 +34,7 @@ function inventoryIsWhole({ storage }: Environment): Finding[] {
         what: `${servers.length} servers; write ${drives.length}, as storage.pools says`,
       });
     servers.forEach((server, index) => {
-      const expected = `storage-${letter}${index + 1}`;
+      const expected = `${siteName(role)}${index + 1}`;
       if (server.name !== expected)
         findings.push({
           path: [...path, index, "name"],
@@ -176,29 +175,12 @@ function neededKeysArePresent(environment: Environment): Finding[] {
   return findings;
 }
 
-/** What rotates by its number, by owner. `docs/runbooks/rotate-a-secret.md` says of each what people notice. */
-export const ROTATED: Readonly<Record<string, readonly string[]>> = {
-  backup: ["cipher", "s3"],
-  ca: ["key", "trusted"],
-  deploy: ["ssh", "trusted"],
-  metrics: ["s3"],
-  minio: ["root"],
-  ops: ["distribute", "health", "postgres", "wanted"],
-  postgres: ["replication", "superuser"],
-  redis: ["admin"],
-};
-const ROTATED_OF_MACHINES = ["tls"];
-/**
- * Not what Nextcloud keeps for good: with another instance id, secret or salt a space no longer finds its previews, and
- * reads no password that it keeps.
- */
-const ROTATED_OF_SPACES = ["postgres", "redis", "s3"];
-
 /** The generations that are configured; `platform` has the purposes that rotate for an owner that is no space. */
 function generationsOf(environment: Environment) {
-  const platform = new Map([
-    ...Object.entries(ROTATED),
-    ...allMachines(environment).map(({ name }) => [name, ROTATED_OF_MACHINES] as const),
+  const platform = new Map<string, readonly string[]>([
+    ...Object.entries<readonly string[]>(PLATFORM_SECRETS),
+    ...TRUSTED_OWNERS.map((owner) => [owner, [...PLATFORM_SECRETS[owner], "trusted"]] as const),
+    ...allMachines(environment).map(({ name }) => [name, MACHINE_SECRETS.rotating] as const),
   ]);
   return Object.keys(environment.generations).map((key) => {
     const [owner = "", purpose = ""] = key.split("/");
@@ -210,7 +192,7 @@ function generationsOf(environment: Environment) {
 function generationsNameSecrets(environment: Environment): Finding[] {
   return generationsOf(environment).flatMap(({ key, owner, purpose, platform }) => {
     // Whether there is a space of that id, spaces/fleet/fleet-checks.ts knows.
-    const known = platform ?? ROTATED_OF_SPACES;
+    const known: readonly string[] = platform ?? SPACE_SECRETS.rotating;
     if (known.includes(purpose)) return [];
     const keys = known.map((one) => `${owner}/${one}`);
     const meant = nearest(key, keys);

@@ -9,12 +9,6 @@ PENDING=/var/lib/framaspace/pending/${1//\//%}
 mkdir -p "$PENDING"
 CHANGES=()
 
-# Says what goes wrong, and where.
-fail() {
-  echo "${MACHINE:-$(hostname)}: $*" >&2
-  exit 1
-}
-
 # note WHAT: counts a change and prints it at the end.
 note() { CHANGES+=("$*"); }
 
@@ -129,15 +123,11 @@ set_kernel() {
   done < <(grep -h '^[a-z]' /etc/sysctl.d/60-framaspace-*.conf)
 }
 
-# wait_until SECONDS WHAT COMMAND…: until the command succeeds.
+# wait_until SECONDS WHAT COMMAND…: until the command succeeds, or the script fails.
 wait_until() {
-  local seconds=$1 what=$2 end
+  local seconds=$1 what=$2
   shift 2
-  end=$((SECONDS + seconds))
-  until "$@" >/dev/null 2>&1; do
-    [ "$SECONDS" -lt "$end" ] || fail "$what: not so after $seconds s"
-    sleep 0.3
-  done
+  until_so "$seconds" "$@" || fail "$what: not so after $seconds s"
 }
 
 # finish: the last line of every script.

@@ -43,7 +43,7 @@ export class Access {
 
   /** The host key that a cloud machine is given at its first boot. Plain: wrap the private half before use. */
   hostKey(name: string) {
-    return sshKeyPair(this.#secrets.seed(name, "ssh-host-key"));
+    return sshKeyPair(this.#secrets.machineSeed(name, "ssh-host-key"));
   }
 
   /** The connection to ops-1 itself, at its public address. */
@@ -129,6 +129,7 @@ export function renderScript(
 ): string {
   return [
     "{",
+    source("infra/machine/rootfs/usr/local/lib/framaspace/program-lib.sh"),
     source("infra/machine/lib.sh"),
     assignments(settings),
     `install_files() {\n:\n${files.map(renderFile).join("\n")}\n}`,

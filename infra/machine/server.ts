@@ -12,13 +12,12 @@ import {
 import type { Authority } from "../pki/certificates.ts";
 import type { CloudRole, Environment } from "../inventory/environment.ts";
 import { PORTS, renderNftables } from "./firewall.ts";
-import { healthCommand } from "../monitoring/monitoring.ts";
 import type { Network } from "./network.ts";
 import { PACKAGES } from "./packages.ts";
 import { remoteScript, rootfs, type Access, type Machine, type RemoteFile } from "./remote.ts";
 import type { Secrets } from "../pki/secrets.ts";
 
-/** What every part of the platform is built on. */
+/** What every service of the platform is built with. */
 export interface Context {
   readonly environment: Environment;
   readonly secrets: Secrets;
@@ -26,6 +25,8 @@ export interface Context {
   readonly access: Access;
   readonly network: Network;
   readonly hcloud: hcloud.Provider;
+  /** Files of other services that every machine has. */
+  readonly everywhere: readonly RemoteFile[];
   /** Public address of ops-1, the way in to every other machine. */
   readonly opsAddress: pulumi.Input<string>;
 }
@@ -135,7 +136,7 @@ function installBase(
   context: Omit<Context, "opsAddress">,
   dependsOn: pulumi.Resource[],
 ): void {
-  const { environment, authority, secrets, access } = context;
+  const { environment, authority, access } = context;
   const { name, role, privateAddress } = machine.spec;
   const certificate = authority.issue(name, namesOf(machine.spec), [privateAddress]);
   const files: RemoteFile[] = [
@@ -159,7 +160,7 @@ function installBase(
       content: renderPeople(access.deployPublicKeys, environment.administrators.sshKeys),
     },
     ...rootfs("infra/machine/rootfs"),
-    ...healthCommand(environment, secrets),
+    ...context.everywhere,
     { path: "/etc/apt/apt.conf.d/60framaspace", content: renderUpgrades(environment.administrators.mail) },
     ...(role === "logs"
       ? []

@@ -2,7 +2,7 @@
 // each has, with a key that opens that program and nothing else.
 import { cloudMachines, reachableMachines } from "../inventory/addresses.ts";
 import type { Environment } from "../inventory/environment.ts";
-import { forcedCommand, opsKey } from "../pki/ops-keys.ts";
+import { forcedCommand, opsKey } from "../machine/ops-keys.ts";
 import { rootfs, type Access, type RemoteFile } from "../machine/remote.ts";
 import type { Secrets } from "../pki/secrets.ts";
 import { assignments } from "../machine/shell.ts";

@@ -67,7 +67,7 @@ export class Authority {
   /** A certificate for one machine, valid for its names and addresses, as server and as client. */
   async issue(name: string, names: readonly string[], addresses: readonly string[]): Promise<Certificate> {
     const { keys: issuer, certificate: root } = await this.#root;
-    const seed = this.#secrets.seed(name, "tls");
+    const seed = this.#secrets.machineSeed(name, "tls");
     const keys = await keyPair(seed);
     const certificate = await x509.X509CertificateGenerator.create({
       serialNumber: serialNumber(seed, [...names, ...addresses]),

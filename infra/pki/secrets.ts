@@ -2,6 +2,13 @@
 // secret without reading another stack, and a lost machine's secrets are made again.
 import { createHmac } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
+import type {
+  MachineSecret,
+  SecretOwner,
+  SecretPurpose,
+  SpaceSecret,
+  TRUSTED_OWNERS,
+} from "../inventory/secret-names.ts";
 
 /** Derives the secrets of one environment: HMAC-SHA-256(master, "<environment>/<owner>/<purpose>/<generation>"). */
 export class Secrets {
@@ -15,18 +22,21 @@ export class Secrets {
     this.#generations = generations;
   }
 
-  /** Which of a secret's generations is in use; `otherwise` where the configuration does not say. */
-  generation(owner: string, purpose: string, otherwise = 1): number {
-    return this.#generations[`${owner}/${purpose}`] ?? otherwise;
+  /** Which of a secret's generations is in use. */
+  generation<Owner extends SecretOwner>(owner: Owner, purpose: SecretPurpose<Owner>): number {
+    return this.#generation(owner, purpose);
   }
 
   /**
    * The generations of a key that others know it by: the one in use first, then all up to `<owner>/trusted`, so that a new
    * one is known everywhere before it is used, and the old one for as long (docs/runbooks/rotate-a-secret.md).
    */
-  trusted(owner: string, purpose: string): number[] {
-    const used = this.generation(owner, purpose);
-    const other = this.generation(owner, "trusted", used);
+  trusted<Owner extends (typeof TRUSTED_OWNERS)[number]>(
+    owner: Owner,
+    purpose: SecretPurpose<Owner>,
+  ): number[] {
+    const used = this.#generation(owner, purpose);
+    const other = this.#generations[`${owner}/trusted`] ?? used;
     return Array.from(
       { length: Math.abs(other - used) + 1 },
       (_, index) => used + index * Math.sign(other - used),
@@ -34,17 +44,44 @@ export class Secrets {
   }
 
   /** 32 bytes in plain: for keys that are built from them. Never hand them to a resource. */
-  seed(owner: string, purpose: string, generation = this.generation(owner, purpose)): Buffer {
-    return createHmac("sha256", this.#master)
-      .update(`${this.#environment}/${owner}/${purpose}/${generation}`)
-      .digest();
+  seed<Owner extends SecretOwner>(owner: Owner, purpose: SecretPurpose<Owner>, generation?: number): Buffer {
+    return this.derive(owner, purpose, generation);
+  }
+
+  /** The same of a machine. */
+  machineSeed(name: string, purpose: MachineSecret): Buffer {
+    return this.derive(name, purpose);
+  }
+
+  /** The same of a space. */
+  spaceSeed(id: string, purpose: SpaceSecret): Buffer {
+    return this.derive(id, purpose);
   }
 
   /**
    * A password of 40 characters (240 bits), letters, digits, `-` and `_`: safe in every shell, URL and SQL literal.
    * 40 is the longest secret key that MinIO takes (internal/auth/credentials.go, secretKeyMaxLen).
    */
-  password(owner: string, purpose: string): pulumi.Output<string> {
-    return pulumi.secret(this.seed(owner, purpose).subarray(0, 30).toString("base64url"));
+  password<Owner extends SecretOwner>(owner: Owner, purpose: SecretPurpose<Owner>): pulumi.Output<string> {
+    return asPassword(this.derive(owner, purpose));
   }
+
+  /** The same of a space. */
+  spacePassword(id: string, purpose: SpaceSecret): pulumi.Output<string> {
+    return asPassword(this.derive(id, purpose));
+  }
+
+  #generation(owner: string, purpose: string): number {
+    return this.#generations[`${owner}/${purpose}`] ?? 1;
+  }
+
+  protected derive(owner: string, purpose: string, generation = this.#generation(owner, purpose)): Buffer {
+    return createHmac("sha256", this.#master)
+      .update(`${this.#environment}/${owner}/${purpose}/${generation}`)
+      .digest();
+  }
+}
+
+function asPassword(seed: Buffer): pulumi.Output<string> {
+  return pulumi.secret(seed.subarray(0, 30).toString("base64url"));
 }

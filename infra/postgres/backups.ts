@@ -1,8 +1,8 @@
 // Backups of PostgreSQL by pgBackRest, in the object storage of the replica site: where and how they are kept, as files
 // on the nodes, which write them, and on ops-1, which checks and restores them. Without object storage there are none.
 import * as pulumi from "@pulumi/pulumi";
-import { siteName, type SiteRole } from "../inventory/addresses.ts";
-import type { Environment, Storage } from "../inventory/environment.ts";
+import { siteName } from "../inventory/addresses.ts";
+import type { Environment, SiteRole, Storage } from "../inventory/environment.ts";
 import { PORTS } from "../machine/firewall.ts";
 import type { RemoteFile } from "../machine/remote.ts";
 import type { Secrets } from "../pki/secrets.ts";

@@ -7,7 +7,7 @@ import { backupFiles, renderArchiving } from "./backups.ts";
 import type { Environment } from "../inventory/environment.ts";
 import { PORTS } from "../machine/firewall.ts";
 import { POSTGRES_ADMIN } from "../inventory/names.ts";
-import { forcedCommand, opsKey } from "../pki/ops-keys.ts";
+import { forcedCommand, opsKey } from "../machine/ops-keys.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs, type RemoteFile } from "../machine/remote.ts";
 import { cloudServers, type CloudServer, type Context } from "../machine/server.ts";

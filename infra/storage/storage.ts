@@ -1,15 +1,16 @@
 // Object storage: one MinIO cluster per site on dedicated servers, the two sites replicating each other. Buckets and
 // users of spaces belong to spaces/space.ts; drives and machines come from the inventory in the configuration.
 import * as pulumi from "@pulumi/pulumi";
-import { siteName, storageMachines, type SiteRole, type StorageSpec } from "../inventory/addresses.ts";
-import {
-  poolLayout,
-  type Environment,
-  type Pool,
-  type Storage as StorageConfiguration,
+import { siteName, storageMachines, type StorageSpec } from "../inventory/addresses.ts";
+import type {
+  Environment,
+  Pool,
+  SiteRole,
+  Storage as StorageConfiguration,
 } from "../inventory/environment.ts";
 import { PORTS } from "../machine/firewall.ts";
 import { BUCKETS, SERVICE_USERS, SPACE_POLICY, STORAGE_ROOT } from "../inventory/names.ts";
+import { poolLayout } from "../inventory/pools.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs, type Machine, type RemoteFile } from "../machine/remote.ts";
 import { renderS3Proxy } from "./s3-proxy.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { cloudMachines, servingMachines, SUBNETS } from "../../infra/inventory/addresses.ts";
 import type { Environment } from "../../infra/inventory/environment.ts";
 import { PORTS } from "../../infra/machine/firewall.ts";
-import { forcedCommand, opsKey } from "../../infra/pki/ops-keys.ts";
+import { forcedCommand, opsKey } from "../../infra/machine/ops-keys.ts";
 import { Access, rootfs } from "../../infra/machine/remote.ts";
 import type { Secrets } from "../../infra/pki/secrets.ts";
 import type { SpaceSoftware } from "../../infra/web/web.ts";

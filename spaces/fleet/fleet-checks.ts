@@ -1,12 +1,8 @@
 // The rules between spaces, and between spaces and what they name. Each is a small pure function from the whole
 // fleet to its problems; all run, whatever the others find. Rules of one entry alone are in its schema.
 import { generationsOfSpaces } from "../../infra/inventory/environment-checks.ts";
-import {
-  describePools,
-  REFUSED_SUITES,
-  usableBytes,
-  type Environment,
-} from "../../infra/inventory/environment.ts";
+import { REFUSED_SUITES, type Environment } from "../../infra/inventory/environment.ts";
+import { describePools, usableBytes } from "../../infra/inventory/pools.ts";
 import { nearest, oneOf, show } from "../../validation/wording.ts";
 import type { Problem } from "../../validation/positions.ts";
 import { GIGABYTE, REFUSED_APPS, type Catalog } from "./catalog.ts";

@@ -2,7 +2,7 @@
 import { globSync } from "node:fs";
 import { basename, join } from "node:path";
 import * as z from "zod";
-import { ROTATED } from "../../infra/inventory/environment-checks.ts";
+import { PLATFORM_SECRETS } from "../../infra/inventory/secret-names.ts";
 import { CLOUD_ROLES, OFFICE_SUITES, REFUSED_SUITES } from "../../infra/inventory/environment.ts";
 import { PLATFORM_NAMES } from "../../infra/inventory/names.ts";
 
@@ -37,7 +37,7 @@ export const RESERVED_IDS: ReadonlySet<string> = new Set([
   ...OFFICE_SUITES,
   ...REFUSED_SUITES.keys(),
   // A space owns secrets as these do.
-  ...Object.keys(ROTATED),
+  ...Object.keys(PLATFORM_SECRETS),
   ...[
     // Parts of the platform that may get a DNS record.
     "api auth console docs grafana lab nextcloud prometheus registry s3 status storage www",

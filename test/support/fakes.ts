@@ -17,7 +17,7 @@ export function onPath(...tools: string[]): boolean {
 
 /** lib.sh as the scripts of web-1 start with it, which keeps its marks in `folder`. */
 export function libIn(folder: string): string {
-  const lib = sourceOf("infra/machine/lib.sh");
+  const lib = programLibrary() + sourceOf("infra/machine/lib.sh");
   return `MACHINE=web-1\n${lib.replace("/var/lib/framaspace/pending", join(folder, "pending"))}`;
 }
 
@@ -36,8 +36,12 @@ export function sourceOf(name: string): string {
     ? [name]
     : globSync(`{infra,spaces}/*/rootfs*/usr/local/{sbin,lib/framaspace}/${name}`, { cwd: ROOT });
   if (found === undefined) throw new Error(`no rootfs has a program ${name}`);
-  return readFileSync(join(ROOT, found), "utf8");
+  // Where it runs, there is no machine's library.
+  return readFileSync(join(ROOT, found), "utf8").replace(/^\. .*\/program-lib\.sh$/m, () => programLibrary());
 }
+
+const programLibrary = () =>
+  readFileSync(join(ROOT, "infra/machine/rootfs/usr/local/lib/framaspace/program-lib.sh"), "utf8");
 
 /**
  * A program of ops-1 with a folder in the place of the machine: it finds its libraries in the folder itself, the commands

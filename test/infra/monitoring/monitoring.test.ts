@@ -141,8 +141,8 @@ describe("the key of ops-1", () => {
   const secrets = new Secrets("master", "prod", {});
 
   test("opens machine-health, from ops-1, and nothing else", () => {
-    const door = healthCommand(environment, secrets).find(({ path }) => path.endsWith("root-health"));
-    expect(door?.content).toMatch(
+    const allowed = healthCommand(environment, secrets).find(({ path }) => path.endsWith("root-health"));
+    expect(allowed?.content).toMatch(
       /^from="10\.0\.1\.1",restrict,command="\/usr\/local\/sbin\/machine-health" ssh-ed25519 \S+\n$/,
     );
   });

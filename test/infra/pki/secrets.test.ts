@@ -1,11 +1,13 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { crossChecks } from "../../../infra/inventory/environment-checks.ts";
+import type { SpaceSecret } from "../../../infra/inventory/secret-names.ts";
 import { Secrets } from "../../../infra/pki/secrets.ts";
 import { exampleEnvironment } from "../../support/example-environment.ts";
 
 const secrets = new Secrets("master", "prod", {});
-const hex = (one: Secrets, owner = "lotus", purpose = "postgres") => one.seed(owner, purpose).toString("hex");
+const hex = (one: Secrets, id = "lotus", purpose: SpaceSecret = "postgres") =>
+  one.spaceSeed(id, purpose).toString("hex");
 
 test("one secret is the same whenever it is derived", () =>
   expect(hex(new Secrets("master", "prod", {}))).toBe(hex(secrets)));

@@ -2,12 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { servingMachines, storageMachines } from "../../../infra/inventory/addresses.ts";
 import { crossChecks } from "../../../infra/inventory/environment-checks.ts";
-import {
-  poolLayout,
-  usableBytes,
-  type Environment,
-  type Storage,
-} from "../../../infra/inventory/environment.ts";
+import type { Environment, Storage } from "../../../infra/inventory/environment.ts";
+import { poolLayout, usableBytes } from "../../../infra/inventory/pools.ts";
 import {
   POLICIES,
   renderLifecycles,

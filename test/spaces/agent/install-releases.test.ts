@@ -16,8 +16,8 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { sourceOf } from "../../support/fakes.ts";
 
-const SCRIPT = join(import.meta.dirname, "../../../spaces/agent/rootfs/usr/local/sbin/install-releases");
 const FILES = ["index.php", "version.php", "apps/files/style.css"];
 
 let root: string;
@@ -61,7 +61,7 @@ async function run(releases: string[], refusedApps: string[] = []): Promise<stri
   mkdirSync(join(root, "etc"), { recursive: true });
   writeFileSync(join(root, "etc/releases"), releases.join(""));
   writeFileSync(join(root, "etc/refused-apps"), refusedApps.join(""));
-  const script = readFileSync(SCRIPT, "utf8")
+  const script = sourceOf("install-releases")
     .replaceAll("/etc/framaspace", join(root, "etc"))
     .replaceAll("/srv/releases", join(root, "releases"))
     .replace("find /srv/spaces", `find ${root}`);

@@ -3,7 +3,7 @@
 import { globSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { ROTATED } from "../../../infra/inventory/environment-checks.ts";
+import { PLATFORM_SECRETS } from "../../../infra/inventory/secret-names.ts";
 import { renderStore } from "../../../infra/logs/logs.ts";
 import { reveal } from "../../../evaluate/graph.ts";
 import { refuseId } from "../../../spaces/fleet/ids.ts";
@@ -72,7 +72,7 @@ const USED: Record<string, [names: string[], known: string]> = {
     "framaspace-tls",
   ],
   programs: [found(scripts, /^file '?\/usr\/local\/s?bin\/([\w-]+)/gm), "converge-space"],
-  "owners of secrets": [Object.keys(ROTATED), "deploy"],
+  "owners of secrets": [Object.keys(PLATFORM_SECRETS), "deploy"],
 };
 
 describe("a space is not called as something of the platform", () => {

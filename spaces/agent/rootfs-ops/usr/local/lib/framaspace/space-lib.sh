@@ -6,6 +6,8 @@ set -Eeuo pipefail
 shopt -s inherit_errexit
 export LC_ALL=C.UTF-8
 umask 027
+# shellcheck source=infra/machine/rootfs/usr/local/lib/framaspace/program-lib.sh
+. /usr/local/lib/framaspace/program-lib.sh
 
 SPACES=/srv/spaces
 RELEASES=/srv/releases
@@ -36,7 +38,7 @@ STEP=reading
 # A file that is to hold why the program failed.
 REASON=
 
-# fail WHAT: where, who, what is, and what to do next; ends the program.
+# fail WHAT: where, who, what is, and what to do next; ends the program. In the place of program-lib.sh's.
 fail() {
   [ -z "$REASON" ] || echo "$STEP: ${*//$'\n'/ }" >"$REASON"
   echo "space ${ID:-?}, $STEP: $*" >&2
@@ -70,7 +72,7 @@ read_space() {
     read -r APPS_REFUSED; read -r OFFICE_APPS; read -r OFFICE_APP
     read -r STOP_AT_FAILED_PERCENT; } <<<"$fields"
   # It becomes a path: never trust that whoever called has checked it.
-  [[ $ID =~ ^[a-z][a-z0-9-]{2,31}$ ]] || fail "this is no id"
+  is_id "$ID" || fail "this is no id"
   [[ $RELEASE =~ ^[0-9]+(\.[0-9]+){2}$ ]] || fail "\"$RELEASE\" is no release"
   [[ $STATE =~ ^(active|suspended|archived)$ ]] || fail "\"$STATE\" is no state"
   DIRECTORY=$SPACES/$ID

@@ -2,9 +2,9 @@
 import * as pulumi from "@pulumi/pulumi";
 import { cloudMachines, isStorage, type MachineSpec } from "../inventory/addresses.ts";
 import type { Environment } from "../inventory/environment.ts";
-import { sshKeyPair } from "./keys.ts";
-import type { Access, RemoteFile } from "../machine/remote.ts";
-import type { Secrets } from "./secrets.ts";
+import { sshKeyPair } from "../pki/keys.ts";
+import type { Access, RemoteFile } from "./remote.ts";
+import type { Secrets } from "../pki/secrets.ts";
 
 /** Which is the name of the secret (`ops/<purpose>`), and of the folder under /etc/framaspace on ops-1. */
 type Purpose = "distribute" | "health" | "postgres";
