@@ -1,23 +1,20 @@
 // What pages and comments point to is there: links, headings, files. And what pages say twice, they say alike: a page in
 // French has the commands of the one in English, and the index of decisions what each decision says of itself.
-import { execFileSync } from "node:child_process";
-import { existsSync, globSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, globSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { describe, expect, test } from "vitest";
 import { CONFIGURATION, copyFleet, replaceIn, TENANTS_1 } from "./support/fleet-fixture.ts";
 import { runCommand } from "./support/commands.ts";
+import { commandsOf } from "./support/runbook.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const PAGES = ["README.md", ...globSync("docs/**/*.md", { cwd: ROOT })].sort();
 const read = (file: string) => readFileSync(join(ROOT, file), "utf8");
 
-/** Tracked files and, so that a page can be tried before it is committed, new ones. */
-const FILES = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], {
+const FILES = globSync(["*", ".*", ".ci/*", "[a-z]*/**/*"], {
   cwd: ROOT,
-  encoding: "utf8",
-})
-  .split("\n")
-  .filter((file) => file !== "" && existsSync(join(ROOT, file)));
+  exclude: (name) => ["node_modules", ".git", ".lab"].includes(name),
+}).filter((file) => statSync(join(ROOT, file)).isFile());
 const ROOMS = [...new Set(FILES.flatMap((file) => /^([a-z]\w*)\//.exec(file)?.[1] ?? []))];
 
 /** A page without its blocks of code. */
@@ -48,7 +45,10 @@ function isThere(path: string): boolean {
   return pattern.includes("*") && globSync(pattern, { cwd: ROOT }).length > 0;
 }
 
-test("there are pages", () => expect(PAGES.length).toBeGreaterThan(50));
+test("there are pages, and files", () => {
+  expect(PAGES.length).toBeGreaterThan(50);
+  expect(FILES).toEqual(expect.arrayContaining([".oxlintrc.json", ".ci/run", "infra/machine/lib.sh"]));
+});
 
 describe.each(PAGES)("%s", (page) => {
   test("links lead to files and headings that are there", () => {
@@ -112,7 +112,7 @@ describe("decisions", () => {
   test("are numbered in a row, as their files are called, in the order of their dates", () => {
     expect(said.map(({ number }) => number)).toEqual(decisions.map((_, index) => index + 1));
     expect(said.map(({ file }) => Number(file.slice(0, 4)))).toEqual(said.map(({ number }) => number));
-    const dates = said.map(({ date }) => date);
+    const dates = said.map(({ date }) => String(date));
     expect(dates).toEqual(dates.toSorted());
   });
 
@@ -122,6 +122,38 @@ describe("decisions", () => {
       ([, number, date, status, file]) => ({ file, number: Number(number), date, status }),
     );
     expect(rows).toEqual(said);
+  });
+});
+
+describe("runbooks", () => {
+  test("have the headings and the commands that the suites in labs type", () => {
+    const call = /\b(type|typeAtHome)\(\s*\w+,\s*"([\w-]+)"(?:,\s*"([^"]+)")?/g;
+    const calls = globSync("test/lab/*.ts", { cwd: ROOT }).flatMap((file) => [...read(file).matchAll(call)]);
+    expect(calls.length).toBeGreaterThan(20);
+    const missing = calls.filter(([, how, page = "", heading]) =>
+      how === "type"
+        ? commandsOf(page, heading).length === 0
+        : !read(`docs/runbooks/${page}.md`).includes(`\n## ${heading}\n`),
+    );
+    expect(missing).toEqual([]);
+  });
+
+  test("say of each alarm what it means", () => {
+    const health = "infra/monitoring/rootfs-ops/usr/local/sbin/platform-health";
+    const watch = "infra/storage/rootfs-ops/usr/local/sbin/reconcile-storage";
+    const line = /"((?:postgres|backups|redis|storage|spaces?|certificate) [^":]*):/g;
+    const alarms = [health, watch].flatMap((file) =>
+      [...read(file).matchAll(line)].map(([, name = ""]) => name.replaceAll(/\\\([^)]*\)|\$\w+/g, "…")),
+    );
+    expect(alarms.length).toBeGreaterThan(15);
+    const rows = [...read("docs/runbooks/alarms.md").matchAll(/^\| (`.+?) +\|/gm)].flatMap(([, cell = ""]) =>
+      [...cell.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name.replace(/ ?…$/, "").replace(" … ", " ")),
+    );
+    const known = (alarm: string) => {
+      const name = alarm.replaceAll(/ ?…/g, "");
+      return rows.some((row) => name.startsWith(row) || row.startsWith(`${name} `));
+    };
+    expect(alarms.filter((alarm) => !known(alarm))).toEqual([]);
   });
 });
 
@@ -179,7 +211,7 @@ test("the commands of docs/add-a-space.md do what it says, in its order", { time
     "resume",
   ]);
   const [add = "", check = "", suspend = "", archive = "", remove = "", resume = ""] = typed;
-  for (const line of [add, check, suspend, resume, suspend, archive, resume, suspend, archive, remove])
+  for (const line of [add, check, suspend, resume, suspend, archive, remove])
     expect(await type(line), line).toMatchObject({ status: 0 });
   expect((await type(resume)).status).toBe(1);
 });
