@@ -1,7 +1,7 @@
 // `npm run bench:postgres`: PostgreSQL with 2,000 small databases and the short connections of PHP-FPM, run in three
 // ways side by side: PostgreSQL's defaults, the settings of infra/postgres/postgres.ts, and these with PgBouncer. In a container of
 // its own on the lab's Debian 13, with loopback for a network: the versions are production's, and this machine keeps
-// nothing of it. Root; at most eight minutes. What it showed is in docs/decisions/pooler.md.
+// nothing of it. Root; at most eight minutes. What it showed is in docs/decisions/0017-pooler.md.
 import { execa, type Options } from "execa";
 import { cp, mkdtemp, readFile, realpath, statfs, writeFile } from "node:fs/promises";
 import { availableParallelism, loadavg, tmpdir, totalmem } from "node:os";

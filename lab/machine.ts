@@ -1,5 +1,5 @@
 // A machine of the lab: an overlay on the base image and a Debian booted on it by systemd-nspawn, in a network namespace
-// and a cgroup of its own. Addresses and filters are network.ts's.
+// and a cgroup of its own. Addresses are those of namespaces.ts, filters those of router-rules.ts.
 import { execa } from "execa";
 import { mkdir, open, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// The administrators' way to private addresses: a SOCKS proxy through ops-1, as README.md has it.
+// The administrators' way to private addresses: a SOCKS proxy through ops-1, as `npm run pulumi` opens one.
 import { execa } from "execa";
 import { inside, isPopulated, killGroup, startDetached, type Lab } from "./lab.ts";
 import { ADMIN } from "./namespaces.ts";

@@ -107,7 +107,7 @@ function createPostgresql(
       sslrootcert: ca,
       connectTimeout: 15,
       // A database holds one connection while it waits for a second one: with as many steps at once as connections,
-      // all would wait for ever. Well above any parallelism in use (README: 64), well below the server's own limit.
+      // all would wait for ever. Well above any parallelism in use (docs/deploy.md: 64), well below the server's own limit.
       maxConnections: 200,
     },
     { parent },

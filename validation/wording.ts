@@ -1,5 +1,5 @@
 // Says in words what a schema refuses: the value found, and what to write instead. A schema's own message is
-// the second half alone ("write 64 hexadecimal digits"). Knows nothing of files: problems.ts adds positions.
+// the second half alone ("write 64 hexadecimal digits"). Knows nothing of files: positions.ts adds positions.
 import * as z from "zod";
 
 export type Path = readonly PropertyKey[];

@@ -53,7 +53,7 @@ archive_mode = off
 log_destination = stderr
 `;
 
-/** The share of the memory that postgres.sh gives: it writes this file on a real node. */
+/** The share of the memory that infra/postgres/install.sh gives: it writes this file on a real node. */
 function machineConfiguration(): string {
   const memory = Number(/^MemTotal:\s+(\d+)/m.exec(readFileSync("/proc/meminfo", "utf8"))?.[1]) / 1024;
   const share = (percent: number) => Math.floor((memory * percent) / 100 / 128) * 128;

@@ -124,7 +124,7 @@ http {
   # The same space always goes to the same web server, whose caches then hold it. A server that can't be reached three
   # times is left out for ten seconds, and its spaces spread over the others. Suspended spaces answer 503, and a space
   # whose PHP crashes 502: those must not put a server out, so only the connection counts. Every request has one of its
-  # own: of a server that vanished, those kept open would swallow one request each (docs/decisions/machines-that-vanish.md).
+  # own: of a server that vanished, those kept open would swallow one request each (docs/decisions/0019-machines-that-vanish.md).
   upstream web {
     zone web 256k;
     hash $host consistent;
@@ -134,7 +134,7 @@ ${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fa
   proxy_next_upstream_tries 2;
   proxy_next_upstream_timeout 15s;
   proxy_connect_timeout 2s;
-  # One that vanishes while it works on an answer is noticed (infra/machine/connections.ts), not waited for as below.
+  # One that vanishes while it works on an answer is noticed (/etc/sysctl.d/60-framaspace-connections.conf), not waited for as below.
   proxy_socket_keepalive on;
 
   # What becomes of a body. An upload by WebDAV goes straight through, without touching the disk: Nextcloud looks who

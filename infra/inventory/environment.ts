@@ -28,11 +28,11 @@ const artifact = z.strictObject({
 });
 export type Artifact = z.infer<typeof artifact>;
 
-/** Office suites that no environment runs and no space gets, and why: docs/decisions/no-onlyoffice.md. */
+/** Office suites that no environment runs and no space gets, and why: docs/decisions/0022-no-onlyoffice.md. */
 export const REFUSED_SUITES: ReadonlyMap<string, string> = new Map([
   [
     "onlyoffice",
-    "it has one token secret for all spaces and shows it to each space's administrator, who opens every space's documents with it (docs/decisions/no-onlyoffice.md)",
+    "it has one token secret for all spaces and shows it to each space's administrator, who opens every space's documents with it (docs/decisions/0022-no-onlyoffice.md)",
   ],
 ]);
 

@@ -25,7 +25,7 @@ share() { # share TOTAL PERCENT STEP: at least one step
 MEMORY_MB=$(memory_mb)
 DISK_MB=$(df -m --output=size /var/lib/postgresql | tail -n 1)
 file "$CONFIGURATION/machine.conf" 0644 root:root <<END
-# Written by postgres.sh from this machine's memory and the size of its file system.
+# Written by infra/postgres/install.sh from this machine's memory and the size of its file system.
 # A quarter: the manual's starting point (19.4.1). The rest caches files, and plans count on it.
 shared_buffers = '$(share "$MEMORY_MB" 25 128)MB'
 effective_cache_size = '$(share "$MEMORY_MB" 70 128)MB'

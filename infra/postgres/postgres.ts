@@ -146,7 +146,7 @@ export function renderHba(peer: MachineSpec | undefined): string {
   return `# Rendered by infra/postgres/postgres.ts; changes made here are overwritten.
 # TYPE   DATABASE     USER         ADDRESS         METHOD
 local    all          postgres                     peer
-# How postgres.sh sees whether a password is already the one that is declared.
+# How infra/postgres/install.sh sees whether a password is already the one that is declared.
 local    postgres     ${POSTGRES_ADMIN}                   scram-sha-256
 local    replication  replication                  scram-sha-256
 # Each space has a database and a role of its own name: no grant per space, and no way into another's database.
@@ -163,7 +163,7 @@ hostssl  postgres     replication  ${`${peer.privateAddress}/32`.padEnd(15)} scr
 }`;
 }
 
-/** postgresql.conf; what depends on the machine's memory and disk is in machine.conf, written by postgres.sh. */
+/** postgresql.conf; what depends on the machine's memory and disk is in machine.conf, written by install.sh. */
 function renderPostgresql(
   environment: Environment,
   node: MachineSpec,
@@ -191,7 +191,7 @@ ssl_min_protocol_version = 'TLSv1.3'
 # (lib/pq, scram.go: a count of four digits).
 scram_iterations = 1000
 
-# Each PHP worker holds one (218 on a web server of 32 GB, by web.sh) and there are two to four such servers; the
+# Each PHP worker holds one (218 on a web server of 32 GB, by infra/web/install.sh) and there are two to four such servers; the
 # provider takes up to 200 (it needs two for each parallel step, with fewer it hangs for ever). A backend has 4 MB of its
 # own (bench:postgres). A raise must reach the standby too, which pauses until it has restarted (26.4.4).
 max_connections = 1000

@@ -10,7 +10,7 @@ LIMIT=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || echo max)
 if [ "$LIMIT" != max ] && [ $((LIMIT >> 20)) -lt "$MEMORY_MB" ]; then MEMORY_MB=$((LIMIT >> 20)); fi
 # In steps, so that a new kernel's few MB more change nothing.
 file /etc/redis/memory.conf 0640 redis:redis <<END
-# Written by redis.sh: 60 % of this machine's memory.
+# Written by infra/redis/install.sh: 60 % of this machine's memory.
 maxmemory $((MEMORY_MB * 60 / 100 / 64 * 64 + 64))mb
 END
 

@@ -66,7 +66,7 @@ export function renderSpaceCommands(): string {
 export const REDIS_DATABASES = 16384;
 
 /**
- * /etc/redis/platform.acl: whom redis.sh puts into users.acl, where the spaces' users stand beside them. Nobody gets in
+ * /etc/redis/platform.acl: whom install.sh puts into users.acl, where the spaces' users stand beside them. Nobody gets in
  * without a name. Only the hash of the password stands here.
  */
 export function renderAcl(admin: string): string {
@@ -74,7 +74,7 @@ export function renderAcl(admin: string): string {
   return `user default reset off\nuser admin reset on #${hash} ~* &* +@all\n`;
 }
 
-/** /etc/redis/redis.conf; how much memory it may take is in memory.conf, written by redis.sh. */
+/** /etc/redis/redis.conf; how much memory it may take is in memory.conf, written by install.sh. */
 export function renderRedis(machine: MachineSpec): string {
   return `# Rendered by infra/redis/redis.ts; changes made here are overwritten.
 bind ${machine.privateAddress}
@@ -82,7 +82,7 @@ port ${PORTS.redis}
 supervised systemd
 daemonize no
 dir /var/lib/redis
-# Written by redis.sh and, as users of spaces come, by Redis itself (ACL SAVE).
+# Written by infra/redis/install.sh and, as users of spaces come, by Redis itself (ACL SAVE).
 aclfile /etc/redis/users.acl
 # One for each space; nobody uses number 0, where every connection begins.
 databases ${REDIS_DATABASES}

@@ -9,7 +9,7 @@ on_change '/etc/systemd/system/*' systemctl daemon-reload
 reconciled=$(reconcile-storage) || fail "the storage sites are not as declared; see above. Once fixed, run up again."
 while read -r change; do [ -z "$change" ] || note "$change"; done <<<"$reconciled"
 
-# Its name until December 2026.
+# Its name until November 2026.
 for unit in settle-storage.timer settle-storage.service; do
   [ ! -e "/etc/systemd/system/$unit" ] || { systemctl -q disable --now "$unit"; rm "/etc/systemd/system/$unit"; systemctl daemon-reload; note "no $unit"; }
 done

@@ -1,6 +1,6 @@
 // What of MinIO web servers and database servers reach: nginx on each storage server, before MinIO's own port. PHP that
 // was taken over can send there whatever it likes, and MinIO's last free release accepts forged requests that its
-// makers fixed elsewhere only (docs/decisions/s3-proxy.md has the list).
+// makers fixed elsewhere only (docs/decisions/0018-s3-proxy.md has the list).
 import { siteName, type StorageSpec } from "../inventory/addresses.ts";
 import { PORTS } from "../machine/firewall.ts";
 

@@ -112,7 +112,7 @@ http {
     "~^(?:MOVE|COPY) " "";
   }
 
-  # PHP workers that one space's visitors, and one client, may have; how many, web.sh says. Fifty people who load a page at
+  # PHP workers that one space's visitors, and one client, may have; how many, infra/web/install.sh says. Fifty people who load a page at
   # the same moment are let in one after the other, so that they come nowhere near: that wait takes no worker.
   limit_conn_zone $space zone=php_of_space:8m;
   limit_conn_zone $http_x_forwarded_for zone=php_of_client:8m;
@@ -142,7 +142,7 @@ http {
     image/bmp image/svg+xml image/x-icon text/css text/plain text/vcard text/x-component;
 
   server {
-    # A gateway that vanishes in an upload is noticed (infra/machine/connections.ts): until then its file is locked.
+    # A gateway that vanishes in an upload is noticed (/etc/sysctl.d/60-framaspace-connections.conf): until then its file is locked.
     listen ${address}:${PORTS.web} default_server backlog=4096 so_keepalive=on;
     include space.conf;
   }

@@ -1,5 +1,5 @@
 // What a space's entry may say, and the reading of an environment's tenants files. The rules between spaces
-// are in checks.ts, the reading of one file in entries.ts.
+// are in fleet-checks.ts, the reading of one file in entries.ts.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as z from "zod";

@@ -148,7 +148,7 @@ describe("PHP code in a space", () => {
     expect(seen).toBeGreaterThan(0);
   });
 
-  test("shares PHP's cache in memory: the one door that stays open, as the threat model says", async () => {
+  test("shares PHP's cache in memory: the one way that stays open, as the threat model says", async () => {
     await php(B, 'apcu_store("canary-of-b", "value-of-b");');
     const said = await php(A, 'echo apcu_fetch("canary-of-b");');
     console.log(

@@ -79,7 +79,7 @@ echo strtr(file_get_contents('config.php'), [
     '…nextcloud.instanceId…' => $space['nextcloud']['instanceId'],
     '…nextcloud.passwordSalt…' => $space['nextcloud']['passwordSalt'],
     '…nextcloud.secret…' => $space['nextcloud']['secret'],
-    '…release of manifest.json, with .0 or what version.php says…' => $manifest['release'] . '.0',
+    '…release…' => $manifest['release'],
     'https://cloud.example.org' => 'http://127.0.0.1:8090',
     'cloud.example.org' => '127.0.0.1:8090',
     'localhost' => $platform['database']['hosts'],
@@ -412,7 +412,10 @@ describe.skipIf(missing.length > 0)(
     );
 
     describe("taken away", () => {
-      /** Of docs/take-your-space-away.md, as a person would type it; the page's example is this very space. */
+      /**
+       * Of docs/take-your-space-away.md, as a person would type it; the page's example is this very space. The French page
+       * has the same blocks (test/docs.test.ts).
+       */
       const blocks = [
         ...readFileSync(join(ROOT, "docs/take-your-space-away.md"), "utf8").matchAll(
           /^( *)```(sh|php)\n(.*?)^ *```$/gms,

@@ -1,6 +1,6 @@
 // Attacks on object storage from a web server, as PHP that was taken over could make them: with a space's own key on
 // what is another's, with no key at all, and with the forged requests that MinIO's last free release takes for signed
-// (docs/decisions/s3-proxy.md). Whatever is answered, nothing may have changed where it was aimed at.
+// (docs/decisions/0018-s3-proxy.md). Whatever is answered, nothing may have changed where it was aimed at.
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PORTS } from "../../infra/machine/firewall.ts";

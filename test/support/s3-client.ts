@@ -154,7 +154,7 @@ async function write(writer: number): Promise<void> {
 
 /**
  * Gives the delete marker's version. An answer without one says that there was nothing to delete, which is MinIO's word
- * for an object of which too few parts can be reached (docs/decisions/minio-versions.md): nothing was acknowledged.
+ * for an object of which too few parts can be reached (docs/decisions/0015-minio-versions.md): nothing was acknowledged.
  */
 async function remove(client: S3Client, key: string): Promise<string> {
   const { DeleteMarker, VersionId } = await client.send(

@@ -35,7 +35,7 @@ test("a valid fleet has its spaces in file order, and no problem", () => {
 });
 
 const NOT_ONLYOFFICE =
-  "it has one token secret for all spaces and shows it to each space's administrator, who opens every space's documents with it (docs/decisions/no-onlyoffice.md)";
+  "it has one token secret for all spaces and shows it to each space's administrator, who opens every space's documents with it (docs/decisions/0022-no-onlyoffice.md)";
 
 /** Breaks the fleet in one place; the whole report is what follows. The fault is never in the first entry. */
 const REFUSALS: [title: string, break_: (root: string) => void, report: string][] = [
