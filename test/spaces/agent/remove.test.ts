@@ -58,6 +58,13 @@ describe.skipIf(!tools)("remove-space (jq and flock on PATH)", () => {
     expect(existsSync(at("srv/spaces/lotus/archived"))).toBe(true);
   });
 
+  it("is done again where the engine was cut off before it destroyed the database", () => {
+    archived({ exported: true });
+    expect(remove().exitCode).toBe(0);
+    writeFileSync(at("holds"), "t\n");
+    expect(remove()).toEqual({ exitCode: 0, stderr: "" });
+  });
+
   it("refuses a space without an export", () => {
     archived({ exported: false });
     expect(remove()).toEqual({ exitCode: 1, stderr: expect.stringContaining("it has no verified export") });

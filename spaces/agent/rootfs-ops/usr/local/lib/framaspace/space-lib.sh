@@ -28,6 +28,9 @@ RESTORING_AT=/var/lib/framaspace/restoring-at
 WANTED=/var/lib/framaspace/wanted
 # shellcheck disable=SC2034 # The programs use it.
 UNFINISHED=/var/lib/framaspace/unfinished
+# Spaces that remove-space has removed. Their databases go after that.
+# shellcheck disable=SC2034 # The programs use it.
+REMOVED=/var/lib/framaspace/removed
 # Directories in which Nextcloud may write its configuration, while it installs or upgrades.
 SCRATCH=/var/lib/framaspace/scratch
 CA=/usr/local/share/ca-certificates/framaspace.crt
