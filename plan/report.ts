@@ -124,7 +124,7 @@ function dangers({ spaces, losses }: EnvironmentPlan): string[] {
 function describeLoss({ kind, type, name, urn, stack, because }: Loss): string {
   const cause =
     because.length > 0 ? `, because ${because.map(code).join(" and ")} cannot be changed in place` : "";
-  return `${typeName(type)} ${code(name)} of ${stack} would be ${kind === "replace" ? "replaced" : "deleted"}${cause}. Undo that change. If it is intended, a sysadmin first moves the data elsewhere and then runs ${code(`npx pulumi state unprotect --stack ${stack} '${urn}'`)}.`;
+  return `${typeName(type)} ${code(name)} of ${stack} would be ${kind === "replace" ? "replaced" : "deleted"}${cause}. Undo that change. If it is intended, an administrator first moves the data elsewhere and then runs ${code(`npx pulumi state unprotect --stack ${stack} '${urn}'`)}.`;
 }
 
 function renderEnvironment(environment: EnvironmentPlan): string[] {
