@@ -1,5 +1,6 @@
-// Which stacks a change can concern. A stack's inputs are the program's own files, its environment's configuration,
-// the catalog, and for spaces their tenants file; a stack none of whose inputs changed is not evaluated.
+// Finds the stacks that a change can concern. The inputs of a stack are the program's files, the configuration of its
+// environment, the catalog, and, for a stack of spaces, its tenants file. A stack whose inputs are all unchanged is not
+// evaluated.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
@@ -14,26 +15,29 @@ export interface Stack {
   inHead: boolean;
 }
 
-/** What no stack reads. Whatever is not listed here counts as part of the program. */
+/** Files that no stack reads. Every other file counts as part of the program. */
 const NO_INPUT =
   /^(docs|test|evaluate|plan|lab|bench|bin|policies)\/|^\.|^[^/]*\.md$|^(LICENSE|CODEOWNERS|tsconfig\.json|vitest\.config\.ts|renovate\.json|spaces\/tenants\.schema\.json)$/;
-/** What neither runs nor says what runs: data that its own rules check, and texts. */
+/** Files that do not run and do not decide what runs: texts, and data that has its own checks. */
 const NO_CODE = /^spaces\/tenants\/|^docs\/|^[^/]*\.md$|^LICENSE$/;
 const CONFIGURATION = /^Pulumi\.([a-z][a-z0-9]*)\.yaml$/;
 
-/** What a plan reads of a base whose program is the work tree's own: most of the time to put it into a folder is saved. */
+/**
+ * What a plan reads of a base that has the same program as the work tree. Extracting only these files saves most of the
+ * time that extracting the whole base takes.
+ */
 export const DATA = ["*.yaml"];
 
 function isData(file: string): boolean {
   return file === CATALOG_FILE || CONFIGURATION.test(file) || file.startsWith(`${TENANTS_FOLDER}/`);
 }
 
-/** Whether a change may concern more than data; a file whose comments alone changed counts. */
+/** Whether a change may concern more than data. A file counts even if only its comments changed. */
 export function mayChangeProgram(changed: readonly string[]): boolean {
   return changed.some((file) => !NO_INPUT.test(file) && !isData(file));
 }
 
-/** The stacks, of both versions, that may differ; and how many there are. */
+/** The stacks of both versions that may differ, and the number of all stacks. */
 export function changedStacks(
   changed: readonly string[],
   base: string,
@@ -55,16 +59,16 @@ export function changedStacks(
   };
 }
 
-/** The files of a change that are not for a moderator of requests alone to judge. */
+/** The files of a change that a moderator may not approve alone. */
 export function codeIn(changed: readonly string[]): string[] {
   return changed.filter((file) => !NO_CODE.test(file)).sort();
 }
 
-/** YAML that says the same, such as a comment fixed, is no change. */
+/** YAML files with equal data do not differ: a corrected comment is no change. */
 function differs(file: string, base: string, head: string): boolean {
   const [before, after] = [base, head].map((root) => join(root, file));
   if (!file.endsWith(".yaml") || !before || !after || !existsSync(before) || !existsSync(after)) return true;
-  // Parsing is slow, and needed only where nothing but comments seems to differ.
+  // Parsing is slow, so it is done only where the files are equal apart from comments and blank lines.
   const bare = (path: string) => readFileSync(path, "utf8").replaceAll(/^\s*(#.*)?\n/gm, "");
   return (
     bare(before) !== bare(after) ||
@@ -72,7 +76,7 @@ function differs(file: string, base: string, head: string): boolean {
   );
 }
 
-/** The data of a YAML file; what cannot be read is a value of its own, that equals nothing else. */
+/** The data of a YAML file. A file that cannot be parsed gives an object with its text, which equals no valid data. */
 export function readLeniently(path: string): unknown {
   const text = readFileSync(path, "utf8");
   try {

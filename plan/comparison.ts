@@ -1,5 +1,5 @@
-// What differs between two graphs of one stack, and what the engine would do about it. Alike changes of many
-// resources are one group, so that a change of ten thousand spaces stays small enough to read.
+// Compares two graphs of one stack: what differs, and what the engine would do about it. Equal changes of many
+// resources form one group, so that a change of ten thousand spaces stays short enough to read.
 import type { Graph, Resource } from "../evaluate/graph.ts";
 import { describeDifferences, type Difference } from "./differences.ts";
 import { holdsData, replacingProperties } from "./provider-knowledge.ts";
@@ -10,24 +10,24 @@ export type Kind = "create" | "update" | "replace" | "delete";
 export interface Group {
   kind: Kind;
   type: string;
-  /** Whether these belong to spaces, rather than to the platform. */
+  /** Whether the resources belong to spaces, not to the platform. */
   ofSpaces: boolean;
-  /** Whether they hold what people would miss. */
+  /** Whether the resources hold data that people would miss. */
   stateful: boolean;
   differences: Difference[];
-  /** Logical names of the first ones. */
+  /** Logical names of the first resources. */
   names: string[];
   count: number;
 }
 
-/** Something stateful that would be destroyed. */
+/** A resource with data that would be destroyed. */
 export interface Loss {
   stack: string;
   kind: "replace" | "delete";
   type: string;
   name: string;
   urn: string;
-  /** The space that it belongs to. */
+  /** The space that the resource belongs to. */
   space?: string;
   /** Properties that cannot be changed in place. */
   because: string[];
@@ -36,15 +36,15 @@ export interface Loss {
 export interface Comparison {
   groups: Map<string, Group>;
   losses: Loss[];
-  /** Resources that stay as they are; components aside. */
+  /** Number of resources that do not change, components not counted. */
   unchanged: number;
 }
 
-/** Names that a group keeps: enough for an idea, few enough for a line. */
+/** How many names a group keeps: enough to give an idea, and few enough for one line. */
 export const NAMES_KEPT = 6;
 const SPACE = "framaspace:spaces:Space";
 
-/** Compares two graphs; a stack that one side does not have is an empty graph there. */
+/** Compares two graphs. A stack that one side does not have counts as an empty graph. */
 export function compare(stack: string, before: Graph | undefined, after: Graph | undefined): Comparison {
   const comparison: Comparison = { groups: new Map(), losses: [], unchanged: 0 };
   const old = new Map(before?.resources.map((resource) => [resource.urn, resource]));
@@ -100,7 +100,7 @@ function add({ groups }: Comparison, resource: Resource, kind: Kind, differences
   merge(groups, { kind, type, ofSpaces, stateful, differences, names: [name], count: 1 });
 }
 
-/** Adds a group to those that are there: its numbers to one that is alike, or itself. */
+/** Adds a group. If there is an equal group already, adds the names and the count to that one. */
 export function merge(groups: Map<string, Group>, group: Group): void {
   const { kind, type, ofSpaces, stateful, differences, names, count } = group;
   const key = JSON.stringify([kind, type, ofSpaces, stateful, differences]);

@@ -1,10 +1,10 @@
-// Says in short texts how two values differ. What is marked as secret is named, and shown without whatever in it
-// looks like a key, a password or a hash of one.
+// Describes in short texts how two values differ. A secret value is named, but the parts of it that look like a key, a
+// password or a hash of one are hidden.
 import { structuredPatch } from "diff";
 import { isSecret } from "../evaluate/graph.ts";
 import { scriptParts } from "./script-text.ts";
 
-/** One thing that differs: `before` and `after` where a line says it, `patch` where it takes several. */
+/** One difference: `before` and `after` if it fits on a line, `patch` if it takes several lines. */
 export interface Difference {
   path: string[];
   before?: string;
@@ -59,7 +59,7 @@ function isObject(value: unknown): value is object {
 
 function describeTexts(before: string, after: string, path: string[], hidden: boolean): Difference[] {
   const parts = [before, after].map((text) => scriptParts(text) ?? jsonObject(text));
-  // The parts of a text are named for themselves: which input carried them does not matter to a reader.
+  // Each part of a text is named by itself: a reader need not know which input contains it.
   if (parts[0] && parts[1]) return describeDifferences(parts[0], parts[1], path.slice(0, -1), hidden);
   if (before.includes("\n") || after.includes("\n"))
     return [{ path, patch: patch(before, after).map((line) => (hidden ? hide(line) : line)) }];
@@ -76,7 +76,7 @@ function jsonObject(text: string): object | undefined {
   }
 }
 
-/** Lists of another length: what went and what came, because positions say nothing then. */
+/** For lists of different lengths: the removed and the added items, because positions mean nothing then. */
 function describeLists(before: unknown[], after: unknown[], path: string[], hidden: boolean): Difference[] {
   const without = (list: unknown[], other: unknown[]) => {
     const left = other.map((item) => JSON.stringify(item));
@@ -105,8 +105,8 @@ function show(value: unknown, hidden: boolean): string {
 }
 
 /**
- * Hides what is long and random: derived passwords have 40 characters, keys stand in whole lines of base64. A
- * checksum, 64 small hexadecimal digits, is no secret.
+ * Hides long random text: derived passwords have 40 characters, and keys are whole lines of base64. A checksum of 64
+ * lower-case hexadecimal digits is no secret.
  */
 function hide(text: string): string {
   return text

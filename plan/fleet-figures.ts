@@ -5,7 +5,7 @@ import { capacityOf, type Capacity } from "../spaces/fleet/fleet-checks.ts";
 import type { Tenant } from "../spaces/fleet/fleet.ts";
 
 export interface Figures {
-  /** In service or suspended: what is promised storage and paid for. */
+  /** Number of active and suspended spaces: those that have storage promised to them and cost money. */
   present: number;
   capacity: Capacity | undefined;
   /** Per month, without VAT. */
@@ -22,7 +22,10 @@ export function figuresOf(tenants: readonly Tenant[], catalog: Catalog, environm
   };
 }
 
-/** All machines and the load balancer, at the prices of the configuration; its checks see that each has one. */
+/**
+ * The cost of all machines and the load balancer, at the prices of the configuration. The checks of the configuration
+ * make sure that each type has a price.
+ */
 export function monthlyCost({ machines, storage, hcloud, prices }: Environment): number {
   const servers = Object.values(storage?.sites ?? {}).flatMap((site) => site?.servers ?? []).length;
   const bought: [type: string, count: number][] = [

@@ -1,9 +1,12 @@
-// Text of others inside Markdown of ours. Names, reasons and file contents come from whoever wrote the change, so
-// they stand in code: there, GitHub and GitLab make no link, no mention, no image and no HTML of them.
+// Puts foreign text into Markdown. Names, reasons and file contents come from the author of the change, so they are
+// written as code: inside code, GitHub and GitLab make no link, no mention, no image and no HTML.
 
-/** One line of any text as inline code. Not for tables: there, `|` would need an escape that shows elsewhere. */
+/**
+ * Writes one line of any text as inline code. Not for tables: a `|` in a table needs an escape, which would show
+ * elsewhere.
+ */
 export function code(text: string): string {
-  // What is invisible, or turns the direction of writing, could make a line look like another.
+  // Invisible characters, and those that turn the direction of writing, could make one line look like another.
   const line = text.replaceAll(/[\p{C}\p{Zl}\p{Zp}]+/gu, "\u{FFFD}") || " ";
   const fence = longestRun(line) + 1;
   const pad = /^`|`$|^ .* $/.test(line) ? " " : "";
@@ -11,7 +14,7 @@ export function code(text: string): string {
   return `${ticks}${pad}${line}${pad}${ticks}`;
 }
 
-/** Lines of any text as a block of code. */
+/** Writes lines of any text as a code block. */
 export function block(language: string, lines: readonly string[], indent = ""): string[] {
   const safe = lines.map((line) => line.replaceAll(/[^\P{C}\t]/gu, "\u{FFFD}"));
   const fence = "`".repeat(Math.max(3, ...safe.map((line) => longestRun(line) + 1)));
@@ -27,7 +30,7 @@ export function count(n: number, thing: string): string {
   return `${grouped(n)} ${thing}${n === 1 ? "" : "s"}`;
 }
 
-/** `10,000`. Without toLocaleString, which first loads the world's languages, for 50 ms. */
+/** `10,000`. Does not use toLocaleString, which first loads the data of all languages and takes 50 ms. */
 export function grouped(n: number): string {
   return String(n).replaceAll(/\B(?=(\d{3})+$)/g, ",");
 }

@@ -1,6 +1,6 @@
-// `npm run plan`: what the work tree, merged, would do, against a base. Evaluates both in-process, without engine,
-// cloud or credentials, so that anybody's pull request can be planned. It does run that pull request's code: give it
-// no credentials and no write token.
+// `npm run plan`: says what merging the work tree would do, compared with a base. Both versions are evaluated
+// in-process, without engine, cloud or credentials, so that the pull request of anybody can be planned. The plan runs
+// the code of that pull request: give it no credentials and no write token.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { readEnvironment } from "../infra/inventory/environment-file.ts";
@@ -34,7 +34,7 @@ import { compareSpaces, dangerOf, readEntries } from "./space-changes.ts";
 import { findBase, type Base } from "./trees.ts";
 import { UserError } from "../validation/user-error.ts";
 
-/** An environment that holds nothing anybody would miss, left out unless asked for. */
+/** An environment without data that anybody would miss. It is left out unless it is asked for. */
 const LABORATORY = "lab";
 
 export interface PlanOptions {
@@ -43,17 +43,17 @@ export interface PlanOptions {
   base?: string;
   /** @default all but the laboratory */
   environments?: readonly string[];
-  /** That a change of many spaces is meant. @default false */
+  /** Whether a change of many spaces is intended. @default false */
   allowMany?: boolean;
 }
 
 export interface Plan {
-  /** 0 fine, 1 not valid, 2 would destroy what holds data. */
+  /** 0: fine. 1: not valid. 2: would destroy data, or changes too many spaces at once. */
   status: 0 | 1 | 2;
   markdown: string;
 }
 
-/** Throws a UserError for what cannot be planned at all. Closes the pool. */
+/** Throws a UserError if nothing can be planned. Closes the pool. */
 export async function plan(options: PlanOptions, pool = new Pool(options.root)): Promise<Plan> {
   try {
     return await planWith(pool, options);
@@ -88,7 +88,7 @@ async function planWith(
     })),
     (comparison, stack) => comparisons.set(stack, comparison),
   );
-  // It is awaited below; until then a failure must not count as unhandled.
+  // Awaited below. Until then, a failure must not count as unhandled.
   compared.catch(() => {});
 
   const fleets = environmentNames(root).map((name) => loadFleet(root, name));
@@ -104,7 +104,7 @@ async function planWith(
         root,
         stacks: wanted.filter(({ environment }) => environment === name),
         fleet: fleets.find(({ environmentName }) => environmentName === name),
-        // In the order of the stacks, not in that of the threads' answers.
+        // In the order of the stacks, not in the order of the threads' answers.
         comparison: sum(
           wanted.flatMap((stack) => (stack.environment === name ? (comparisons.get(stack.name) ?? []) : [])),
         ),
@@ -131,7 +131,7 @@ function sum(comparisons: readonly Comparison[]): Comparison {
   };
 }
 
-/** The text of `npm run check`, as a block: it quotes what stands in the files. */
+/** The text of `npm run check`, as a block because it quotes the files. */
 function renderInvalid(fleets: readonly Fleet[]): string {
   const report = reportFleets(fleets).split("\n");
   return ["# This change is not valid, so nothing was planned", "", ...block("text", report), ""].join("\n");
@@ -202,7 +202,7 @@ function describeEnvironment({ name, base, root, stacks, fleet, comparison }: Si
   };
 }
 
-/** Undefined where today's rules cannot read what is there. */
+/** Undefined if today's rules cannot read the data. */
 function figures(tenants: Tenant[], catalog?: Catalog, environment?: Environment): Figures | undefined {
   return catalog && environment && figuresOf(tenants, catalog, environment);
 }

@@ -1,5 +1,5 @@
-// What the providers do with a change, and what their resources hold. Only a provider knows which properties it
-// cannot change in place; a plan asks none, so the ones that this program uses are listed here.
+// What the providers do with a change, and what their resources hold. Only a provider knows which properties it cannot
+// change in place. A plan asks no provider, so the properties that this program uses are listed here.
 import type { Resource } from "../evaluate/graph.ts";
 
 /**
@@ -47,7 +47,7 @@ const HOLDS_DATA = new Set([
 ]);
 const ROLES_WITH_DATA: readonly unknown[] = ["postgres", "logs", "ops"];
 
-/** Whether people would miss something if the resource were destroyed. Does not rest on `protect` alone. */
+/** Whether people would miss something if the resource were destroyed. Does not rely on `protect` alone. */
 export function holdsData({ type, inputs, protect }: Resource): boolean {
   if (protect || HOLDS_DATA.has(type)) return true;
   const labels = inputs["labels"];

@@ -1,5 +1,5 @@
-// The plan as Markdown, for somebody who has never seen the program. Every section is always there and says in words
-// when it is empty, so that a missing one is never mistaken for "nothing".
+// Writes the plan as Markdown, for readers who have never seen the program. Every section is always there and says when
+// it is empty, so that nobody takes a missing section for "no change".
 import { markdownTable } from "markdown-table";
 import { terabytes } from "../spaces/fleet/fleet-checks.ts";
 import { NAMES_KEPT, type Group, type Kind, type Loss } from "./comparison.ts";
@@ -17,10 +17,10 @@ export interface EnvironmentPlan {
   spaces: SpaceChange[];
   promises: Promises;
   groups: Group[];
-  /** Those that no danger of an entry stands for, and that are not of an archived space. */
+  /** Losses that `dangerOf` does not report already, and that do not belong to an archived space. */
   losses: Loss[];
   unchanged: number;
-  /** Absent where the environment is new, or its base cannot be read by today's rules. */
+  /** Absent if the environment is new, or if today's rules cannot read its base. */
   before?: Figures;
   after?: Figures;
   existingSpaces: number;
@@ -31,11 +31,11 @@ export interface PlanReport {
   environments: EnvironmentPlan[];
   evaluated: number;
   total: number;
-  /** Environments that were left out. */
+  /** Environments that the plan left out. */
   leftOut: string[];
-  /** Files of the change that run, or say what runs, with credentials once it is merged. */
+  /** Files of the change that run with credentials after the merge, or that decide what runs. */
   code: string[];
-  /** Whether a change of many spaces is meant. */
+  /** Whether a change of many spaces is intended. */
   allowMany: boolean;
 }
 
@@ -55,7 +55,7 @@ export function renderPlan(plan: PlanReport): string {
   return `${lines.join("\n").replaceAll(/\n{3,}/g, "\n\n")}\n`;
 }
 
-/** One sentence that names only what occurs. */
+/** One sentence that names only the changes that occur. */
 function renderSummary(environments: readonly EnvironmentPlan[]): string {
   const { spaces, resources } = totals(environments);
   const parts = [
@@ -79,17 +79,17 @@ function totals(environments: readonly EnvironmentPlan[]) {
   };
 }
 
-/** Whether merging would destroy something that cannot be made again, or concerns more spaces than anybody decides on. */
+/** Whether merging would destroy something that cannot be made again, or changes too many spaces at once. */
 export function isDangerous(plan: PlanReport): boolean {
   return plan.environments.some((environment) => dangers(environment).length > 0) || crowds(plan).length > 0;
 }
 
-/** A pull request that adds a space touches one tenants file; whatever else it brings is for an administrator to read. */
+/** A pull request that adds a space changes one tenants file. An administrator must read every other file. */
 function renderCode(files: readonly string[]): string[] {
   if (files.length === 0) return [];
   const rest = files.length - NAMES_KEPT;
   return [
-    `⚠️ **More than tenants files changes.** What follows runs with credentials once it is merged, so an administrator must have read it: ${files.slice(0, NAMES_KEPT).map(code).join(", ")}${rest > 0 ? ` and ${grouped(rest)} more` : ""}.`,
+    `⚠️ **This changes more than tenants files.** These files run with credentials after the merge, so an administrator must read them first: ${files.slice(0, NAMES_KEPT).map(code).join(", ")}${rest > 0 ? ` and ${grouped(rest)} more` : ""}.`,
     "",
   ];
 }
@@ -124,7 +124,7 @@ function dangers({ spaces, losses }: EnvironmentPlan): string[] {
 function describeLoss({ kind, type, name, urn, stack, because }: Loss): string {
   const cause =
     because.length > 0 ? `, because ${because.map(code).join(" and ")} cannot be changed in place` : "";
-  return `${typeName(type)} ${code(name)} of ${stack} would be ${kind === "replace" ? "replaced" : "deleted"}${cause}. Undo that part. Where it is meant, a sysadmin first moves what it holds and then runs ${code(`npx pulumi state unprotect --stack ${stack} '${urn}'`)}.`;
+  return `${typeName(type)} ${code(name)} of ${stack} would be ${kind === "replace" ? "replaced" : "deleted"}${cause}. Undo that change. If it is intended, an administrator first moves the data elsewhere and then runs ${code(`npx pulumi state unprotect --stack ${stack} '${urn}'`)}.`;
 }
 
 function renderEnvironment(environment: EnvironmentPlan): string[] {
@@ -134,7 +134,7 @@ function renderEnvironment(environment: EnvironmentPlan): string[] {
     `## Spaces of ${name}`,
     "",
     ...renderSpaces(environment),
-    ...section("### What all spaces share", catalog.map(renderDifference), "The catalog stays as it is."),
+    ...section("### What all spaces share", catalog.map(renderDifference), "The catalog does not change."),
     ...section(
       "### Resources of spaces",
       groups.filter(({ ofSpaces }) => ofSpaces).flatMap(renderGroup),
@@ -142,7 +142,11 @@ function renderEnvironment(environment: EnvironmentPlan): string[] {
     ),
     `## Platform of ${name}`,
     "",
-    ...section("### Configuration", configuration.map(renderDifference), "The configuration stays as it is."),
+    ...section(
+      "### Configuration",
+      configuration.map(renderDifference),
+      "The configuration does not change.",
+    ),
     ...KINDS.flatMap(([kind, heading, empty]) =>
       section(`### ${heading}`, platform.filter((group) => group.kind === kind).flatMap(renderGroup), empty),
     ),
@@ -155,9 +159,9 @@ function renderEnvironment(environment: EnvironmentPlan): string[] {
 
 const KINDS: readonly [Kind, string, string][] = [
   ["create", "Added", "Nothing is added to the platform."],
-  ["update", "Changed", "Nothing of the platform changes in place."],
-  ["replace", "Replaced", "Nothing of the platform is replaced."],
-  ["delete", "Deleted", "Nothing of the platform is deleted."],
+  ["update", "Changed", "Nothing in the platform changes in place."],
+  ["replace", "Replaced", "Nothing in the platform is replaced."],
+  ["delete", "Deleted", "Nothing in the platform is deleted."],
 ];
 
 function section(heading: string, lines: readonly string[], empty: string): string[] {
@@ -233,7 +237,7 @@ function renderGroup({ kind, type, stateful, differences, names, count: size, of
 
 function renderDifference({ path, before, after, patch }: Difference): string {
   const what = code(path.join(" › "));
-  if (path.at(-1) === "secure") return `- ${code(path.slice(0, -1).join(" › "))}: another secret`;
+  if (path.at(-1) === "secure") return `- ${code(path.slice(0, -1).join(" › "))}: the secret changes`;
   if (patch)
     return [
       `- ${what}:`,
@@ -243,29 +247,32 @@ function renderDifference({ path, before, after, patch }: Difference): string {
       "",
       "  </details>",
     ].join("\n");
-  if (before === undefined) return `- ${what}: new, ${code(after ?? "")}`;
-  if (after === undefined) return `- ${what}: goes, was ${code(before)}`;
-  if (before === after) return `- ${what}: another secret`;
+  if (before === undefined) return `- ${what}: added, ${code(after ?? "")}`;
+  if (after === undefined) return `- ${what}: removed, was ${code(before)}`;
+  if (before === after) return `- ${what}: the secret changes`;
   return `- ${what}: ${code(before)} → ${code(after)}`;
 }
 
 function renderFigures({ before, after }: EnvironmentPlan): string[] {
   if (!after) return ["The environment is removed."];
   const rows: [string, (figures: Figures) => string][] = [
-    ["spaces, in service or suspended", ({ present }) => grouped(present)],
-    ["storage promised to them", ({ capacity }) => (capacity ? terabytes(capacity.committed) : "no storage")],
+    ["active and suspended spaces", ({ present }) => grouped(present)],
+    [
+      "storage promised to these spaces",
+      ({ capacity }) => (capacity ? terabytes(capacity.committed) : "no storage"),
+    ],
     ["pools of each site", ({ capacity }) => (capacity ? capacity.pools.join("; ") : "no storage")],
     ["usable storage", ({ capacity }) => (capacity ? terabytes(capacity.usable) : "no storage")],
     [
-      "promised, of what may be promised",
+      "share of the storage that may be promised",
       ({ capacity }) =>
         capacity
           ? `${((100 * capacity.committed) / capacity.promisable).toFixed(1)} % of ${terabytes(capacity.promisable)}`
           : "no storage",
     ],
-    ["cost a month", ({ cost }) => `${grouped(cost)} EUR`],
+    ["cost per month", ({ cost }) => `${grouped(cost)} EUR`],
     [
-      "cost a month for each space",
+      "cost per month and space",
       ({ cost, present }) => (present > 0 ? `${(cost / present).toFixed(2)} EUR` : "no space"),
     ],
   ];
@@ -290,6 +297,6 @@ function renderClosing({ base, environments, evaluated, total, leftOut }: PlanRe
     "",
     `**Spaces: ${list(spaces)}; ${count(existing, "space")} before. Resources: ${list(resources)}, ${grouped(unchanged)} unchanged.**`,
     "",
-    `Compared with ${code(base.name)} (${base.commit.slice(0, 12)}). Evaluated ${evaluated} of ${count(total, "stack")}: ${evaluated < total ? "nothing that the others are made from has changed" : "all"}.${leftOut.length > 0 ? ` Left out: ${leftOut.join(", ")} (\`--environment ${leftOut[0]}\` plans it).` : ""}`,
+    `Compared with ${code(base.name)} (${base.commit.slice(0, 12)}). Evaluated ${evaluated} of ${count(total, "stack")}: ${evaluated < total ? "the files that the others are made from have not changed" : "all"}.${leftOut.length > 0 ? ` Left out: ${leftOut.join(", ")} (\`--environment ${leftOut[0]}\` plans it).` : ""}`,
   ];
 }

@@ -1,5 +1,5 @@
-// Takes apart what a machine's bash reads (renderScript in infra/machine/remote.ts), so that a plan can say which file or
-// setting of a script changes instead of showing one long text.
+// Splits the script that a machine's bash reads (renderScript in infra/machine/remote.ts), so that a plan can name the
+// file or setting that changes instead of showing one long text.
 
 const SETTINGS_START = "\nMACHINE='";
 const FILES_START = "\ninstall_files() {\n:\n";
@@ -9,7 +9,7 @@ const QUOTED = String.raw`'(?:[^']|'\\'')*'`;
 const SETTING = new RegExp(String.raw`([A-Z][A-Z0-9_]*)=(\(.*?(?:${QUOTED} ?)*\)|${QUOTED})\n?`, "sy");
 const FILE = new RegExp(String.raw`file (${QUOTED}) (\d+) (\S+) <<'(END_OF_FILE_*)'\n`, "y");
 
-/** The parts by name, such as `setting PACKAGES` and `file /etc/hosts`; undefined for a text of another form. */
+/** The parts by name, such as `setting PACKAGES` and `file /etc/hosts`. Undefined for a text in another form. */
 export function scriptParts(text: string): Record<string, string> | undefined {
   const files = text.indexOf(FILES_START);
   const settings = text.lastIndexOf(SETTINGS_START, files);

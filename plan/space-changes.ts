@@ -1,5 +1,5 @@
-// What a change does to spaces, read from the two versions of the tenants files. The base is read leniently, so that
-// it may have been written for another schema; the work tree has passed its checks.
+// What a change does to spaces, read from both versions of the tenants files. The base is read leniently, because it
+// may follow an older schema. The work tree has passed its checks.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as z from "zod";
@@ -19,29 +19,29 @@ export interface SpaceChange {
   id: string;
   before?: Entry;
   after?: Entry;
-  /** What differs besides the state and what belongs to it. */
+  /** The fields that differ, without those of the state. */
   fields: FieldChange[];
   /** The two tenants files, for a space that changed its file. */
   moved?: { from: string; to: string };
 }
 
-/** Fields that say more about a state, and change with it. */
+/** Fields that describe the state and change with it. The id is the same on both sides. */
 const OF_STATE = new Set(["id", "state", "reason", "since"]);
 
-/** Whether a space has a state, or had it in the base. */
+/** The state of an entry. An entry of the base may have none. */
 export const stateOf = (entry: Entry | undefined): string | undefined => {
   const state = entry?.["state"];
   return typeof state === "string" ? state : undefined;
 };
 
-/** The entries of the base's files, file by file; a file that cannot be read has none. */
+/** The entries of the base's files, by file. A file that cannot be read has no entries. */
 export function readEntries(root: string, files: readonly string[]): Map<string, Entry[]> {
   const schema = z.looseObject({ id: z.string() });
   return new Map(
     files.map((file) => {
       const path = join(root, file);
       if (!existsSync(path)) return [file, []];
-      // The strict reader is many times faster, and as good where it finds nothing wrong.
+      // The strict reader is many times faster. If it finds no problem, its result is as good.
       const strict = readShard(file, readFileSync(path));
       if (strict.problems.length === 0) return [file, strict.tenants];
       const entries = readLeniently(path);
@@ -53,7 +53,7 @@ export function readEntries(root: string, files: readonly string[]): Map<string,
   );
 }
 
-/** What differs between the entries of the same files, sorted by id. */
+/** The differences between the entries of the same files, sorted by id. */
 export function compareSpaces(
   before: ReadonlyMap<string, readonly Entry[]>,
   after: ReadonlyMap<string, readonly Tenant[]>,
@@ -103,22 +103,25 @@ function text(value: unknown): string {
   return value === undefined ? "" : JSON.stringify(value);
 }
 
-/** Why the change would destroy an active space's data; undefined where it does not. */
+/** Why the change would destroy the data of a space. Undefined if it would not. */
 export function dangerOf({ id, before, after, moved }: SpaceChange): string | undefined {
   const state = stateOf(before);
   if (moved)
-    return `space \`${id}\` moves from ${moved.from} to ${moved.to}: it would be destroyed there and made again here. Put its entry back where it was; a space stays in its file.`;
+    return `space \`${id}\` moves from ${moved.from} to ${moved.to}: its data would be destroyed, and an empty space would be created. Put the entry back in its first file: an entry never moves to another file.`;
   if (before && !after && state !== "archived")
-    return `space \`${id}\` is ${state}, and removing its entry would destroy its data. Put the entry back; to give the space up, first suspend it, then archive it (\`state: archived\` with \`reason\` and \`since\`), and remove the entry once its export is verified.`;
+    return `space \`${id}\` is ${state}, and removing its entry would destroy its data. Put the entry back. To give up the space, suspend it first, then archive it (\`state: archived\` with \`reason\` and \`since\`), and remove the entry when its export is verified.`;
   if (state === "active" && stateOf(after) === "archived")
-    return `space \`${id}\` goes from active to archived at once. Suspend it first (\`state: suspended\`), so that nobody writes while it is exported; archive it in a later change.`;
+    return `space \`${id}\` goes from active to archived in one step. Suspend it first (\`state: suspended\`), so that nobody writes while it is exported. Archive it in a later change.`;
   return undefined;
 }
 
-/** As octodns has it (provider/plan.py): beyond this, a change is a lost file or a wrong script, not a decision. */
+/**
+ * The limit of octodns (provider/plan.py): a larger change comes from a lost file or a wrong script, not from a
+ * decision.
+ */
 const MANY = { percent: 30, fewest: 10 };
 
-/** Why the change concerns too many of an environment's spaces at once. */
+/** Why the change concerns too many spaces of an environment at once. */
 export function tooMany(changes: readonly SpaceChange[], existing: number): string[] {
   const rank = (entry: Entry | undefined) =>
     ["active", "suspended", "archived"].indexOf(stateOf(entry) ?? "archived");
@@ -133,6 +136,6 @@ export function tooMany(changes: readonly SpaceChange[], existing: number): stri
   return kinds.flatMap(([what, { length }]) => {
     const percent = (100 * length) / existing;
     if (existing < MANY.fewest || percent <= MANY.percent) return [];
-    return `too many spaces ${what}: ${percent.toFixed(2)} % is over ${MANY.percent}.00 % (${length}/${existing}). Look whether a file was lost or overwritten. Where it is meant, make several changes of it, or let an administrator plan it with \`npm run plan -- --allow-many\`.`;
+    return `too many spaces ${what}: ${percent.toFixed(2)} % is over ${MANY.percent}.00 % (${length}/${existing}). Check whether a file was lost or overwritten. If it is intended, split it into several changes, or let an administrator plan it with \`npm run plan -- --allow-many\`.`;
   });
 }

@@ -1,4 +1,4 @@
-// What happens to a space, in a sentence that somebody understands who only knows the tenants files.
+// Says in one sentence what happens to a space, for readers who only know the tenants files.
 import type { Catalog } from "../spaces/fleet/catalog.ts";
 import { code } from "./markdown.ts";
 import type { Entry, SpaceChange } from "./space-changes.ts";
@@ -33,7 +33,7 @@ function describeNew(entry: Entry, { domain, catalog }: Promises): string {
   const plan = catalog?.plans[value(entry, "plan")];
   const limits = plan ? ` with ${plan.storageGb} GB for ${plan.accounts} accounts` : "";
   const release = catalog?.waves[value(entry, "wave")];
-  const start = `${code(value(entry, "name"))} (${value(entry, "kind")}) will answer at ${code(`https://${entry.id}.${domain}`)}${limits}, on Nextcloud ${release} (wave ${value(entry, "wave")}), starting with ${value(entry, "office")}.`;
+  const start = `${code(value(entry, "name"))} (${value(entry, "kind")}) will answer at ${code(`https://${entry.id}.${domain}`)}${limits}, on Nextcloud ${release} (wave ${value(entry, "wave")}), with the office suite ${value(entry, "office")}.`;
   const state = value(entry, "state");
   return state === "active"
     ? `${start} Its first administrator is invited at ${code(value(entry, "contact"))}.`
@@ -48,8 +48,8 @@ function describeField(
   if (field === "wave" && after !== undefined) return `${change} (Nextcloud ${catalog?.waves[after]})`;
   const plan = field === "plan" && after !== undefined ? catalog?.plans[after] : undefined;
   if (plan) return `${change} (${plan.storageGb} GB, ${plan.accounts} accounts)`;
-  // Converging never resets a suite that an administrator chose.
-  return field === "office" ? `${change} (matters only to a space that is yet to be made)` : change;
+  // Converging never changes the office suite that an administrator chose.
+  return field === "office" ? `${change} (no effect on a space that exists already)` : change;
 }
 
 function describeState(id: string, before: Entry | undefined, after: Entry | undefined): string {
@@ -58,17 +58,17 @@ function describeState(id: string, before: Entry | undefined, after: Entry | und
   if (to === "suspended" && from === "suspended")
     return `📝 ${code(id)} stays suspended: reason ${code(value(after, "reason"))}, since ${value(after, "since")}.`;
   if (to === "suspended")
-    return `⏸️ ${code(id)} is suspended since ${value(after, "since")}: its visitors are told so, its data stays. Reason: ${code(value(after, "reason"))}.`;
+    return `⏸️ ${code(id)} is suspended since ${value(after, "since")}: its visitors see a notice, and its data stays. Reason: ${code(value(after, "reason"))}.`;
   if (from === "archived")
-    return `⚠️ ${code(id)} comes back from the archive: with the data that it had, as long as that has not been dropped. Then \`up\` refuses until its export is restored (\`npm run space -- restore ${id}\`).`;
-  return `▶️ ${code(id)} is back in service, with the data that it had.`;
+    return `⚠️ ${code(id)} comes back from the archive, with its data if that has not been deleted yet. If it has been deleted, \`up\` refuses until the export is restored (\`npm run space -- restore ${id}\`).`;
+  return `▶️ ${code(id)} is active again, with the data that it had.`;
 }
 
 function describeEnd({ id, before, after, moved }: SpaceChange, { catalog }: Promises): string {
   if (moved) return `⛔ ${code(id)} moves from ${moved.from} to ${moved.to}.`;
   if (after)
-    return `📦 ${code(id)} is archived: exported, the export verified, and ${catalog?.archive.graceDays} days later its live data dropped. Reason: ${code(value(after, "reason"))}.`;
+    return `📦 ${code(id)} is archived: it is exported, the export is verified, and ${catalog?.archive.graceDays} days later the live data is deleted. Reason: ${code(value(after, "reason"))}.`;
   return before && value(before, "state") === "archived"
-    ? `❌ ${code(id)}: its entry goes. It is archived, so there is nothing left to lose.`
-    : `⛔ ${code(id)}: its entry goes while the space is ${before ? value(before, "state") : "there"}.`;
+    ? `❌ ${code(id)}: its entry is removed. The space is archived, so nothing is lost.`
+    : `⛔ ${code(id)}: its entry is removed while the space is ${before ? value(before, "state") : "there"}.`;
 }

@@ -1,5 +1,5 @@
-// Reads as much of a version of the repository as one stack is made from. A hundred stacks that each read ten thousand
-// entries would take minutes; what spans the tenants files is checked once, where the whole fleet is loaded.
+// Reads only the part of a version of the repository that one stack is made from: a hundred stacks that each read ten
+// thousand entries would take minutes. Checks across tenants files run once, where the whole fleet is loaded.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -11,7 +11,7 @@ interface Reading {
   problems: unknown[];
 }
 const isFunction = (value: unknown) => typeof value === "function";
-/** What the version's own code must offer; its older self may not. */
+/** What the code of the version must offer. An older version may lack it. */
 const tenantsModule = z.object({
   readCatalog: z.custom<(root: string) => Reading>(isFunction),
   readShard: z.custom<(file: string, bytes: Uint8Array) => { problems: unknown[] }>(isFunction),
@@ -22,13 +22,13 @@ const environmentModule = z.object({
 
 interface StackInputs {
   config: StackConfiguration;
-  /** A `Fleet` of that version; absent where its program must read the files itself. */
+  /** A `Fleet` of that version. Absent if its program must read the files itself. */
   fleet?: unknown;
 }
 
 /**
- * Reads the stacks of one environment in one version, by the code under `program`; what they share is read once.
- * Where two versions have the same code, one of them serves for the data of both.
+ * Reads the stacks of one environment in one version, with the code under `program`. What the stacks share is read
+ * once. If two versions have the same code, the code of one reads the data of both.
  */
 export async function stackReader(
   program: string,

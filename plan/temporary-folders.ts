@@ -1,9 +1,10 @@
-// Temporary folders of programs that were killed outright, and so could not clean up. Their names carry the process's id.
+// Finds temporary folders of processes that were killed and could not clean up. The folder names contain the process
+// id.
 import { existsSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Paths of folders `<prefix><process id>-…` whose process is gone. */
+/** Paths of folders `<prefix><process id>-…` whose process no longer runs. */
 export function leftovers(prefix: string): string[] {
   return readdirSync(tmpdir())
     .filter((name) => {

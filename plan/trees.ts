@@ -1,5 +1,5 @@
-// The two versions of the repository that a plan compares: the work tree as it is, and a base that git gives, put
-// into a temporary folder for as long as the plan runs.
+// The two versions of the repository that a plan compares: the work tree, and a base from git. The base is extracted
+// into a temporary folder, which exists as long as the plan runs.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,16 +8,19 @@ import { leftovers } from "./temporary-folders.ts";
 import { UserError } from "../validation/user-error.ts";
 
 export interface Base {
-  /** As it was asked for, and the commit that it is. */
+  /** The ref as it was given, and its commit. */
   name: string;
   commit: string;
-  /** Paths that differ between the base and the work tree, files that git does not know yet included. */
+  /** Paths that differ between the base and the work tree, including files that git does not track yet. */
   changed: string[];
-  /** Puts the paths of the base that match, or all of it where none is given, into a folder of its own and returns the folder. */
+  /**
+   * Extracts the matching paths of the base into a new folder and returns the folder. Without paths, extracts
+   * everything.
+   */
   extract(paths: readonly string[]): string;
 }
 
-/** Finds the base: a given one, or where this branch left main. */
+/** Finds the base: the given ref, or the commit where this branch left main. */
 export function findBase(root: string, given?: string): Base {
   if (!succeeds(() => git(root, "rev-parse", "--git-dir")))
     throw new UserError(
@@ -47,13 +50,13 @@ function mergeBase(root: string): { name: string; commit: string } {
         );
       }
   throw new UserError(
-    "there is neither origin/main nor main to compare with; write `npm run plan -- --base REF`.",
+    "there is no origin/main and no main to compare with; write `npm run plan -- --base REF`.",
   );
 }
 
 function resolve(root: string, ref: string): string {
   try {
-    // --end-of-options: a ref that begins with a hyphen is no option.
+    // --end-of-options: git does not read a ref that begins with a hyphen as an option.
     return git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", `${ref}^{commit}`).trim();
   } catch {
     throw new UserError(`git knows no commit "${ref}"; write a branch, a tag or a commit after --base.`);
@@ -86,11 +89,11 @@ const PREFIX = "framaspace-plan-";
 
 function extract(root: string, commit: string, paths: readonly string[]): string {
   for (const left of leftovers(PREFIX)) succeeds(() => rmSync(left, { recursive: true, force: true }));
-  // Before there is a folder: a signal that comes just after it was made must find its handler.
+  // Set up before the folder exists: a signal that comes just after its creation must find the handler.
   let made: string | undefined;
   process.once("exit", () => made !== undefined && rmSync(made, { recursive: true, force: true }));
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
-    // 128 + number is what a shell reports for a process that the signal ended.
+    // A shell reports 128 + number for a process that a signal ended.
     process.once(signal, () => process.exit(128 + { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 }[signal]));
   const folder = (made = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`)));
   const tree = join(folder, "tree");
@@ -99,7 +102,7 @@ function extract(root: string, commit: string, paths: readonly string[]): string
   git(root, "archive", "--format=tar", "--output", archive, commit, "--", ...paths);
   execFileSync("tar", ["-xf", archive, "-C", tree]);
   rmSync(archive);
-  // The base runs with today's packages: a plan installs nothing.
+  // The base runs with the packages of the work tree: a plan installs nothing.
   rmSync(join(tree, "node_modules"), { recursive: true, force: true });
   symlinkSync(join(root, "node_modules"), join(tree, "node_modules"));
   return tree;

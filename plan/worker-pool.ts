@@ -1,4 +1,4 @@
-// Compares many stacks on all cores, each in a thread that holds one stack's graphs at a time.
+// Compares many stacks on all cores. Each thread holds the graphs of one stack at a time.
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
@@ -6,20 +6,23 @@ import type { Comparison } from "./comparison.ts";
 import type { Answer, Task } from "./worker.ts";
 import { UserError } from "../validation/user-error.ts";
 
-/** Tasks that wait in a thread: enough to keep it busy while this one reads files. */
+/** Tasks that wait in a thread. They keep it busy while the main thread reads files. */
 const WAITING = 4;
-/** Beyond this, memory grows (about 200 MB a thread) and time hardly shrinks. */
+/** With more threads, memory grows (about 200 MB per thread) and the time hardly shrinks. */
 const MOST_THREADS = 4;
 
-/** Where compiled code is kept: in this repository, where only its owner writes. */
+/** The folder of compiled code: in this repository, where only its owner writes. */
 export const COMPILED = join(import.meta.dirname, "../node_modules/.cache/compiled");
 
-/** Threads that evaluate two versions of a repository. Must be closed, or the process does not end. */
+/** Threads that evaluate two versions of a repository. The pool must be closed, or the process does not end. */
 export class Pool {
   readonly #root: string;
   readonly #workers: Worker[] = [];
 
-  /** The first thread loads the SDK and the work tree's program while nobody knows yet what there is to compare. */
+  /**
+   * Starts the first thread at once: it loads the SDK and the program of the work tree while the main thread finds out
+   * what to compare.
+   */
   constructor(root: string) {
     this.#root = root;
     this.#start();
@@ -28,18 +31,20 @@ export class Pool {
   #start(): void {
     const worker = new Worker(new URL("worker.ts", import.meta.url), {
       workerData: { root: this.#root },
-      // Nothing of ours but this: loading the SDK and the program is most of a small plan's time.
+      // No other variable of this process. The cache is worth it: loading the SDK and the program takes most of the
+      // time of a small plan.
       env: { NODE_COMPILE_CACHE: COMPILED },
-      // What the evaluated code prints must not mix with the plan.
+      // The output of the evaluated code must not mix with the plan.
       stdout: true,
-      // One stack's promises die young together: a nursery that holds them saves half of the collector's work.
+      // All promises of one stack become garbage together. A young generation that holds them all saves half of the
+      // garbage collector's work.
       resourceLimits: { maxYoungGenerationSizeMb: 192, maxOldGenerationSizeMb: 1024 },
     });
     worker.stdout.pipe(process.stderr);
     this.#workers.push(worker);
   }
 
-  /** Hands every comparison to `take`, in the order in which they are done. Rejects with the first failure. */
+  /** Hands every comparison to `take`, in the order in which they finish. Rejects with the first failure. */
   async compare(
     tasks: readonly Task[],
     take: (comparison: Comparison, stack: string) => void,

@@ -1,5 +1,6 @@
-// Evaluates both versions of a stack in a thread of its own and answers with what differs, so that no graph outlives
-// its comparison. Runs the code of the base and of the work tree: it gets no environment variables.
+// Evaluates both versions of a stack in a thread and answers with the differences, so that no graph outlives its
+// comparison. The thread runs code of the base and of the work tree, so it gets no environment variables but one
+// (worker-pool.ts).
 import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -9,7 +10,7 @@ import type { Graph } from "../evaluate/graph.ts";
 import { makeSdkLean } from "../evaluate/lean-sdk.ts";
 import type { Comparison } from "./comparison.ts";
 
-/** One stack to compare; a version that has no such stack is absent. */
+/** One stack to compare. A version that has no such stack is absent. */
 export interface Task {
   stack: string;
   base?: Version;
@@ -17,9 +18,9 @@ export interface Task {
 }
 
 export interface Version {
-  /** Where its tenants, catalog and configuration are. */
+  /** The folder of its tenants, catalog and configuration. */
   root: string;
-  /** Where its program is. */
+  /** The folder of its program. */
   program: string;
 }
 
@@ -32,7 +33,7 @@ const [{ compare }, { record }, { stackReader }] = await Promise.all([
   import("./stack-inputs.ts"),
 ]);
 
-// While the main thread asks git. What is wrong with the program is said when a stack is evaluated.
+// Loaded while the main thread asks git. An error in the program is reported when a stack is evaluated.
 const { root } = z.object({ root: z.string() }).parse(workerData);
 await import(pathToFileURL(join(root, "index.ts")).href).catch(() => {});
 flushCompileCache();
@@ -63,7 +64,10 @@ async function answer({ stack, base, head }: Task): Promise<Answer> {
   }
 }
 
-/** What is meant for people says all; a fault of the program is met once more, for the stack trace left out before. */
+/**
+ * A message for people is complete. For a fault of the program, evaluates again to get the stack trace, which the first
+ * evaluation left out.
+ */
 async function explain(error: unknown, stack: string, version: Version | undefined): Promise<string> {
   if (!(error instanceof Error)) return String(error);
   if (error.name === "RunError") return error.message;

@@ -1,5 +1,5 @@
-// What the whole program declares: its list is reviewed in test/golden (`npx vitest -u` accepts a change), and two
-// evaluations of one declaration are the same to the byte.
+// Tests what the whole program declares. The list is reviewed in test/golden (`npx vitest -u` accepts a change), and
+// two evaluations of one declaration are equal to the byte.
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Graph } from "../evaluate/graph.ts";
@@ -24,7 +24,7 @@ function byUrn({ resources }: Graph): Map<string, string> {
 const fleet = loadFleet(join(import.meta.dirname, ".."), "prod");
 const tenants = fleet.shards[0]?.tenants ?? [];
 
-/** The prod fleet with other tenants in its first file. */
+/** The prod fleet with other entries in its first tenants file. */
 function withTenants(others: Tenant[]): Fleet {
   return { ...fleet, shards: fleet.shards.slice(0, 1).map((shard) => ({ ...shard, tenants: others })) };
 }
@@ -34,19 +34,19 @@ const spacesOf = (changed: Fleet) => record({ stack: "prod-spaces-001", fleet: c
 test.each([
   ["the platform", "platform.txt", () => record({ stack: "prod-platform" })],
   ["two spaces", "two-spaces.txt", () => spacesOf(withTenants(tenants.slice(0, 2)))],
-] as const)("%s: what is declared is what test/golden/%s lists", async (_, file, evaluate) => {
+] as const)("%s declares what test/golden/%s lists", async (_, file, evaluate) => {
   await expect(list(await evaluate())).toMatchFileSnapshot(join(GOLDEN, file));
 });
 
 test.each(["prod-platform", "prod-spaces-001"])(
-  "%s evaluated twice is the same to the byte",
+  "%s gives the same bytes in two evaluations",
   async (stack) => {
     const [once, again] = [await record({ stack }), await record({ stack })];
     expect(JSON.stringify(again)).toBe(JSON.stringify(once));
   },
 );
 
-test("the order of the tenants does not matter", async () => {
+test("the order of the entries does not matter", async () => {
   const [forward, backward] = [await spacesOf(fleet), await spacesOf(withTenants(tenants.toReversed()))];
   expect(backward.resources).toEqual(forward.resources);
 });

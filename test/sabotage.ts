@@ -1,6 +1,7 @@
-// Whether the tests would notice: each entry breaks the program in one place, in a copy of the tree, and runs the suite
-// that has to fail. `npm run test:sabotage -- [--lab] [WORD…]`: --lab adds those that need a lab (minutes each, as root);
-// with words, only entries that have one of them in their name. Ends with 1 where a suite passes all the same.
+// Checks that the tests notice faults. Each entry breaks the program in one place, in a copy of the tree, and runs the
+// suites that have to fail. `npm run test:sabotage -- [--lab] [WORD…]`: --lab adds the entries that need a lab (minutes
+// each, as root). With words, only entries that have one of them in their name run. Ends with status 1 if a suite
+// passes in spite of the fault.
 import { execa } from "execa";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -13,9 +14,9 @@ interface Sabotage {
   file: string;
   from: string;
   to: string;
-  /** Suites that have to fail, by path. */
+  /** Paths of the suites that have to fail. */
   suites: string[];
-  /** Only tests of that name. */
+  /** Runs only the tests with that name. */
   test?: string;
   lab?: true;
 }
@@ -57,7 +58,7 @@ const SABOTAGES: Sabotage[] = [
     suites: ["test/infra/gateway/gateway.test.ts"],
   },
   {
-    name: "PHP is told of a length where there is no body",
+    name: "PHP gets a length where there is no body",
     file: "infra/web/web.ts",
     from: `"~ 0*$" "";`,
     to: "",
@@ -78,35 +79,35 @@ const SABOTAGES: Sabotage[] = [
     suites: ["test/spaces/agent/install-releases.test.ts"],
   },
   {
-    name: "all secrets of an owner are one",
+    name: "all secrets of an owner are equal",
     file: "infra/pki/secrets.ts",
     from: "/${owner}/${purpose}/",
     to: "/${owner}/",
     suites: ["test/infra/pki/secrets.test.ts"],
   },
   {
-    name: "a generation of no secret is taken",
+    name: "a generation of an unknown secret is accepted",
     file: "infra/inventory/environment-checks.ts",
     from: "if (known.includes(purpose)) return [];",
     to: "if (known.length > 0) return [];",
     suites: ["test/spaces/fleet/fleet.test.ts"],
   },
   {
-    name: "a drive that holds something is formatted",
+    name: "a drive with data is formatted",
     file: "infra/storage/install.sh",
     from: "    echo foreign\n  fi",
     to: "    echo blank\n  fi",
     suites: ["test/infra/storage/drives.test.ts"],
   },
   {
-    name: "a MinIO that knows of no versions is opened",
+    name: "nginx opens before a MinIO that keeps no versions",
     file: "infra/storage/rootfs/usr/local/sbin/minio-ready",
     from: 'if [ -z "$found" ]; then',
     to: "if true; then",
     suites: ["test/infra/storage/minio-ready.test.ts"],
   },
   {
-    name: "a clock that is off is not told of",
+    name: "a wrong clock is not reported",
     file: "infra/monitoring/rootfs-ops/usr/local/sbin/platform-health",
     from: "if (off > bound || -off > bound)",
     to: "if (off > bound && -off > bound)",
@@ -120,14 +121,14 @@ const SABOTAGES: Sabotage[] = [
     suites: ["test/spaces/agent/converge.test.ts"],
   },
   {
-    name: "an upgrade's dump is taken while requests are under way",
+    name: "an upgrade takes its dump while requests are under way",
     file: "spaces/agent/rootfs-ops/usr/local/lib/framaspace/space-lib.sh",
     from: '    [ "$others" != 0 ] || return 0',
     to: "    return 0",
     suites: ["test/spaces/agent/converge.test.ts"],
   },
   {
-    name: "old versions go with any space",
+    name: "old versions of any space are destroyed",
     file: "spaces/agent/rootfs-ops/usr/local/lib/framaspace/archive-lib.sh",
     from: '  [ "$STATE" = archived ] || fail',
     to: "  true || fail",
@@ -155,7 +156,7 @@ const SABOTAGES: Sabotage[] = [
     suites: ["test/policies"],
   },
   {
-    name: "an export is not held against its bucket",
+    name: "an export is not compared with its bucket",
     file: "spaces/agent/rootfs-ops/usr/local/sbin/export-space",
     from: '  [ -z "$wrong" ] || fail',
     to: "  true || fail",
@@ -168,11 +169,11 @@ const SABOTAGES: Sabotage[] = [
     from: '  [ "$1" = off ] || wanted',
     to: "  true || wanted",
     suites: ["test/lab/database.test.ts"],
-    test: "switchover|is replaced, by its page",
+    test: "switchover|is replaced as its page says",
     lab: true,
   },
   {
-    name: "MinIO is not started again for another authority",
+    name: "MinIO is not restarted for another authority",
     file: "infra/storage/install.sh",
     from: "/etc/framaspace/minio/environment /etc/minio/certs/CAs/framaspace.crt; }",
     to: "/etc/framaspace/minio/environment; }",
@@ -192,11 +193,11 @@ const SABOTAGES: Sabotage[] = [
 
 const report = z.object({ numFailedTests: z.number(), numPassedTests: z.number() });
 
-/** How many tests fail in a tree that is broken so. */
+/** Counts the tests that fail and pass in the broken tree. */
 async function failures({ file, from, to, suites, test, lab }: Sabotage): Promise<z.infer<typeof report>> {
   const tree = await copyTree("sabotage");
   try {
-    // Suites of the lab list the tree's files by git.
+    // Suites of the lab list the files of the tree with git.
     await execa("git", ["init", "--quiet"], { cwd: tree });
     const before = await readFile(join(tree, file), "utf8");
     const after = before.replace(from, () => to);

@@ -1,5 +1,6 @@
-// Mistakes and attacks that a pull request can bring, against what everybody runs on it: `check`, then `plan`. Each is
-// refused or flagged, and says where. The held-out ones were written when the rules were done, and no rule after them.
+// Mistakes and attacks that a pull request can bring, against the checks that run on every pull request: `check`, then
+// `plan`. Each must be refused or flagged, with its place. The held-out ones were written after the rules; no rule was
+// written after them.
 import { beforeEach, describe, expect, it } from "vitest";
 import { compareSpaces, dangerOf, tooMany } from "../../plan/space-changes.ts";
 import { codeIn } from "../../plan/changed-stacks.ts";
@@ -20,14 +21,14 @@ const draft = (n: number) => ({
   wave: "main",
 });
 const BASE = Array.from({ length: SIZE }, (_, n) => renderEntry(draft(n))).join("\n");
-/** Never the first. */
+/** Neither is the first entry. */
 const [TARGET, OTHER] = [id(17), id(23)];
 
 interface Mistake {
   title: string;
-  /** The tenants file, changed; or what else. */
+  /** Changes the text of the tenants file. */
   change: (text: string) => string;
-  /** What must be said, with the place. */
+  /** The message that must appear, with the place. */
   says: RegExp;
 }
 
@@ -91,7 +92,7 @@ const KNOWN: Mistake[] = [
     says: /too many spaces changed: 35\.00 % is over 30\.00 % \(14\/40\)/,
   },
   {
-    title: "a bomb of aliases",
+    title: "an alias bomb",
     change: inEntry(TARGET, /name: .*/, `name: &a [x, x]\n  kind: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]`),
     says: new RegExp(`${at(TARGET, 1)}\\d+  entry 18: anchor &a; write the value where it is used`),
   },
@@ -112,14 +113,14 @@ const KNOWN: Mistake[] = [
     ),
   },
   {
-    title: "a key of its own for a secret",
+    title: "a secret under an unknown key",
     change: inEntry(TARGET, "state: active", "state: active\n  s3Secret: abc"),
     says: new RegExp(`${at(TARGET, 8)}3  space "${TARGET}": unknown key \`s3Secret\``),
   },
   {
-    title: "active to archived at once",
+    title: "active to archived in one step",
     change: inEntry(TARGET, "state: active", "state: archived\n  reason: gone\n  since: 2026-11-20"),
-    says: new RegExp(`space \`${TARGET}\` goes from active to archived at once`),
+    says: new RegExp(`space \`${TARGET}\` goes from active to archived in one step`),
   },
 ];
 
@@ -160,7 +161,7 @@ const HELD_OUT: Mistake[] = [
     says: new RegExp(`${at(TARGET, 8)}`),
   },
   {
-    title: "a tag that makes something else",
+    title: "a tag that changes the type of a value",
     change: inEntry(TARGET, /name: .*/, "name: !!binary aGVsbG8="),
     says: new RegExp(`${at(TARGET, 1)}`),
   },
@@ -196,22 +197,22 @@ const HELD_OUT: Mistake[] = [
     says: new RegExp(`${at(TARGET, 8)}11  .*looks like a secret`),
   },
   {
-    title: "a prototype's key",
+    title: "the key __proto__",
     change: inEntry(TARGET, "plan: small", "plan: small\n  __proto__: {admin: true}"),
     says: new RegExp(`${at(TARGET, 5)}3  space "${TARGET}": unknown key \`__proto__\``),
   },
   {
-    title: "a plan that every object has",
+    title: "a plan named like a property of every object",
     change: inEntry(TARGET, "plan: small", "plan: constructor"),
     says: new RegExp(`${at(TARGET, 4)}9  space "${TARGET}": plan is "constructor"`),
   },
   {
-    title: "a shell's variable as wave",
+    title: "a shell variable as wave",
     change: inEntry(TARGET, "wave: main", "wave: $(id)"),
     says: new RegExp(`${at(TARGET, 6)}9  space "${TARGET}": wave is`),
   },
   {
-    title: "all entries gone",
+    title: "all entries deleted",
     change: () => "[]\n",
     says: /is active, and removing its entry would destroy/,
   },
@@ -226,17 +227,17 @@ const HELD_OUT: Mistake[] = [
     says: new RegExp(`${FILE}:\\d+:1 `),
   },
   {
-    title: "an entry in a list of its own",
+    title: "an entry in a nested list",
     change: inEntry(TARGET, `- id: ${TARGET}`, `- - id: ${TARGET}`),
     says: new RegExp(`${at(TARGET, 1)}1  entry 18: `),
   },
   {
-    title: "31 % archived that were suspended",
+    title: "more than 30 % archived",
     change: states(0.325, "archived"),
     says: /too many spaces suspended, archived or removed: 32\.50 %/,
   },
   {
-    title: "a date that is none",
+    title: "an impossible date",
     change: inEntry(TARGET, "state: active", "state: suspended\n  reason: tired\n  since: 2026-13-45"),
     says: new RegExp(`${at(TARGET, 9)}10  space "${TARGET}": since is "2026-13-45"`),
   },
@@ -245,11 +246,11 @@ const HELD_OUT: Mistake[] = [
 let root: string;
 beforeEach(() => {
   root = copyFleet();
-  // Room for all of them.
+  // Enough storage for all of them.
   replaceIn(root, CONFIGURATION, /commitRatio: 1\b/, "commitRatio: 20");
 });
 
-/** What people are told: the text of `check`, or where that finds nothing, what stops a plan. */
+/** What people read: the text of `check` or, if that finds nothing, what stops a plan. */
 function judge(text: string): string {
   const fleet = loadFleet(root, "demo", new Map([[FILE, text]]));
   if (fleet.problems.length > 0) return reportFleet(fleet);
@@ -272,7 +273,7 @@ describe.each([
     expect(judge(text)).not.toMatch(/hunter2|ghp_/);
   });
 
-  it("is caught, whichever it is", () => {
+  it("is always caught", () => {
     const caught = mistakes.filter(({ change, says }) => says.test(judge(change(BASE)))).length;
     console.log(`pull-request mistakes, ${name}: ${caught} of ${mistakes.length} caught`);
     expect(caught).toBe(mistakes.length);
@@ -281,7 +282,7 @@ describe.each([
 
 it.each([
   ["nothing", (text: string) => text],
-  ["a space more", (text: string) => insertEntry(text, { ...draft(0), id: "violet" }).text],
+  ["one more space", (text: string) => insertEntry(text, { ...draft(0), id: "violet" }).text],
   [
     "one suspended",
     inEntry(TARGET, "state: active", "state: suspended\n  reason: asked by its board\n  since: 2026-11-20"),
@@ -291,18 +292,18 @@ it.each([
     "a name with an apostrophe and digits",
     inEntry(TARGET, /name: .*/, "name: L'Amicale de 1901-1905, Saint-Étienne"),
   ],
-])("lets pass what is none: %s", (_, change) => {
+])("accepts a correct change: %s", (_, change) => {
   expect(judge(change(BASE))).toBe("");
 });
 
-it("a quota that is raised for everybody beyond what there is, is refused where it stands", () => {
+it("refuses a quota for all spaces that exceeds the storage, and says where it is", () => {
   replaceIn(root, CATALOG, "storageGb: 10,", "storageGb: 4000,");
   expect(judge(BASE)).toMatch(
     /Pulumi\.demo\.yaml:27:18 {2}storage: spaces are promised 180 TB, but 2\.4 TB is the most/,
   );
 });
 
-it("a login in a release's address is refused where it stands, and not repeated", () => {
+it("refuses a login in the address of a release, says where it is, and does not repeat it", () => {
   replaceIn(
     root,
     CATALOG,
@@ -316,7 +317,7 @@ it("a login in a release's address is refused where it stands, and not repeated"
   expect(said).not.toContain("hunter2");
 });
 
-it("a fork that asks for credentials in what runs is flagged, file by file", () => {
+it("flags every changed file that runs with credentials", () => {
   const files = [
     "package.json",
     ".ci/run",

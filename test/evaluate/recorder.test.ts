@@ -10,7 +10,7 @@ import { readStackConfiguration } from "../../evaluate/stack-configuration.ts";
 const ROOT = join(import.meta.dirname, "../..");
 const STACKS = ["prod-platform", "prod-spaces-001", "lab-platform", "lab-spaces-001"];
 
-/** A program of its own, removed after the test. */
+/** A separate program, removed after the test. */
 function programOf(code: string): string {
   const root = mkdtempSync(join(tmpdir(), "framaspace-test-"));
   onTestFinished(() => rmSync(root, { recursive: true }));
@@ -31,7 +31,7 @@ function find(graph: Graph, name: string) {
   return found;
 }
 
-/** Every value that is not marked as secret, by its place. */
+/** Every value that is not marked as secret, by its path. */
 function plainLeaves(graph: Graph): Map<string, string> {
   const leaves = new Map<string, string>();
   const walk = (value: unknown, path: string): void => {
@@ -57,17 +57,17 @@ test.each(STACKS)("%s holds no derived secret in plain", async (stack) => {
     },
     secretKeys,
   });
-  // Whatever another set of secrets changes is derived from them.
+  // Every value that changes with the secrets is derived from them.
   const one = plainLeaves(await record({ stack, config: withSecrets("AAAA") }));
   const other = plainLeaves(await record({ stack, config: withSecrets("BBBB") }));
   const derived = [...one].filter(([path, value]) => other.get(path) !== value);
-  // Public by nature: the deploy key's public half, and the path of the authority's certificate.
+  // These are public: the public half of the deploy key, and the path of the authority's certificate.
   const isPublic = (value: string) => value.startsWith("ssh-ed25519 ") || value.endsWith(".crt");
   expect(derived.filter(([, value]) => !isPublic(value))).toEqual([]);
   expect(one.size).toBeGreaterThan(30);
 });
 
-test("parents, protection, dependencies and secrets are seen as the engine sees them", async () => {
+test("records parents, protection, dependencies and secrets as the engine sees them", async () => {
   const graph = await record({ stack: "lab-spaces-001" });
   const [role, database, converge] = ["role", "database", "converge"].map((name) =>
     find(graph, `lotus-${name}`),
@@ -84,7 +84,7 @@ test("parents, protection, dependencies and secrets are seen as the engine sees 
   expect(graph.resources.find(({ name }) => name === "lotus")?.custom).toBe(false);
 });
 
-test("outputs that newResource gives, even late, reach those that depend on them", async () => {
+test("outputs of newResource, even late ones, reach the resources that depend on them", async () => {
   const root = programOf(`
     const network = new hcloud.Network("net", { name: "net", ipRange: "10.0.0.0/16" });
     const key = new hcloud.SshKey("key", { name: "key", publicKey: network.id.apply((id) => "id " + id) });
@@ -105,14 +105,14 @@ test("outputs that newResource gives, even late, reach those that depend on them
   expect(graph.outputs).toEqual({ fingerprint: "ab:cd" });
 });
 
-test("evaluations that overlap do not mix", async () => {
+test("parallel evaluations do not mix", async () => {
   const graphs = await Promise.all(STACKS.slice(1, 4).map((stack) => record({ stack })));
   expect(graphs.map(({ stack }) => stack)).toEqual(STACKS.slice(1, 4));
   for (const { stack, resources } of graphs)
     for (const { urn } of resources) expect(urn.startsWith(`urn:pulumi:${stack}::`)).toBe(true);
 });
 
-test("what the program throws, at once or in an output, fails the evaluation", async () => {
+test("an error in the program, direct or in an output, fails the evaluation", async () => {
   await expect(record({ stack: "nonsense", config: EMPTY })).rejects.toThrow(
     'stack "nonsense" is not one of this project',
   );
@@ -126,16 +126,16 @@ test("what the program throws, at once or in an output, fails the evaluation", a
     newResource: () => Promise.reject(new Error("no room")),
   });
   await expect(failing).rejects.toThrow("no room");
-  // And the next one starts from nothing.
+  // The next evaluation starts from nothing.
   expect((await record({ stack: "lab-spaces-001" })).resources.length).toBeGreaterThan(10);
 });
 
-test("a program that asks the cloud is refused", async () => {
+test("refuses a program that asks the cloud", async () => {
   const root = programOf(`return { id: hcloud.getImageOutput({ name: "debian-13" }).id };`);
   await expect(record({ stack: "x-y", root, config: EMPTY })).rejects.toThrow("asks a cloud");
 });
 
-test("secrets are decrypted with the passphrase, and placeholders otherwise", async () => {
+test("decrypts secrets with the passphrase, and uses placeholders without it", async () => {
   const file = join(ROOT, "Pulumi.lab.yaml");
   const opened = await readStackConfiguration(file, "example");
   const closed = await readStackConfiguration(file);

@@ -1,4 +1,4 @@
-// Administrators who come and go, as docs/runbooks/administrators.md has it: their keys, and the engine's own.
+// Administrators who come and go, as docs/runbooks/administrators.md says: their keys, and the engine's own key.
 import { execa } from "execa";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -19,20 +19,20 @@ afterAll(async () => {
   await lab.remove();
 });
 
-/** A key pair: the file of its private half, and the public one. */
+/** Makes a key pair: the file of the private half, and the public half. */
 async function keyOf(name: string): Promise<{ file: string; publicKey: string }> {
   const file = join(folder, name);
   await execa("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", file]);
   return { file, publicKey: (await readFile(`${file}.pub`, "utf8")).trim() };
 }
 
-/** Whom the configuration lists, by name, and `up`. */
+/** Puts the keys of administrators, by name, into the configuration, and runs `up`. */
 async function declare(keys: Record<string, string>): Promise<void> {
   await lab.edit("Pulumi.lab.yaml", /sshKeys: .*/, `sshKeys: ${JSON.stringify(keys)}`);
   await lab.up();
 }
 
-/** What a machine says to somebody who comes with that key alone, through ops-1: its name, or why not. */
+/** What a machine answers to somebody with only that key, through ops-1: its name, or the reason for the refusal. */
 async function enter(machine: string, key: string): Promise<string> {
   const { directory } = openLab(lab.name);
   const config = await readFile(join(directory, "ssh/config"), "utf8");
@@ -46,14 +46,14 @@ async function enter(machine: string, key: string): Promise<string> {
   return stdout || stderr;
 }
 
-test("a new one gets into ops-1 and, through it, into others; one who is gone, nowhere", async () => {
+test("a new administrator enters ops-1 and, through it, other machines; a former one enters none", async () => {
   const [ada, bob] = [await keyOf("ada"), await keyOf("bob")];
   for (const machine of ["ops-1", "web-1"])
     expect(await enter(machine, bob.file)).toContain("Permission denied");
   await declare({ ada: ada.publicKey, bob: bob.publicKey });
   for (const machine of ["ops-1", "web-1"])
     for (const { file } of [ada, bob]) expect(await enter(machine, file)).toBe(machine);
-  // As if it had been there from the first boot on.
+  // As if the first boot had put the key there.
   for (const machine of ["ops-1", "web-1"])
     await lab.on(machine, `echo '${bob.publicKey}' >>/root/.ssh/authorized_keys`);
 

@@ -1,5 +1,5 @@
-// Apps of a real Nextcloud that could let in whom nobody let in: registration, and ONLYOFFICE's connector. What is here
-// of an app is skipped where the release lacks it. With FRAMASPACE_NEXTCLOUD, FRAMASPACE_MINIO and FRAMASPACE_MC.
+// Apps of a real Nextcloud that could let in people without an invitation: registration, and ONLYOFFICE's connector.
+// Tests of an app are skipped if the release lacks it. Needs FRAMASPACE_NEXTCLOUD, FRAMASPACE_MINIO and FRAMASPACE_MC.
 import { createHmac, randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -19,12 +19,12 @@ const admin = (id: string) => client(id, "admin", password);
 const occ = (id: string, words: string) => lab.inside(id, `occ $DIRECTORY/config $RELEASE ${words}`);
 const sql = (id: string, statement: string) =>
   lab.inside(id, `base64 -d <<<${Buffer.from(statement).toString("base64")} | sql -f -`);
-/** All of the lab's visitors have one address, which Nextcloud slows down and then refuses. */
+/** All visitors of the lab have the same address, which Nextcloud first slows down and then refuses. */
 const forgive = (id: string) => occ(id, "security:bruteforce:reset 198.51.100.1");
 const has = async (app: string) =>
   (await ops(`ls -d /srv/releases/*/apps/${app} 2>/dev/null | wc -l`)) !== "0";
 
-/** Converges a space again, with what its entry wants; what changed. */
+/** Converges a space again with the wanted state of its entry. Returns the changes. */
 const converge = async (id: string): Promise<string[]> => {
   const wanted = "del(.version) | del(.redis.database)";
   const result = await ops(
@@ -34,7 +34,7 @@ const converge = async (id: string): Promise<string[]> => {
   return changed;
 };
 
-/** Asks a space's administration by its API, as its administrator. */
+/** Sends a request to the API of a space's administration, as its administrator. */
 const asAdmin = (id: string, method: string, path: string): Promise<Answer> =>
   admin(id).ask(method, `/ocs/v2.php/cloud/${path}?format=json`);
 
@@ -67,7 +67,7 @@ describe.skipIf(missing.length > 0)(
     });
     afterAll(() => lab.remove());
 
-    test("its administrator sees the page on which apps are turned on and off", async () => {
+    test("the administrator of a space sees the page where apps are enabled and disabled", async () => {
       const person = stranger(A);
       await person.logIn("admin", password);
       expect((await person.ask("GET", "/settings/apps")).status).toBe(200);
@@ -81,14 +81,14 @@ describe.skipIf(missing.length > 0)(
       const secret = `Bb2-${randomBytes(18).toString("base64url")}`;
       const PAGE = "/apps/registration/";
 
-      test("is on in no space that did not ask for it, and each release has it", async (context) => {
+      test("is disabled in a space that did not ask for it, although each release has it", async (context) => {
         if (!(await has("registration"))) return context.skip();
         expect((await stranger(A).ask("GET", PAGE)).status).not.toBe(200);
         expect((await stranger(A).ask("GET", "/login")).text).not.toContain("apps/registration");
         return undefined;
       });
 
-      test("gives a stranger an account that opens nothing until somebody of the space enables it", async (context) => {
+      test("gives a stranger an account that opens nothing until a member of the space enables it", async (context) => {
         if (!(await has("registration"))) return context.skip();
         expect((await asAdmin(A, "POST", "apps/registration")).status).toBe(200);
         const person = stranger(A);
@@ -117,7 +117,7 @@ describe.skipIf(missing.length > 0)(
         return undefined;
       });
 
-      test("sends one visitor five mails in five minutes at most", async (context) => {
+      test("sends at most five mails in five minutes to one visitor", async (context) => {
         if (!(await has("registration"))) return context.skip();
         const asked: number[] = [];
         for (let n = 0; n < 6; n++) {
@@ -128,7 +128,7 @@ describe.skipIf(missing.length > 0)(
         return undefined;
       });
 
-      test("asks for approval again where its administrator has let all in, and stays on", async (context) => {
+      test("requires approval again if an administrator let everybody in, and stays enabled", async (context) => {
         if (!(await has("registration"))) return context.skip();
         await occ(A, "config:app:set registration admin_approval_required --value=no --type=boolean");
         expect(await converge(A)).toContain("registration by approval");
@@ -143,30 +143,30 @@ describe.skipIf(missing.length > 0)(
     describe("ONLYOFFICE's connector", () => {
       const known = "the-secret-that-all-spaces-had-in-common";
       const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
-      /** A token as the connector makes it. */
+      /** A token in the form of the connector. */
       function signed(payload: unknown): string {
         const body = `${part({ typ: "JWT", alg: "HS256" })}.${part(payload)}`;
         return `${body}.${createHmac("sha256", known).update(body).digest("base64url")}`;
       }
 
-      test("opens no document of a space that had it, by the secret that another space's page showed", async () => {
+      test("does not open documents of a space that had the app with the secret that another space showed", async () => {
         const content = `papers of ${B}, ${randomBytes(8).toString("hex")}`;
         const put = await admin(B).ask("PUT", `${FILES}/statuts.docx`, { body: content });
         expect([201, 204]).toContain(put.status);
         const fileId = Number.parseInt(String(put.headers["oc-fileid"]), 10);
-        // As it was when the app was in the catalog.
+        // The database as it was when the app was in the catalog.
         await sql(
           B,
           `INSERT INTO oc_appconfig (appid, configkey, configvalue) VALUES ('onlyoffice', 'enabled', 'yes'), ('onlyoffice', 'installed_version', '10.0.0'), ('onlyoffice', 'jwt_secret', '${known}'), ('onlyoffice', 'DocumentServerUrl', 'https://onlyoffice.${DOMAIN}/') ON CONFLICT (appid, configkey) DO UPDATE SET configvalue = excluded.configvalue;`,
         );
-        // What web servers remember of the apps that are on.
+        // Removes what web servers remember about enabled apps.
         await sleep(5000);
         const link = `/apps/onlyoffice/download?doc=${signed({ action: "download", fileId, userId: "admin" })}`;
         const headers = { authorization: `Bearer ${signed({ payload: {} })}` };
         const before = await stranger(B).ask("GET", link, { headers });
         expect(before.text).not.toContain(content);
         expect(before.status).not.toBe(200);
-        // Meanwhile the space serves all the same.
+        // The space serves all the time.
         expect((await stranger(B).ask("GET", "/login")).status).toBe(200);
         expect((await admin(B).ask("GET", `${FILES}/statuts.docx`)).text).toBe(content);
 
@@ -175,22 +175,22 @@ describe.skipIf(missing.length > 0)(
         expect(await converge(B)).toEqual([]);
       });
 
-      test("is turned on by no administrator of a space, and none sees its page", async () => {
+      test("cannot be enabled by the administrator of a space, who does not see its page either", async () => {
         expect((await asAdmin(A, "POST", "apps/onlyoffice")).status).not.toBe(200);
         const page = await admin(A).ask("GET", "/settings/admin/onlyoffice");
         expect(page.text).not.toContain("onlyofficeSecret");
       });
     });
 
-    test("a worker that is killed leaves its session locked for half a minute, and the person logged in", async () => {
+    test("a killed worker leaves its session locked for half a minute, and the person stays logged in", async () => {
       const person = stranger(A);
       await person.logIn("admin", password);
       expect((await person.ask("GET", "/apps/files/")).status).toBe(200);
       const probe = "index-killed-worker.php";
       const pid = `/srv/spaces/${A}/tmp/killed-worker`;
-      // On one web server alone: a gateway may ask another one again.
+      // On one web server only, because a gateway may try another one.
       const web = await lab.webServerOf(A);
-      // It has the session in hand, as a login has.
+      // The worker holds the session, as during a login.
       const code = String.raw`<?php require_once __DIR__ . "/lib/base.php"; \OCP\Server::get(\OCP\ISession::class)->reopen(); file_put_contents("${pid}", getmypid()); sleep(100);`;
       try {
         await lab.on(
@@ -208,7 +208,7 @@ describe.skipIf(missing.length > 0)(
         console.log(`its next page: ${status} after ${(Date.now() - begun) / 1000} s`);
         expect(status).toBe(200);
         expect(text).toContain('data-user="admin"');
-        // Or nothing was locked.
+        // A shorter time would mean that nothing was locked.
         expect(Date.now() - begun).toBeGreaterThan(5_000);
         expect(Date.now() - begun).toBeLessThan(40_000);
       } finally {

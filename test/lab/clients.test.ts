@@ -1,6 +1,6 @@
-// Clients that people have, from Debian's archive, on a real Nextcloud with MinIO: what one puts, the other gets, byte by
-// byte. With FRAMASPACE_NEXTCLOUD, FRAMASPACE_MINIO and FRAMASPACE_MC; each client where it is installed
-// (apt-get install nextcloud-desktop-cmd rclone litmus).
+// Clients that people use, from Debian's archive, on a real Nextcloud with MinIO. One client uploads, the other must
+// get the same bytes. Needs FRAMASPACE_NEXTCLOUD, FRAMASPACE_MINIO and FRAMASPACE_MC. Each client is tested if it is
+// installed (apt-get install nextcloud-desktop-cmd rclone litmus).
 import { execa } from "execa";
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
@@ -16,16 +16,19 @@ const lab = ownLab("clients", 18451, nextcloudWords());
 const ID = "lotus";
 const HOST = `${ID}.${DOMAIN}`;
 const URL_OF_SPACE = `https://${HOST}:${lab.port}`;
-/** Made for the clients, as people make one for each: the account's own takes Nextcloud a quarter of a second to check. */
+/**
+ * A password for the clients, as people make one for each client. Nextcloud takes a quarter of a second to check the
+ * account's own password.
+ */
 let password: string;
 let admin: Visitor;
 
 const installed = (program: string) =>
   (process.env.PATH ?? "").split(delimiter).some((folder) => existsSync(join(folder, program)));
-/** The end of a test's title, where the client that it needs is missing. */
+/** The end of the title of a test that needs a client. */
 const unless = (program: string) => (installed(program) ? "" : ` (skipped: no ${program} on PATH)`);
 
-/** Of this run: the clients' home, their folders, and an /etc/hosts that has the space. */
+/** A folder of this run, with the home of the clients, their folders, and an /etc/hosts with the space. */
 let home: string;
 const folder = async (name: string) => {
   const path = join(home, name);
@@ -33,7 +36,7 @@ const folder = async (name: string) => {
   return path;
 };
 
-/** Runs a client where the space's address leads to this machine's loopback. */
+/** Runs a client for which the address of the space leads to this machine's loopback. */
 async function client(
   words: readonly string[],
   options: { input?: Buffer; env?: Record<string, string> } = {},
@@ -42,7 +45,7 @@ async function client(
   const environment = { HOME: home, XDG_CONFIG_HOME: home, QT_QPA_PLATFORM: "offscreen", ...options.env };
   const command = ["--mount", "sh", "-c", inside, join(home, "hosts"), ...words];
   return execa("unshare", command, {
-    // litmus writes its logs where it is.
+    // litmus writes its logs into the current folder.
     cwd: home,
     env: environment,
     ...(options.input ? { input: options.input } : { stdin: "ignore" }),
@@ -52,19 +55,19 @@ async function client(
   });
 }
 
-/** The desktop client brings a folder and the space to the same state. */
+/** Synchronizes a folder and the space with the desktop client. */
 async function sync(local: string): Promise<void> {
   const words = ["--non-interactive", "--trust", "-h", "-n", local, URL_OF_SPACE];
   const { exitCode, all } = await client(["nextcloudcmd", ...words]);
   expect(exitCode, all.split("\n").slice(-15).join("\n")).toBe(0);
 }
 
-/** Path → SHA-256 of all files below a folder, and its folders. What the client keeps for itself is left out. */
+/** Path → SHA-256 of all files below a folder, and the folders. The client's own files are left out. */
 async function tree(root: string): Promise<Record<string, string>> {
   const found: [string, string][] = [];
   for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
-    // Nextcloud gives macOS' letters with separate accents back as one letter each.
+    // Nextcloud returns the letters of macOS, which have separate accents, as single letters.
     const name = relative(root, path).normalize("NFC");
     if (/^\.(sync_|owncloudsync|_sync)/.test(entry.name)) continue;
     if (entry.isDirectory()) found.push([name, "folder"]);
@@ -77,7 +80,10 @@ async function tree(root: string): Promise<Record<string, string>> {
   return Object.fromEntries(found.sort(([one], [other]) => (one < other ? -1 : 1)));
 }
 
-/** What people call their files. Nextcloud takes no `.htaccess`, and the desktop client leaves `~$…` where it is. */
+/**
+ * Names that people give to their files. Nextcloud does not accept `.htaccess`, and the desktop client does not upload
+ * `~$…`.
+ */
 const NAMES = [
   "Compte rendu de l'AG du 12 mai.odt", "Budget prévisionnel 2027 (v2) – final.ods", "Déjà vu.txt", "De\u0301ja\u0300 vu bis.txt",
   "100 % coton.jpg", "a+b=c.txt", "Facture #42.pdf", "R&D.md", "Qui? Quoi!.txt", 'Le "Lotus".txt', "12:30 réunion.txt",
@@ -87,7 +93,7 @@ const NAMES = [
   "données.json", "page.html", "index.php", "script.js", "config.php", `${"long ".repeat(46)}.txt`, "MAJUSCULES.TXT", "Dossier.d",
 ]; // prettier-ignore
 
-/** Writes 500 files under those names, from nothing to a few hundred kilobytes. */
+/** Writes 500 files with those names, from zero bytes to a few hundred kilobytes. */
 async function fill(root: string): Promise<void> {
   for (let n = 0; n < 500; n++) {
     const name = NAMES[n % NAMES.length] ?? "";
@@ -119,7 +125,7 @@ describe.skipIf(missing.length > 0)(
       admin = new Visitor(lab.port, HOST, { user: "admin", password });
       const netrc = `machine ${HOST} login admin password ${password}\n`;
       await writeFile(join(home, ".netrc"), netrc, { mode: 0o600 });
-      // What an earlier run left in a lab that stays.
+      // Removes what an earlier run left in a lab that stays.
       const { text } = await admin.ask("PROPFIND", `${FILES}/`, { headers: { depth: "1" } });
       for (const [, path = ""] of text.matchAll(/<d:href>([^<]+)<\/d:href>/g))
         if (path !== `${FILES}/`) await admin.ask("DELETE", path);
@@ -130,20 +136,20 @@ describe.skipIf(missing.length > 0)(
     });
 
     test.skipIf(!installed("nextcloudcmd"))(
-      `the desktop: a file of 120 MB, in chunks, is whole for another one${unless("nextcloudcmd")}`,
+      `the desktop client uploads 120 MB in chunks, and another one gets the same file${unless("nextcloudcmd")}`,
       async () => {
         const [one, other] = [await folder("large"), await folder("large-too")];
         await writeFile(join(one, "film.bin"), randomBytes(120_000_000));
         await sync(one);
         await sync(other);
         expect(await tree(other)).toEqual(await tree(one));
-        // Not by the client, which asks a person before it empties a space.
+        // Not with the client, which asks a person before it empties a space.
         await admin.ask("DELETE", `${FILES}/film.bin`);
       },
     );
 
     test.skipIf(!installed("nextcloudcmd"))(
-      `the desktop: 500 files with the names that people give, there and back${unless("nextcloudcmd")}`,
+      `the desktop client syncs 500 files with real names in both directions${unless("nextcloudcmd")}`,
       async () => {
         const [one, other] = [await folder("names"), await folder("names-too")];
         await fill(one);
@@ -155,7 +161,7 @@ describe.skipIf(missing.length > 0)(
         expect(Object.values(await tree(one)).filter((hash) => hash !== "folder")).toHaveLength(500);
         expect(await tree(other)).toEqual(await tree(one));
 
-        // The other one changes, renames and deletes.
+        // The other client changes, renames and deletes files.
         await writeFile(join(other, "Facture #42.pdf"), randomBytes(5000));
         await writeFile(join(other, "Déjà vu.txt"), "");
         await rename(join(other, "R&D.md"), join(other, "R et D.md"));
@@ -168,7 +174,7 @@ describe.skipIf(missing.length > 0)(
       },
     );
 
-    describe("chunks as clients of today send them", () => {
+    describe("chunks as current clients send them", () => {
       test.each([
         ["a MOVE without a length", {}],
         ["a MOVE with a length of 0, as Safari sends it", { "content-length": "0" }],
@@ -215,7 +221,7 @@ describe.skipIf(missing.length > 0)(
       });
 
       test.skipIf(!installed("rclone"))(
-        `copies 500 files there and finds each the same, byte by byte${unless("rclone")}`,
+        `copies 500 files to the space and finds each equal, byte by byte${unless("rclone")}`,
         async () => {
           const local = await folder("rclone");
           await fill(local);
@@ -227,18 +233,15 @@ describe.skipIf(missing.length > 0)(
         },
       );
 
-      test.skipIf(!installed("rclone"))(
-        `puts what it does not know the length of${unless("rclone")}`,
-        async () => {
-          const content = randomBytes(30_000_000);
-          await rclone(["rcat", "space:flux.bin"], content);
-          const { bytes } = await admin.ask("GET", `${FILES}/flux.bin`);
-          expect(bytes.equals(content)).toBe(true);
-        },
-      );
+      test.skipIf(!installed("rclone"))(`uploads a stream of unknown length${unless("rclone")}`, async () => {
+        const content = randomBytes(30_000_000);
+        await rclone(["rcat", "space:flux.bin"], content);
+        const { bytes } = await admin.ask("GET", `${FILES}/flux.bin`);
+        expect(bytes.equals(content)).toBe(true);
+      });
     });
 
-    test.skipIf(!installed("litmus"))(`litmus: WebDAV as it is written${unless("litmus")}`, async () => {
+    test.skipIf(!installed("litmus"))(`litmus: WebDAV follows its standard${unless("litmus")}`, async () => {
       await admin.ask("MKCOL", `${FILES}/litmus-base`);
       const words = ["-k", `${URL_OF_SPACE}${FILES}/litmus-base/`, "admin", password];
       const { all } = await client(["litmus", ...words]);

@@ -1,5 +1,5 @@
-// Many at once on one space: what an attacker holds, and what fifty people of an association do. Nobody of another space
-// may wait for either. And what reaches PHP of a request's body, by every way in.
+// Many clients at once on one space: an attacker who holds connections, and fifty people of an association. Nobody in
+// another space may have to wait. These tests also check how much of a request's body reaches PHP, on every way in.
 import { execa } from "execa";
 import { connect } from "node:tls";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -13,7 +13,7 @@ const PROBE = "index-crowd-test.php";
 const WEB_SERVERS = ["web-1", "web-2"];
 const on = lab.on.bind(lab);
 
-/** Tells the lengths that PHP was given, and takes as many seconds as it is asked to. */
+/** Prints the lengths that PHP got, and takes as many seconds as the request asks. */
 const CODE = `<?php
 $given = array_filter(['cgi' => $_SERVER['CONTENT_LENGTH'] ?? null, 'http' => $_SERVER['HTTP_CONTENT_LENGTH'] ?? null], 'is_string');
 header('X-Lengths: ' . json_encode((object) $given));
@@ -43,7 +43,7 @@ describe("the length of a body", () => {
     "GET", "HEAD", "OPTIONS", "MOVE", "COPY", "DELETE", "MKCOL", "LOCK", "PROPFIND", "REPORT", "POST", "PUT",
   ]; // prettier-ignore
 
-  /** What PHP was told of a request that curl makes, by the load balancer or to a gateway itself. */
+  /** The lengths that PHP got for a request of curl, through the load balancer or sent to a gateway directly. */
   async function lengths(method: string, toGateway: boolean, ...words: string[]): Promise<string> {
     const how = method === "HEAD" ? ["--head"] : ["--request", method];
     const where = toGateway
@@ -71,16 +71,16 @@ describe("the length of a body", () => {
     ["a gateway, HTTP/1.0, without a length", true, ["--http1.0"]],
     ["a gateway, HTTP/1.0, with a length of 0", true, ["--http1.0", ...ZERO]],
   ];
-  test.each(ways)("is none where there is none: %s", async (_, toGateway, words) => {
+  test.each(ways)("is none without a body: %s", async (_, toGateway, words) => {
     const told: Record<string, string> = {};
-    // curl sends no body with a HEAD.
+    // curl sends no body with HEAD.
     const methods = METHODS.filter((method) => method !== "HEAD" || words !== CHUNKED);
     for (const method of methods) told[method] = await lengths(method, toGateway, ...words);
     expect(told).toEqual(Object.fromEntries(methods.map((method) => [method, "{}"])));
   });
 
   test.each(["PUT", "POST", "PROPFIND", "REPORT", "MKCOL", "DELETE"])(
-    "is that of the body where there is one, said or not: %s",
+    "is that of the body, stated or not: %s",
     async (method) => {
       const five = `{"cgi":"5","http":"5"}`;
       expect(await lengths(method, false, "--data-binary", "12345")).toBe(five);
@@ -90,12 +90,12 @@ describe("the length of a body", () => {
     },
   );
 
-  test.each(["MOVE", "COPY"])("is none for a %s, whatever comes along", async (method) => {
+  test.each(["MOVE", "COPY"])("is none for a %s, even with a body", async (method) => {
     expect(await lengths(method, false, "--data-binary", "12345")).toBe("{}");
   });
 });
 
-/** Seconds of each of some answers of a space that nobody attacks, by the web server of the one that is. */
+/** The times, in seconds, of some answers of a space that is not attacked, on the web server of the attacked space. */
 async function answers(web: string, count: number): Promise<number[]> {
   const ask = `curl -s -o /dev/null -m 20 -w '%{http_code} %{time_total}\\n' -H 'Host: ${B}.${DOMAIN}' http://${web}/${PROBE}`;
   const said = await on("ops-1", `for n in $(seq ${count}); do ${ask}; sleep 0.1; done`);
@@ -104,7 +104,9 @@ async function answers(web: string, count: number): Promise<number[]> {
   return times.sort((a, b) => a - b);
 }
 
-/** Clients that send the head of a request, and then a byte every two seconds; resolves once all are connected. */
+/**
+ * Opens clients that send the head of a request, and then one byte every two seconds. Resolves when all are connected.
+ */
 async function slowClients(count: number, head: string): Promise<() => void> {
   const host = `${A}.${DOMAIN}`;
   const sockets = await Promise.all(
@@ -132,7 +134,7 @@ async function slowClients(count: number, head: string): Promise<() => void> {
   };
 }
 
-describe("one client with 200 slow bodies leaves the other spaces alone", () => {
+describe("one client with 200 slow bodies does not slow down other spaces", () => {
   const head = (request: string, ...headers: string[]) =>
     [`${request} HTTP/1.1`, `Host: ${A}.${DOMAIN}:${lab.port}`, ...headers, "", ""].join("\n");
   let web: string;
@@ -161,21 +163,21 @@ describe("one client with 200 slow bodies leaves the other spaces alone", () => 
       ),
     ],
     [
-      "JSON that is put",
+      "JSON in a PUT",
       head("PUT /ocs/v2.php/cloud/users/admin", "Content-Type: application/json", "Content-Length: 1000000"),
     ],
     [
-      "an upload that is JSON",
+      "a JSON upload",
       head(`PUT ${FILES}/a.json`, "Content-Type: application/json", "Content-Length: 1000000"),
     ],
-    ["uploads of nobody", head(`PUT ${FILES}/a.bin`, "Content-Length: 1000000")],
+    ["uploads without a login", head(`PUT ${FILES}/a.bin`, "Content-Length: 1000000")],
     ["uploads of unknown length", head(`PUT ${FILES}/a.bin`, "Transfer-Encoding: chunked")],
     ["a search", head("PROPFIND /remote.php/dav/", "Content-Type: text/xml", "Content-Length: 1000000")],
   ])("%s", async (what, text) => {
     const quiet = await answers(web, 5);
     const stop = await slowClients(200, text);
     try {
-      // Workers are started as they are taken, up to 32 a second.
+      // PHP starts workers when they are needed, up to 32 per second.
       await sleep(5000);
       const busy = await answers(web, 5);
       console.log(
@@ -188,7 +190,7 @@ describe("one client with 200 slow bodies leaves the other spaces alone", () => 
   });
 });
 
-test("fifty people of an association behind one address are refused nothing", async () => {
+test("fifty people of an association behind one address get no refusal", async () => {
   const person = () => new Visitor(lab.port, `${A}.${DOMAIN}`);
   const ask = async (method: string, path: string, body?: Buffer) => {
     const begun = Date.now();
@@ -196,8 +198,8 @@ test("fifty people of an association behind one address are refused nothing", as
     return { status, seconds: (Date.now() - begun) / 1000 };
   };
   const fifty = <T>(act: () => T) => Array.from({ length: 50 }, act);
-  // Each has a chat open, which holds a worker. All at the same moment: load a page, six requests each, and once more; send
-  // a form with a file of 2 MB; upload one.
+  // Each person has an open chat, which holds a worker. All at the same moment, they load a page with six requests,
+  // load it again, send a form with a file of 2 MB, and upload a file.
   const chats = fifty(() => ask("GET", `/${PROBE}?seconds=30`));
   await sleep(3000);
   const pages = () => Promise.all(Array.from({ length: 300 }, () => ask("GET", `/${PROBE}`)));
@@ -216,12 +218,12 @@ test("fifty people of an association behind one address are refused nothing", as
     Object.keys(counts).filter((status) => ["413", "429", "500", "502", "503", "504"].includes(status)),
   ).toEqual([]);
   expect(counts["200"]).toBeGreaterThanOrEqual(700);
-  // Three hundred requests at once are let in within three seconds.
+  // The limits let three hundred requests at once in within three seconds.
   expect(slowest).toBeLessThan(15);
 });
 
-describe("a visitor whom nobody knows fills no disk", () => {
-  /** Bytes that are kept of bodies, on all gateways and web servers. */
+describe("an unknown visitor cannot fill a disk", () => {
+  /** Bytes of bodies that all gateways and web servers keep. */
   const kept = async () => {
     const command = "du -sbc /var/lib/nginx/body /srv/spaces/*/tmp 2>/dev/null | tail -n 1 | cut -f1";
     const machines = ["gateway-1", "gateway-2", ...WEB_SERVERS];
@@ -254,14 +256,14 @@ describe("a visitor whom nobody knows fills no disk", () => {
         "URL/remote.php/dav/files/nobody/a.json",
       ],
     ],
-  ])("%s is refused, and nothing of it stays", async (_, size, words) => {
+  ])("%s is refused and leaves nothing", async (_, size, words) => {
     const before = await kept();
     const { stdout } = await curl(size, ...words);
     expect(stdout).toBe("413");
     await expect.poll(kept, { timeout: 20_000, interval: 1000 }).toBeLessThan(before + 1_000_000);
   });
 
-  test("and what killed workers left is gone after two hours, not before", async () => {
+  test("files of killed workers are removed after two hours, not earlier", async () => {
     const make = (folder: string) =>
       `touch -d '3 hours ago' ${folder}/left; touch ${folder}/new; systemctl start systemd-tmpfiles-clean; ls ${folder}; rm -f ${folder}/new; ls -d ${folder}`;
     for (const [machine, folder] of [

@@ -1,5 +1,5 @@
-// PostgreSQL, its backups, and Redis when machines fail: the pages of docs/runbooks/ are typed while spaces write, and
-// every acknowledged write must be there afterwards. FRAMASPACE_ROUNDS repeats the faults, at other moments.
+// PostgreSQL, its backups, and Redis when machines fail. The tests run the commands of docs/runbooks/ while spaces
+// write. Every acknowledged write must be there afterwards. FRAMASPACE_ROUNDS repeats the faults, at other moments.
 import { execa } from "execa";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -11,7 +11,7 @@ import { type } from "../support/runbook.ts";
 
 const SPACE = "lotus";
 const ROUNDS = Array.from({ length: Number(process.env.FRAMASPACE_ROUNDS ?? 1) }, (_, index) => index + 1);
-/** Moments of faults come from it; given again, they are the same. */
+/** The seed of the moments of faults. The same seed gives the same moments. */
 const SEED = Number(process.env.FRAMASPACE_SEED ?? Date.now() % 100_000);
 const hasStorage = storageWords().length > 0;
 
@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => lab.remove());
 
-/** Some seconds into the load, as the seed says. */
+/** Waits some seconds into the load, according to the seed. */
 function someMoment(round: number): Promise<void> {
   const state = Math.sin(SEED * 1000 + round) * 10_000;
   return sleep(1000 + (state - Math.floor(state)) * 4000);
@@ -43,14 +43,14 @@ interface Cluster {
 const cluster = async () => JSON.parse(await lab.on("ops-1", "postgres-cluster status")) as Cluster;
 const other = (node: string) => (node === "postgres-1" ? "postgres-2" : "postgres-1");
 
-/** Until commits wait for a standby: what a failover without loss needs. */
+/** Waits until commits wait for a standby, which a failover without loss needs. */
 async function inStep(): Promise<void> {
   await expect
     .poll(async () => (await cluster()).record.mode, { timeout: 120_000, interval: 2000 })
     .toBe("synchronous");
 }
 
-/** Asks the cloud to power a machine on or off, and waits until it did. */
+/** Tells the cloud to power a machine on or off, and waits until this is done. */
 async function power(action: "poweron" | "poweroff", machine: string): Promise<void> {
   const server = async () => {
     const { servers } = (await lab.cloud("GET", `servers?name=${machine}`)) as {
@@ -66,7 +66,7 @@ async function power(action: "poweron" | "poweroff", machine: string): Promise<v
     .toBe(action === "poweron" ? "running" : "off");
 }
 
-/** Runs a command in a machine without its network: for one that is cut off. */
+/** Runs a command in a machine without its network, for a machine that is cut off. */
 async function insideOf(machine: string, command: string): Promise<number | undefined> {
   const [program = "", ...words] = await insideMachine(openLab(lab.name), machine);
   return (await execa(program, [...words, "bash", "-c", command], { reject: false, stdin: "ignore" }))
@@ -80,7 +80,7 @@ function tell(what: string, { acknowledged, lost, secondsWithout }: Verdict): vo
   expect(lost).toEqual([]);
 }
 
-/** A fault while spaces write: nothing acknowledged may be lost. */
+/** Causes a fault while spaces write. Nothing acknowledged may be lost. */
 async function under(what: string, fault: () => Promise<void>): Promise<void> {
   await inStep();
   const ledger = new Ledger(lab, SPACE);
@@ -91,7 +91,7 @@ async function under(what: string, fault: () => Promise<void>): Promise<void> {
 }
 
 describe.each(ROUNDS)("round %i", (round) => {
-  test("PostgreSQL killed comes back by itself", async () => {
+  test("a killed PostgreSQL starts again by itself", async () => {
     const node = await lab.primary();
     await under("kill -9 of the primary", async () => {
       await someMoment(round);
@@ -103,7 +103,7 @@ describe.each(ROUNDS)("round %i", (round) => {
   test.each([
     ["unit", "LimitNOFILE=65536", "LimitNOFILE=65535"],
     ["setting", "max_connections = 1000", "max_connections = 1001"],
-  ])("another %s restarts both nodes, and back again", async (what, before, after) => {
+  ])("a changed %s restarts both nodes, and so does the former one", async (what, before, after) => {
     const started = () =>
       Promise.all(
         ["postgres-1", "postgres-2"].map((node) =>
@@ -124,7 +124,7 @@ describe.each(ROUNDS)("round %i", (round) => {
     }
   });
 
-  test("switchover, by its page", async () => {
+  test("a switchover works as its page says", async () => {
     const node = await lab.primary();
     await under("switchover", async () => {
       await someMoment(round);
@@ -134,7 +134,7 @@ describe.each(ROUNDS)("round %i", (round) => {
     expect(await type(lab, "postgres-switchover", "How to know that it worked")).toMatch(/streaming\|sync$/);
   });
 
-  test("a primary that is off is replaced, by its page, and does not come back as a second one", async () => {
+  test("a primary that is off is replaced as its page says, and does not come back as a second primary", async () => {
     const node = await lab.primary();
     await under("power off and failover", async () => {
       await someMoment(round);
@@ -144,7 +144,8 @@ describe.each(ROUNDS)("round %i", (round) => {
     });
     expect(await lab.primary()).toBe(other(node));
 
-    // The later primary goes off too, and the old one is back first: it must not take writes that the later lacks.
+    // The later primary goes off too, and the old one comes back first. It must not take writes, because it lacks those
+    // of the later one.
     await power("poweroff", other(node));
     await power("poweron", node);
     await sleep(20_000);
@@ -169,7 +170,7 @@ describe.each(ROUNDS)("round %i", (round) => {
     expect(said.trim()).toBe(`${node}|streaming|sync`);
   });
 
-  test("a primary that is cut off confirms nothing, and is stopped when it is reached again", async () => {
+  test("a primary that is cut off confirms nothing, and is stopped when it is reachable again", async () => {
     const node = await lab.primary();
     await under("partition and failover", async () => {
       const cut = "10.0.1.1, 10.0.30.1, 10.0.30.2";
@@ -178,7 +179,7 @@ describe.each(ROUNDS)("round %i", (round) => {
         `nft 'table inet cut { chain i { type filter hook input priority -10; ip saddr { ${cut} } drop; }
          chain o { type filter hook output priority -10; ip daddr { ${cut} } drop; }; }'`,
       );
-      // A visitor whose web server still reaches it.
+      // As a visitor whose web server still reaches this node.
       const write = await insideOf(
         node,
         `cd /; timeout 12 setpriv --reuid=postgres --regid=postgres --init-groups psql -d ${SPACE} -c 'INSERT INTO ledger VALUES (-${round})'`,
@@ -195,8 +196,8 @@ describe.each(ROUNDS)("round %i", (round) => {
       .toBe(false);
     await type(lab, "postgres-failover", "Make the old primary a standby again");
     await inStep();
-    // What it had for itself alone was confirmed to nobody. Where the archive, which it still reached, passed it on, both
-    // have it; never one of them.
+    // Nobody got a confirmation for a write that only this node had. If the archive, which the node still reached,
+    // passed the write on, both nodes have it; otherwise neither.
     const unconfirmed = (machine: string) =>
       lab.on(
         machine,
@@ -207,11 +208,11 @@ describe.each(ROUNDS)("round %i", (round) => {
     expect(hasStorage ? ["0", "1"] : ["0"]).toContain(kept);
   });
 
-  test("a disk that is full under the log: writes are refused, seen, and go on once there is room", async () => {
+  test("with a full disk for the log, writes are refused, an alarm shows it, and writes continue once there is room", async () => {
     const node = await lab.primary();
     const log = "/var/lib/postgresql/17/main/pg_wal";
     const small = "/mnt/log";
-    /** While it stands, and ops-1 doesn't start it half-way. */
+    /** Runs a script while the node is stopped. ops-1 must not start the node meanwhile. */
     const standing = async (script: string) => {
       await lab.on("ops-1", "systemctl stop postgres-watch");
       await lab.on(
@@ -245,7 +246,7 @@ describe.each(ROUNDS)("round %i", (round) => {
   });
 });
 
-test("a database that was made is known to the standby, too: libpq asks no further where there is none", async () => {
+test("a new database is also on the standby, because libpq tries no other node if a database is missing", async () => {
   await inStep();
   const standby = other(await lab.primary());
   const replay = (verb: "pause" | "resume") =>
@@ -263,12 +264,12 @@ test("a database that was made is known to the standby, too: libpq asks no furth
     await lab.on("ops-1", `psql service=framaspace -XAtqc 'DROP DATABASE ${name}'`);
 });
 
-describe("what hurts soon is seen", () => {
+describe("an alarm shows what will soon be a problem", () => {
   const health = () => lab.on("ops-1", "platform-health || true");
   const seen = (line: RegExp) => expect.poll(health, { timeout: 120_000, interval: 3000 }).toMatch(line);
   const over = (line: RegExp) => expect.poll(health, { timeout: 180_000, interval: 3000 }).not.toMatch(line);
 
-  test("a standby that is lost: writes go on, its slot is given up before the disk is full, and it comes back", async () => {
+  test("a lost standby: writes continue, its slot is dropped before the disk is full, and it comes back", async () => {
     const node = await lab.primary();
     await inStep();
     const onNode = (sql: string) => lab.on(node, `cd /; runuser -u postgres -- psql -XAtq -c "${sql}"`);
@@ -291,7 +292,7 @@ describe("what hurts soon is seen", () => {
     expect((await cluster()).record).toMatchObject({ primary: node, mode: "synchronous" });
   });
 
-  test("a full Redis, which throws nothing away; sessions outlive a kill", async () => {
+  test("a full Redis, which deletes nothing; sessions survive a kill", async () => {
     const redis = (words: string) =>
       lab.on(
         "ops-1",
@@ -315,7 +316,7 @@ describe("what hurts soon is seen", () => {
     ).toBe("PONG");
   });
 
-  test("a certificate that ends", async () => {
+  test("a certificate that expires", async () => {
     expect(await lab.on("ops-1", "CERTIFICATE_DAYS=36500 platform-health || true")).toMatch(
       /^certificate framaspace\.crt: ends .* GMT/m,
     );
@@ -323,18 +324,18 @@ describe("what hurts soon is seen", () => {
   });
 });
 
-test.skipIf(hasStorage)("without object storage there is no backup, and that is said", async () => {
+test.skipIf(hasStorage)("without object storage there is no backup, and an alarm says so", async () => {
   expect(await lab.on("ops-1", "platform-health || true")).toMatch(/^backups: none are made/m);
 });
 
 describe.skipIf(!hasStorage)("backups (with MinIO: FRAMASPACE_MINIO, FRAMASPACE_MC)", () => {
-  test("are made and checked, by their page", async () => {
+  test("are made and checked as their page says", async () => {
     await type(lab, "backups", "Make one now", { machine: await lab.primary() });
     expect(await type(lab, "backups", "Look")).toContain("full backup");
     expect(await type(lab, "backups", "Check one now")).toMatch(/restored and read \d+ spaces/);
   });
 
-  test("that can't be written are an alarm, and nothing is lost by it", async () => {
+  test("that cannot be written cause an alarm, and nothing is lost", async () => {
     await lab.on("ops-1", "mc admin user disable serving backup");
     try {
       await lab.on(
@@ -352,7 +353,7 @@ describe.skipIf(!hasStorage)("backups (with MinIO: FRAMASPACE_MINIO, FRAMASPACE_
       .not.toMatch(/^(postgres archive|backups)/m);
   });
 
-  test("one space goes back to a moment, by its page; nobody else notices", async () => {
+  test("one space goes back to a moment as its page says, and other spaces do not notice", async () => {
     const put = (key: string, text: string) =>
       lab.on("ops-1", `echo ${text} | mc --quiet pipe serving/space-${SPACE}/${key} >/dev/null`);
     const rows = (space: string) => sqlOf(lab, space, "SELECT count(*), max(n) FROM things");
@@ -392,7 +393,7 @@ describe.skipIf(!hasStorage)("backups (with MinIO: FRAMASPACE_MINIO, FRAMASPACE_
     ["backup", "/bundle/"],
     ["archive", "/[0-9A-F]{24}-"],
   ])(
-    "a rotten object of the %s is an alarm, until it is gone and there is a new backup",
+    "a damaged object of the %s causes an alarm until it is removed and there is a new backup",
     async (part, kind) => {
       const folder = `serving/backup/postgres/${part}/main`;
       const object = await lab.on(
@@ -409,7 +410,7 @@ describe.skipIf(!hasStorage)("backups (with MinIO: FRAMASPACE_MINIO, FRAMASPACE_
         await lab.primary(),
         "cd /; runuser -u postgres -- pgbackrest --stanza=main backup --type=full",
       );
-      // The rotten one goes with its object's old version.
+      // The damaged object is removed with its old version.
       await lab.on("ops-1", `mc --quiet undo --last 1 --force '${folder}/${object}' >/dev/null`);
       await type(lab, "backups", "Check one now");
       expect(await lab.on("ops-1", "platform-health || true")).not.toMatch(/^backups/m);

@@ -1,5 +1,5 @@
-// Spaces taken out, put back, copied and given up: by the programs of ops-1, killed on the way, and on bad days. The
-// spaces hold the tables of Nextcloud that the programs read, and where MinIO is to be had, files.
+// Spaces that are exported, restored, copied and given up: by the programs of ops-1, also when they are killed, and
+// also under faults. The spaces have the tables of Nextcloud that the programs read and, if MinIO is available, files.
 import { ExecaError } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DOMAIN, sharedLab as lab, storageWords } from "../support/suite-lab.ts";
@@ -10,13 +10,13 @@ const [ID, CLONE] = ["muguet", "narcisse"];
 const on = lab.on.bind(lab);
 const inside = lab.inside.bind(lab);
 
-/** What a command that must fail says. */
+/** The output of a command that must fail. */
 async function refusal(run: Promise<string>): Promise<string> {
   const outcome = await run.then(
     (said) => ({ said }),
     (error: unknown) => ({ refused: error instanceof ExecaError ? `${error.stdout}\n${error.stderr}` : "" }),
   );
-  if ("said" in outcome) throw new Error(`it did not fail, but said: ${outcome.said}`);
+  if ("said" in outcome) throw new Error(`it did not fail, and printed: ${outcome.said}`);
   return outcome.refused;
 }
 
@@ -27,7 +27,7 @@ INSERT INTO oc_mimetypes VALUES (2, 'httpd/unix-directory'), (3, 'text/plain');`
 
 const FILES = 40;
 
-/** Tables, rows and files of a space that is in use. */
+/** Gives a space the tables, rows and files of a space in use. */
 async function fill(id: string): Promise<void> {
   const instance = await on("ops-1", `jq -r .nextcloud.instanceId /srv/spaces/${id}/config/space.json`);
   const rows = hasStorage
@@ -54,7 +54,7 @@ ${rows}`;
   );
 }
 
-/** All of a space's rows and files, as one checksum; but for what its sync clients are told once it was put back. */
+/** All rows and files of a space as one checksum, without the fingerprint that its sync clients get after a restore. */
 const fingerprint = (id: string) =>
   inside(
     id,
@@ -70,8 +70,8 @@ const exported = async (id: string) =>
   };
 
 /**
- * What the engine would do when the entry says so, without the engine: converge-space with another state. Rejects with
- * what it says.
+ * Does what the engine does when the entry changes its state, without the engine: runs converge-space with another
+ * state. Rejects with the output.
  */
 const converge = (id: string, state: "active" | "suspended" | "archived", graceDays = 30) =>
   on(
@@ -83,7 +83,7 @@ beforeAll(async () => {
   await lab.prepare();
   for (const id of [ID, CLONE]) await lab.space("add", "--id", id, "--name", id);
   await lab.up();
-  // What an earlier run left, where the lab is somebody's own.
+  // Removes what an earlier run left, if the lab belongs to a person.
   await on(
     "ops-1",
     `rm -rf /var/lib/framaspace/{archived,restoring,work}/${ID} /var/lib/framaspace/work/${CLONE}`,
@@ -92,8 +92,8 @@ beforeAll(async () => {
 });
 afterAll(() => lab.remove());
 
-describe(`a space in service${WITHOUT}`, () => {
-  test("is exported while it is used, and out of service for seconds at most", async () => {
+describe(`an active space${WITHOUT}`, () => {
+  test("is exported while people use it, and is closed for seconds at most", async () => {
     const statuses: (number | undefined)[] = [];
     const running = exported(ID);
     const still = Symbol("still running");
@@ -111,7 +111,7 @@ describe(`a space in service${WITHOUT}`, () => {
   });
 
   test.runIf(hasStorage)(
-    "is exported while somebody uploads: what is not there yet is not missing",
+    "is exported during an upload: an unfinished file does not count as missing",
     async () => {
       await inside(
         ID,
@@ -125,7 +125,7 @@ describe(`a space in service${WITHOUT}`, () => {
     },
   );
 
-  test("takes no key to this platform along, and what Nextcloud itself needs", async () => {
+  test("has an export without keys of this platform, but with what Nextcloud itself needs", async () => {
     const name = (await exported(ID)).export;
     const settings = JSON.parse(await inside(ID, `archive_get ${name}/space.json`)) as Record<string, object>;
     expect(settings.database).toEqual({ name: ID, user: ID });
@@ -143,7 +143,7 @@ describe(`a space in service${WITHOUT}`, () => {
     }
   });
 
-  test("is exported by the next run where one was killed, wherever", { timeout: 1_200_000 }, async () => {
+  test("is exported by the next run if one was killed at any moment", { timeout: 1_200_000 }, async () => {
     const seed = Number(process.env.SEED ?? Date.now() % 100_000);
     console.log(`SEED=${seed}`);
     for (let round = 0; round < 6; round++) {
@@ -156,7 +156,7 @@ describe(`a space in service${WITHOUT}`, () => {
       expect(objects, `killed after ${seconds} s`).toBe(hasStorage ? FILES + 1 : 0);
       expect((await lab.probe(`${ID}.${DOMAIN}`)).status).toBe(200);
     }
-    // Nothing half made stays.
+    // Nothing unfinished stays.
     const folders = await inside(
       ID,
       `archive_list ${ID}/ | cut -d" " -f2- | cut -d/ -f1 | sort -u | wc -l; finished_exports ${ID} | wc -l; ls ${"$"}WORK`,
@@ -187,9 +187,9 @@ describe(`a space in service${WITHOUT}`, () => {
   });
 });
 
-describe("a bad day", () => {
+describe("a fault", () => {
   test.runIf(hasStorage)(
-    "an export that does not verify is none, and says which file and what to do",
+    "an export that does not verify fails, and says which file and what to do",
     async () => {
       const finished = await inside(ID, `finished_exports ${ID}`);
       await inside(
@@ -208,7 +208,7 @@ describe("a bad day", () => {
     },
   );
 
-  test.runIf(hasStorage)("object storage down", async () => {
+  test.runIf(hasStorage)("object storage that is down is reported", async () => {
     await on("storage-a1", "systemctl stop minio");
     try {
       expect(await refusal(on("ops-1", `export-space ${ID}`))).toMatch(
@@ -222,9 +222,9 @@ describe("a bad day", () => {
       .toBe("ready");
   });
 
-  test("database down", async () => {
+  test("a database that is down is reported", async () => {
     const node = await lab.primary();
-    // A node that merely stopped is started again.
+    // A node that is only stopped would be started again.
     await on(node, "systemctl mask --runtime --now postgresql@17-main");
     try {
       expect(await refusal(on("ops-1", `export-space ${ID}`))).toMatch(
@@ -237,7 +237,7 @@ describe("a bad day", () => {
     expect((await lab.probe(`${ID}.${DOMAIN}`)).status).toBe(200);
   });
 
-  test("no room on ops-1", async () => {
+  test("a full disk on ops-1 is reported before anything changes", async () => {
     await on("ops-1", "mount -t tmpfs -o size=16m tmpfs /var/lib/framaspace/work");
     try {
       expect(await refusal(on("ops-1", `export-space ${ID}`))).toMatch(
@@ -254,7 +254,7 @@ describe("an archived space", () => {
   let before: string;
   const state = () => on("ops-1", `cat /var/lib/framaspace/archived/${ID} 2>/dev/null || true`);
 
-  test("is closed and exported, and comes back by one line until its grace is over", async () => {
+  test("is closed and exported, and one line brings it back until the grace period is over", async () => {
     before = await fingerprint(ID);
     await converge(ID, "suspended");
     await converge(ID, "archived");
@@ -270,7 +270,7 @@ describe("an archived space", () => {
     expect(await state()).toBe("");
   });
 
-  test.runIf(hasStorage)("loses nothing where its export does not verify", async () => {
+  test.runIf(hasStorage)("loses nothing if its export does not verify", async () => {
     await converge(ID, "suspended");
     await inside(ID, `storage rm serving/$BUCKET/urn:oid:117`);
     const broken = await fingerprint(ID);
@@ -281,7 +281,7 @@ describe("an archived space", () => {
     await converge(ID, "active");
   });
 
-  test("loses its live data when the grace is over, killed on the way or not", async () => {
+  test("loses its live data when the grace period is over, even after a kill", async () => {
     await converge(ID, "suspended");
     await converge(ID, "archived");
     before = await fingerprint(ID);
@@ -296,7 +296,7 @@ describe("an archived space", () => {
     expect(await inside(ID, "count_rows; bucket_objects")).toBe("");
   });
 
-  test("is not served as an empty one", async () => {
+  test("is not served as an empty space", async () => {
     const said = await refusal(converge(ID, "active"));
     expect(said).toContain(
       `its live data was dropped; restore its export first: npm run space -- restore ${ID}`,
@@ -304,8 +304,8 @@ describe("an archived space", () => {
     expect((await lab.probe(`${ID}.${DOMAIN}`)).status).toBe(410);
   });
 
-  test("is restored as it was, killed on the way or not", async () => {
-    // The last has all the time; one before it may already come to the end.
+  test("is restored as it was, even after a kill", async () => {
+    // The last run has all the time. An earlier one may also reach the end.
     let said = "";
     for (const seconds of [0.4, 0.9, 1.5, 2.2, 120])
       said ||= await on("ops-1", `timeout -s KILL ${seconds} restore-space ${ID} 2>/dev/null || true`);
@@ -318,7 +318,7 @@ describe("an archived space", () => {
 });
 
 describe("a copy", () => {
-  test("of an export in another space has that one's own storage and folder", async () => {
+  test("of an export in another space uses the storage and folder of that space", async () => {
     await converge(CLONE, "suspended");
     await on("ops-1", `restore-space ${CLONE} ${ID}`);
     await converge(CLONE, "active");
@@ -340,14 +340,14 @@ describe("a copy", () => {
   });
 });
 
-describe("an entry that goes", () => {
-  test("of a space that is not archived is refused by the last that is asked", async () => {
+describe("removing an entry", () => {
+  test("of a space that is not archived is refused by the last program that is asked", async () => {
     const said = await refusal(on("ops-1", `remove-space ${CLONE}`));
     expect(said).toContain("it is not archived, so it stays. Put its entry back");
     expect((await lab.probe(`${CLONE}.${DOMAIN}`)).status).toBe(200);
   });
 
-  test("takes the space's directory, user and copies along, and leaves its export", async () => {
+  test("removes the directory, user and copies of the space, and keeps its export", async () => {
     await converge(CLONE, "suspended");
     await converge(CLONE, "archived");
     await on("ops-1", `remove-space ${CLONE}`);
@@ -363,7 +363,7 @@ describe("an entry that goes", () => {
   });
 });
 
-test("list-spaces says what each space holds", async () => {
+test("list-spaces prints what each space holds", async () => {
   const spaces = (await on("ops-1", "list-spaces"))
     .split("\n")
     .map((line) => JSON.parse(line) as Record<string, unknown>);

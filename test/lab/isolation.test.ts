@@ -1,6 +1,6 @@
-// Attacks from inside one space, "iris", on another, "lotus", and from outside on both: what each finds is counted, and
-// nothing may be found but what the threat model says. PHP code of the attacker is put where only root of a web server
-// can put it, and removed; a stolen Nextcloud would run such code in just this place.
+// Attacks from inside one space, "iris", on another, "lotus", and from outside on both. Each test counts what an attack
+// finds. It may find only what the threat model says. The attacker's PHP code is put where only root of a web server
+// can put it, and removed afterwards. A compromised Nextcloud would run such code in the same place.
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DOMAIN, sharedLab as lab, storageWords } from "../support/suite-lab.ts";
@@ -13,7 +13,7 @@ const PROBE = "index-isolation-test.php";
 const settings = (id: string, key: string) =>
   on("ops-1", `jq -r .${key} /srv/spaces/${id}/config/space.json`);
 
-/** Runs PHP as code of a space on web-1: what it prints. */
+/** Runs PHP as code of a space on web-1, and returns its output. */
 async function php(id: string, code: string): Promise<string> {
   const encoded = Buffer.from(code).toString("base64");
   return on(
@@ -22,7 +22,7 @@ async function php(id: string, code: string): Promise<string> {
   );
 }
 
-/** Runs PHP as background jobs of a space, one after the other: what each prints. */
+/** Runs PHP as background jobs of a space, one after the other, and returns their output. */
 async function cli(id: string, codes: readonly string[]): Promise<string[]> {
   const scripts = codes.map(
     (code) => `<?php error_reporting(0); try { ${code}; } catch (Throwable $e) { } echo "ran to its end";`,
@@ -37,7 +37,9 @@ async function cli(id: string, codes: readonly string[]): Promise<string[]> {
   return said.split("[next]").slice(0, -1);
 }
 
-/** Runs a command line on this machine. Bash that finds a socket at its input, as Node's pipes are, reads ~/.bashrc. */
+/**
+ * Runs a command line on this machine. If bash finds a socket as its input, as Node's pipes are, it reads ~/.bashrc.
+ */
 const here = async (command: string) => (await execa("bash", ["-c", command], { stdin: "ignore" })).stdout;
 
 let secret: string;
@@ -57,7 +59,7 @@ afterAll(async () => {
 });
 
 describe("PHP code in a space", () => {
-  test("runs as that space (or no test below would mean anything)", async () => {
+  test("runs as that space (otherwise the tests below prove nothing)", async () => {
     expect(await php(A, 'echo getenv("NEXTCLOUD_CONFIG_DIR") ?: $_SERVER["NEXTCLOUD_CONFIG_DIR"];')).toBe(
       `/srv/spaces/${A}/config`,
     );
@@ -80,14 +82,14 @@ describe("PHP code in a space", () => {
     "an entity of XML": `$d = new DOMDocument(); $d->loadXML('<!DOCTYPE x [<!ENTITY e SYSTEM "file://${CONFIG}">]><x>&e;</x>', LIBXML_NOENT | LIBXML_DTDLOAD); echo $d->textContent;`,
     "Imagick's scripts": `if (class_exists("Imagick")) { file_put_contents("/srv/spaces/${A}/tmp/x.msl", '<image size="64x104"><read filename="mono:${CONFIG}"/><write filename="mono:/srv/spaces/${A}/tmp/x.mono"/></image>'); try { new Imagick("msl:/srv/spaces/${A}/tmp/x.msl"); } catch (Throwable $e) { } echo file_get_contents("/srv/spaces/${A}/tmp/x.mono"); }`,
     "Imagick's text and caption": `foreach (["text:${CONFIG}", "caption:@${CONFIG}", "label:@${CONFIG}", "inline:${CONFIG}"] as $name) try { $i = new Imagick($name); $i->setImageFormat("txt"); echo $i->getImageProperty("caption"), $i->getImageProperty("label"), "read $name"; } catch (Throwable $e) { }`,
-    "a zip of it": `$z = new ZipArchive(); $z->open("/srv/spaces/${A}/tmp/z.zip", ZipArchive::CREATE); $z->addFile("${CONFIG}", "x"); $z->close(); $z->open("/srv/spaces/${A}/tmp/z.zip"); echo $z->getFromName("x");`,
+    "a zip file": `$z = new ZipArchive(); $z->open("/srv/spaces/${A}/tmp/z.zip", ZipArchive::CREATE); $z->addFile("${CONFIG}", "x"); $z->close(); $z->open("/srv/spaces/${A}/tmp/z.zip"); echo $z->getFromName("x");`,
     "a link": `@symlink("${CONFIG}", "/srv/spaces/${A}/tmp/l"); @link("${CONFIG}", "/srv/spaces/${A}/tmp/h"); echo @file_get_contents("/srv/spaces/${A}/tmp/l"), @file_get_contents("/srv/spaces/${A}/tmp/h");`,
     "a shell": `foreach (["exec", "shell_exec", "system", "passthru", "popen", "proc_open", "pcntl_exec"] as $f) if (function_exists($f)) echo "$f is there: ${B} is seen";`,
     "a wider open_basedir": `ini_set("open_basedir", "/"); ini_set("open_basedir", ""); echo file_get_contents("${CONFIG}");`,
     FFI: `if (class_exists("FFI")) { $f = FFI::cdef("int system(const char *command);"); $f->system("cat ${CONFIG} >/srv/spaces/${A}/tmp/ffi"); echo file_get_contents("/srv/spaces/${A}/tmp/ffi"); }`,
     "/proc": `foreach (array_merge(["self"], range(1, 400)) as $p) foreach (["environ", "cmdline", "root/srv/spaces/${B}/config/space.json", "cwd/../srv/spaces/${B}/config/space.json"] as $f) echo @file_get_contents("/proc/$p/$f");`,
     "the other's temporary files": `print_r(@scandir("/srv/spaces/${B}/tmp")); echo @file_get_contents("/srv/spaces/${B}/tmp/canary"); print_r(@scandir("/tmp")); print_r(@scandir("/var/tmp"));`,
-    "what compiled code is shared": `foreach (["opcache_get_status", "opcache_reset", "opcache_invalidate", "opcache_compile_file", "fpm_get_status"] as $f) if (function_exists($f)) echo "$f is there: ${B} is seen";`,
+    "shared compiled code": `foreach (["opcache_get_status", "opcache_reset", "opcache_invalidate", "opcache_compile_file", "fpm_get_status"] as $f) if (function_exists($f)) echo "$f is there: ${B} is seen";`,
     "PostgreSQL's files": `try { $d = new PDO("pgsql:host=/var/run/postgresql"); } catch (Throwable $e) { } $s = json_decode(file_get_contents("/srv/spaces/${A}/config/space.json"), true); $p = json_decode(file_get_contents("/etc/framaspace/platform.json"), true); try { $d = new PDO("pgsql:host={$p["database"]["hosts"]};dbname=${A};sslmode=require", "${A}", $s["database"]["password"]); echo $d->query("SELECT pg_read_file('/etc/passwd')")->fetchColumn(); } catch (Throwable $e) { }`,
   };
 
@@ -99,8 +101,8 @@ describe("PHP code in a space", () => {
     );
   });
 
-  // Background jobs and upgrades run a space's code too, by another program with settings of its own.
-  test("does not read them on the command line by any of these", async () => {
+  // Background jobs and upgrades also run code of a space, with another program and its own settings.
+  test("does not read them on the command line in any of these ways", async () => {
     const said = await cli(A, Object.values(WAYS));
     const found = Object.keys(WAYS).filter((_, index) =>
       new RegExp(`${secret}|canary-in-tmp|${B} is seen|/srv/spaces/${B}/config/space|root:x:0`).test(
@@ -122,7 +124,7 @@ describe("PHP code in a space", () => {
     expect(await on("web-1", "stat -c '%a %U' /run/php/spaces.sock")).toBe("600 framaspace-nginx");
   });
 
-  test("leaves no setting behind for the next request of another space", async () => {
+  test("leaves no setting for the next request of another space", async () => {
     const spoil =
       'ini_set("memory_limit", "1G"); ini_set("session.save_path", "tcp://10.9.9.9:1"); ini_set("default_charset", "x"); ini_set("auto_prepend_file", "/tmp/x"); echo getmypid();';
     const look =
@@ -134,7 +136,7 @@ describe("PHP code in a space", () => {
     expect(unspoilt[0]).toContain(`/srv/spaces/${B}/:`);
     expect(unspoilt[0]).not.toContain(A);
     expect(unspoilt.slice(1)).toEqual(["512M", "/var/lib/php/sessions", "", B]);
-    // Idle workers take turns: as many looks as there are workers meet the one that was spoilt.
+    // Idle workers take turns: with as many checks as there are workers, one check meets the spoiled worker.
     for (let looks = 1; looks <= 6 || (seen === 0 && looks <= 20); looks++) {
       spoiled.add(await php(A, spoil));
       for (let n = 0; n < looks; n++) {
@@ -144,11 +146,11 @@ describe("PHP code in a space", () => {
         if (spoiled.delete(String(pid))) seen++;
       }
     }
-    // Void where no worker ever served one after the other.
+    // The test proves nothing if no worker served both.
     expect(seen).toBeGreaterThan(0);
   });
 
-  test("shares PHP's cache in memory: the one way that stays open, as the threat model says", async () => {
+  test("shares PHP's cache in memory: the one known gap, as the threat model says", async () => {
     await php(B, 'apcu_store("canary-of-b", "value-of-b");');
     const said = await php(A, 'echo apcu_fetch("canary-of-b");');
     console.log(
@@ -169,7 +171,7 @@ while True:
     client.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\nhost key")
     client.close()`;
 
-test("code of a space does not reach the cloud's metadata, at whichever of its addresses", async () => {
+test("code of a space does not reach the cloud's metadata at any of its addresses", async () => {
   const addresses = ["169.254.169.254", "fe80::a9fe:a9fe", "fd00:ec2::254"];
   const each = (verb: string) =>
     addresses.map((one) => `ip addr ${verb} ${one}/${one.includes(":") ? 128 : 32} dev lo`).join("; ");
@@ -221,7 +223,7 @@ describe("a space's role in PostgreSQL", () => {
     expect(await asA(database, sql)).toMatch(says);
   });
 
-  test("does not see what others ask", async () => {
+  test("does not see the queries of others", async () => {
     const queries = await asA(
       A,
       `SELECT count(*) FROM pg_stat_activity WHERE usename <> '${A}' AND query NOT IN ('', '<insufficient privilege>')`,
@@ -229,7 +231,7 @@ describe("a space's role in PostgreSQL", () => {
     expect(queries).toBe("0");
   });
 
-  test("cannot take the connections of others, whose answers stay quick", async () => {
+  test("cannot use up the connections of others, whose answers stay fast", async () => {
     const ask = `for n in $(seq 15); do curl -s -o /dev/null -m 20 -w '%{http_code} %{time_total}\\n' -H 'Host: ${B}.${DOMAIN}' http://web-1/; done`;
     const quiet = await on("ops-1", ask);
     const busy = await on(
@@ -239,7 +241,7 @@ describe("a space's role in PostgreSQL", () => {
        for n in $(seq 40); do sleep 0.5; [ "$(cat /tmp/flood-* | grep -c 'too many connections for role')" -lt 25 ] || break; done
        ${ask}; echo refused $(cat /tmp/flood-* | grep -c 'too many connections for role'); kill $(jobs -p); rm -f /tmp/flood-*`,
     );
-    // Their clients were killed: PostgreSQL sees to it that they do not sleep on (client_connection_check_interval).
+    // Their clients were killed. PostgreSQL ends these queries itself (client_connection_check_interval).
     const left = await Promise.all(
       ["postgres-1", "postgres-2"].map((node) =>
         on(
@@ -327,7 +329,7 @@ describe("a space's user in Redis", () => {
     );
   });
 
-  test("is nobody without its password, and nobody is in without a name", async () => {
+  test("needs its password, and nobody enters without a name", async () => {
     expect(await on("ops-1", "redis-cli -h redis-1 PING 2>&1")).toContain("NOAUTH");
     expect(
       await on("ops-1", `redis-cli --no-auth-warning -h redis-1 --user ${B} --pass wrong PING 2>&1`),
@@ -371,10 +373,10 @@ describe("a request", () => {
       isOf(B),
     ],
     ["a port in Host", `-H 'Host: ${A}.${DOMAIN}:1' ${site(A)}/`, isOf(A), isOf(B)],
-    ["a host that is none", `-H 'Host: evil.example' ${site(A)}/`, "No space lives at this address", isOf(A)],
+    ["an unknown host", `-H 'Host: evil.example' ${site(A)}/`, "No space lives at this address", isOf(A)],
     ["a path instead of an id", `-H 'Host: ..%2f${B}.${DOMAIN}' ${site(A)}/`, "", isOf(B)],
     ["an absolute URI", `--http1.1 --request-target 'http://${B}.${DOMAIN}/' ${site(A)}/`, "", "never"],
-  ])("with %s gets one space and no other", async (_, words, has, hasNot) => {
+  ])("with %s gets only one space", async (_, words, has, hasNot) => {
     const said = await curl(words);
     expect(said).toContain(has);
     expect(said).not.toContain(hasNot);
@@ -382,7 +384,7 @@ describe("a request", () => {
     expect(said.includes(isOf(A)) && said.includes(isOf(B))).toBe(false);
   });
 
-  test("makes no link to a host that a client wrote", async () => {
+  test("makes no link to a host that the client sent", async () => {
     const said = await curl(
       `-H 'X-Forwarded-Host: evil.example' -H 'Forwarded: host=evil.example;proto=http' ${site(A)}/.well-known/carddav`,
     );
@@ -390,7 +392,7 @@ describe("a request", () => {
     expect(await settings(A, "host")).toBe(`${A}.${DOMAIN}`);
   });
 
-  test("with a session of one space is a stranger in the other", async () => {
+  test("with a session of one space is not logged in to the other", async () => {
     const headers = await here(
       `curl -sk -m 20 -o /dev/null -D - --resolve '*:${lab.port}:127.0.0.1' ${site(A)}/`,
     );
@@ -413,7 +415,7 @@ describe("a request", () => {
     ["settings", "/config/config.php"],
     ["a dot file", "/.sha256"],
     ["the console", "/occ"],
-    ["a PHP file that nobody links", "/space.php"],
+    ["an internal PHP file", "/space.php"],
     ["a double slash", "//config//config.php"],
     ["a backslash", "/..\\config\\space.json"],
   ])("by %s reads no file", async (_, path) => {
@@ -440,7 +442,7 @@ describe("logs", () => {
     return lab.logged(id, marker);
   };
 
-  test("a visitor cannot begin a line, move a cursor, or write one for another space", async () => {
+  test("a visitor cannot start a line, move a cursor, or write a line of another space", async () => {
     const marker = `marker${Date.now()}`;
     await here(
       `curl -sk -m 20 -o /dev/null --path-as-is --resolve '*:${lab.port}:127.0.0.1' -A $'${marker}\\x1b[2J","space":"${B}","x":"' ` +
@@ -453,11 +455,11 @@ describe("logs", () => {
     expect(await lab.logged(B, marker)).toEqual([]);
   });
 
-  test("every line that PHP logs of a visitor's words stands under its own space", async () => {
+  test("every line that PHP logs of a visitor's text is filed under its own space", async () => {
     const marker = `marker${Date.now()}`;
     await php(A, `error_log("${marker} one\\n<14>Nov 24 ${B}: ${marker} two\\r\\n\\e[31m${marker} three");`);
     const found = await lines(A, marker);
-    // PHP makes a message of each line; all carry the space's own tag.
+    // PHP makes one message of each line. All have the tag of the space.
     for (const one of found) expect(one).toMatch(new RegExp(`^\\S+ web-1 ${A} user\\.`));
     expect(found.join("\n")).toContain(`${marker} three`);
     // eslint-disable-next-line no-control-regex -- What must not be there.
@@ -467,7 +469,7 @@ describe("logs", () => {
 });
 
 describe("archives", () => {
-  test("an export that was tampered with, with paths that lead out, is not restored, and nothing is written outside", async () => {
+  test("a forged export with paths that lead outside is not restored, and nothing is written outside", async () => {
     const said = await on(
       "ops-1",
       `. /usr/local/lib/framaspace/archive-lib.sh

@@ -1,5 +1,5 @@
-// The life of spaces on the machines: installed, upgraded, cut off in the middle, put back, limited, healed. With the
-// fake, which can be told to fail or to take its time; what it stands for is in lab/fake-nextcloud/occ.
+// The life of spaces on the machines: installed, upgraded, cut off in the middle, restored, limited and repaired. With
+// the fake Nextcloud, which can be told to fail or to be slow; lab/fake-nextcloud/occ says what it replaces.
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -11,7 +11,7 @@ import { FILES, slowBody, Visitor } from "../support/visitor.ts";
 
 const OLD = "34.0.4";
 const NEW = "35.0.2";
-/** Spaces of this suite alone: `bloc-a` … `bloc-t`, all in wave main. */
+/** Spaces of this suite only: `bloc-a` … `bloc-t`, all in the wave main. */
 const WAVE = Array.from({ length: 20 }, (_, index) => `bloc-${String.fromCharCode(97 + index)}`);
 const [FIRST = "", SECOND = "", THIRD = "", FOURTH = "", FIFTH = "", SIXTH = ""] = WAVE;
 
@@ -54,7 +54,7 @@ interface Outcome {
 
 const ops = (command: string) => lab.on("ops-1", command);
 
-/** Converges a space as its entry has it, but for what `filter` (jq's) changes. */
+/** Converges a space as its entry says, except for what `filter` (of jq) changes. */
 async function converge(id: string, filter = "."): Promise<Outcome> {
   const wanted = `jq -c 'del(.version) | ${filter}' /srv/spaces/${id}/config/space.json`;
   const said = await ops(`${wanted} | converge-space 2>/tmp/said-${id}; echo " $?"; cat /tmp/said-${id}`);
@@ -68,7 +68,7 @@ async function converge(id: string, filter = "."): Promise<Outcome> {
 
 const upgrade = (id: string) => converge(id, `.release = "${NEW}"`);
 
-/** SQL in a space's own database. */
+/** Runs SQL in a space's own database. */
 const sql = (id: string, text: string) =>
   ops(
     `bash -c '. /usr/local/lib/framaspace/space-lib.sh; read_space </srv/spaces/${id}/config/space.json; sql -f -' <<'END'\n${text}\nEND`,
@@ -83,13 +83,13 @@ const versionOf = (id: string) => sql(id, "SELECT value FROM framaspace WHERE ke
 const page = async (id: string) => (await lab.probe(`${id}.${DOMAIN}`)).status;
 const releaseOf = (id: string) => ops(`basename "$(readlink /srv/spaces/${id}/release)"`);
 
-/** A row that no run of ours writes: what an upgrade that is put back, or begun again, must keep. */
+/** A row that none of our programs writes. An upgrade that is undone, or started again, must keep it. */
 const leaveMark = (id: string) =>
   sql(id, "INSERT INTO oc_preferences VALUES ('admin', 'mark', 'mark', 'kept') ON CONFLICT DO NOTHING;");
 const marks = (id: string) => sql(id, "SELECT count(*) FROM oc_preferences WHERE appid = 'mark';");
 
 describe("a new space", () => {
-  test("has an administrator, invited by a mail with a link, and no password that anybody knows", async () => {
+  test("has an administrator, invited by a mail with a link, and a password that nobody knows", async () => {
     const mails = await lab.lab("mail");
     expect(mails).toContain(`To: ${FIRST}@bloc.example`);
     expect(mails).toMatch(new RegExp(`https://${FIRST}\\.${DOMAIN}[^ ]*/lostpassword/reset/form/`));
@@ -97,7 +97,7 @@ describe("a new space", () => {
     expect((await lab.lab("mail")).split(`To: ${FIRST}@bloc.example`)).toHaveLength(2);
   });
 
-  test("is on the release of its wave, by what its database says", async () => {
+  test("is on the release of its wave, according to its database", async () => {
     expect(await versionOf(FIRST)).toBe(`${OLD}.1`);
     expect(await ops(`jq -r .version /srv/spaces/${FIRST}/config/space.json`)).toBe(`${OLD}.1`);
   });
@@ -110,7 +110,7 @@ describe("a new space", () => {
   });
 });
 
-test("apps follow the catalog; the office suite and optional apps are the space's own choice", async () => {
+test("apps follow the catalog; the space chooses its office suite and optional apps", async () => {
   await sql(FIRST, "UPDATE oc_appconfig SET configvalue = 'no' WHERE appid IN ('deck', 'richdocuments');");
   await sql(FIRST, "INSERT INTO oc_appconfig VALUES ('registration', 'enabled', 'yes');");
   expect((await converge(FIRST)).result?.changed).toEqual(["enable deck"]);
@@ -136,7 +136,7 @@ test("a release that lacks an app is not prepared, and a damaged preparation is 
 });
 
 describe("limits", () => {
-  test("more accounts than the plan has are reported", async () => {
+  test("too many accounts for the plan are reported", async () => {
     await sql(SECOND, "INSERT INTO oc_users SELECT 'user' || n, 'x', 'x' FROM generate_series(1, 16) n;");
     const { result, said } = await converge(SECOND);
     expect(result?.accounts).toEqual({ enabled: 17, allowed: 15 });
@@ -148,7 +148,7 @@ describe("limits", () => {
     expect((await converge(SECOND)).result?.accounts.enabled).toBe(1);
   });
 
-  test("a full space takes no more files, and gives those that it has", async () => {
+  test("a full space accepts no more files, and still serves its files", async () => {
     await sql(
       SECOND,
       `INSERT INTO oc_storages (id) VALUES ('object::user:admin');
@@ -170,7 +170,7 @@ describe("background jobs", () => {
       await sql(id, "SELECT coalesce(max(configvalue), '0') FROM oc_appconfig WHERE configkey = 'cron';"),
     );
 
-  test("run for each space, and not for one that is suspended", async () => {
+  test("run for each space, but not for a suspended one", async () => {
     await converge(THIRD, `.state = "suspended"`);
     await ops(`rm -f /var/lib/framaspace/cron/${SECOND} /var/lib/framaspace/cron/${THIRD}`);
     const before = await jobs(THIRD);
@@ -186,7 +186,7 @@ describe("background jobs", () => {
 });
 
 describe("an upgrade", () => {
-  test("is refused two majors ahead and backwards, before anything changes", async () => {
+  test("over two majors or backwards is refused before anything changes", async () => {
     await sql(FOURTH, "UPDATE framaspace SET value = '33.0.9.1' WHERE key = 'version';");
     expect((await upgrade(FOURTH)).said).toContain(
       `it is on 33.0.9, and ${NEW} is 2 majors ahead: one at a time. Nothing was changed; move wave "main" to a 34 release first`,
@@ -197,7 +197,7 @@ describe("an upgrade", () => {
     expect((await converge(FOURTH)).result?.changed).toEqual([]);
   });
 
-  test("that meets a full disk leaves the space as it was", async () => {
+  test("on a full disk leaves the space as it was", async () => {
     await ops(
       `mkdir -p /var/lib/framaspace/kept && mount -t tmpfs -o size=4k tmpfs /var/lib/framaspace/kept && head -c 4096 /dev/zero >/var/lib/framaspace/kept/fill`,
     );
@@ -213,11 +213,11 @@ describe("an upgrade", () => {
     }
   });
 
-  test("cut off anywhere is finished by the next run: nothing is lost, nothing is done twice", async () => {
+  test("that is cut off anywhere is finished by the next run: nothing is lost, nothing is done twice", async () => {
     await leaveMark(FIFTH);
     await tell(FIFTH, "slow-upgrade", "2");
     for (let run = 0; run < 5; run++) {
-      // In front of the dump, in the upgrade, behind it.
+      // Before the dump, during the upgrade, or after it.
       const seconds = (((seed * (run + 3)) % 500) / 100).toFixed(2);
       await ops(
         `jq -c 'del(.version) | .release = "${NEW}"' /srv/spaces/${FIFTH}/config/space.json >/tmp/cut.json; setsid converge-space </tmp/cut.json >/dev/null 2>&1 & pid=$!; sleep ${seconds}; kill -9 -- -$pid 2>/dev/null; true`,
@@ -233,13 +233,13 @@ describe("an upgrade", () => {
     expect((await upgrade(FIFTH)).result?.changed).toEqual([]);
   });
 
-  test("that is undone keeps all that was acknowledged: uploads were under way when it began", async () => {
+  test("that is undone keeps everything acknowledged, even with uploads under way at its start", async () => {
     const visitor = new Visitor(lab.port, `${SIXTH}.${DOMAIN}`);
     const put = (name: string, until: Promise<unknown>) =>
       visitor.ask("PUT", `${FILES}/${name}`, slowBody(content, until));
     const content = Buffer.from("begun, and ended ".repeat(40));
     await ops("touch /run/began");
-    /** For ops-1: the dump that the upgrade begins with is there, and occ is at it. */
+    /** True on ops-1 when the dump of the upgrade exists and occ is running. */
     const dumped = `test /var/lib/framaspace/kept/${SIXTH}/upgrade.sql.zst -nt /run/began`;
     const seen = (command: string) =>
       expect.poll(() => ops(`${command} && echo yes || true`), { timeout: 300_000 }).toBe("yes");
@@ -267,7 +267,7 @@ describe("an upgrade", () => {
     expect((await visitor.ask("GET", `${FILES}/late.txt`)).bytes).toEqual(content);
   });
 
-  test("waits for a background job while the space serves", async () => {
+  test("waits for a background job while the space still serves", async () => {
     await tell(SIXTH, "slow-cron", "20");
     await ops(`rm -f /var/lib/framaspace/cron/${SIXTH}`);
     const job = `pgrep -f '/srv/spaces/${SIXTH}/.*/cron[.]php'`;
@@ -285,19 +285,19 @@ describe("an upgrade", () => {
     await untell(SIXTH);
     expect({ status, said }).toEqual({ status: 0, said: "" });
     const closed = statuses.filter((answer) => answer !== 200).length;
-    console.log(`${closed} of ${statuses.length} looks, four a second, were outside`);
+    console.log(`${closed} of ${statuses.length} probes, four per second, were refused`);
     expect(closed).toBeLessThan(40);
     expect(statuses.length - closed).toBeGreaterThan(20);
   });
 
-  test("without the database changes nothing, and is finished when it is back", async () => {
-    // A space that no test before has moved: what such a test wanted, finish-spaces might have finished since.
+  test("without the database changes nothing, and is finished when the database is back", async () => {
+    // No earlier test has upgraded this space: otherwise finish-spaces might have finished that upgrade by now.
     const rule = "ip daddr 10.0.30.0/24 reject";
     await ops(`nft add rule inet framaspace output ${rule}`);
     try {
       const { status, said } = await upgrade(SECOND);
       expect(status).toBe(1);
-      // What is wanted is kept there first, where it was not yet.
+      // The wanted state is kept there first, if it was not kept yet.
       expect(said).toMatch(
         new RegExp(
           `space ${SECOND}, database: its role cannot use its database|what is wanted of ${SECOND} cannot be kept in PostgreSQL`,
@@ -307,11 +307,11 @@ describe("an upgrade", () => {
     } finally {
       await ops("nft -f /etc/nftables.conf");
     }
-    // From here on finish-spaces may be first.
+    // From here on, finish-spaces may be faster.
     expect(await upgrade(SECOND)).toMatchObject({ status: 0, result: { release: NEW } });
   });
 
-  test("of a wave: one fails, is put back and says why; the others are done", async () => {
+  test("of a wave: one space fails, is restored and says why; the others are upgraded", async () => {
     const failing = WAVE.at(-1) ?? "";
     await leaveMark(failing);
     await tell(failing, "fail-upgrade", "yes");
@@ -339,8 +339,8 @@ describe("an upgrade", () => {
   });
 });
 
-test("a web server that was away gets what changed when it is back", async () => {
-  // SSH comes through ops-1 too, so web-2 ends it by itself.
+test("a web server that was unreachable gets the changes when it is back", async () => {
+  // SSH also comes through ops-1, so web-2 removes the rule by itself.
   await lab.on(
     "web-2",
     "systemd-run --quiet --on-active=40 nft -f /etc/nftables.conf && nft insert rule inet framaspace input ip saddr 10.0.1.0/24 drop",

@@ -1,6 +1,7 @@
 // A real Nextcloud in the lab: what a person, a sync client and a browser do with a space, and what nobody may do with
-// another's. With FRAMASPACE_NEXTCLOUD (a release archive, or an older and a newer one with a colon between them),
-// FRAMASPACE_MINIO and FRAMASPACE_MC; previews too with FRAMASPACE_IMAGINARY; seen by Chromium where that is installed.
+// another space. Needs FRAMASPACE_NEXTCLOUD (one release archive, or an older and a newer one with a colon between
+// them), FRAMASPACE_MINIO and FRAMASPACE_MC. FRAMASPACE_IMAGINARY adds previews, and an installed Chromium adds the
+// tests in a browser.
 import { execa } from "execa";
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
@@ -35,7 +36,10 @@ const ROOT = join(import.meta.dirname, "../..");
 const WORDS = [...nextcloudWords(), ...(imaginary === undefined ? [] : ["--imaginary", imaginary])];
 const lab = ownLab("nextcloud", 18446, WORDS);
 
-/** One that is used again is on whatever release it was left on, has spent its mails, and remembers wrong passwords. */
+/**
+ * Whether the lab is new. Spaces of a used lab may be on any release, have spent their mails, and remember wrong
+ * passwords.
+ */
 const isNew = !givenLab || !existsSync(openLab(lab.name).directory);
 
 const [SMALL, LARGE] = ["iris", "lotus"];
@@ -44,7 +48,7 @@ const CONTACTS: Readonly<Record<string, string>> = {
   [SMALL]: "bureau@iris.example",
   [LARGE]: "contact@lotus.example",
 };
-/** Chosen by the administrators in this run. */
+/** The passwords that the administrators choose in this run. */
 const passwords = Object.fromEntries(
   SPACES.map((id) => [id, `Aa1-${randomBytes(18).toString("base64url")}`]),
 );
@@ -52,7 +56,9 @@ const passwords = Object.fromEntries(
 const ops = (command: string) => lab.on("ops-1", command);
 const inside = lab.inside.bind(lab);
 const occ = (id: string, words: string) => inside(id, `occ $DIRECTORY/config $RELEASE ${words}`);
-/** Nextcloud slows down, and then refuses, who was refused a few times; all of the lab's visitors have one address. */
+/**
+ * Nextcloud slows down and then refuses a client after some refusals. All visitors of the lab have the same address.
+ */
 const forgive = (id: string) => occ(id, "security:bruteforce:reset 198.51.100.1");
 const settings = (id: string, key: string) => ops(`jq -r .${key} /srv/spaces/${id}/config/space.json`);
 const host = (id: string) => `${id}.${DOMAIN}`;
@@ -61,7 +67,7 @@ const client = (id: string, user = "admin", password = passwords[id] ?? "") =>
   new Visitor(lab.port, host(id), { user, password });
 const sha256 = (bytes: Buffer | string) => createHash("sha256").update(bytes).digest("hex");
 
-/** Script that sends the login page's form, for a release without the script that draws it. */
+/** A script that sends the form of the login page, for a release without the script that draws the form. */
 const formOf = (fields: Record<string, string>) => `
   const form = Object.assign(document.createElement("form"), { method: "post" });
   const fields = { ...${JSON.stringify(fields)}, timezone: "Europe/Paris", timezone_offset: "1", requesttoken: document.head.dataset.requesttoken };
@@ -70,7 +76,7 @@ const formOf = (fields: Record<string, string>) => `
   document.body.append(form);
   form.submit();`;
 
-/** Writes the page's config.php with the values that a person would put in the place of its dots and examples. */
+/** Writes the config.php of the page, with the values that a person would put in place of its dots and examples. */
 const FILL_IN = String.raw`<?php
 $space = json_decode(file_get_contents('space.json'), true);
 $manifest = json_decode(file_get_contents('manifest.json'), true);
@@ -89,7 +95,7 @@ echo strtr(file_get_contents('config.php'), [
 ]);
 `;
 
-/** The links to choose a password by, of all mails that went to an address; newest last. */
+/** The links to choose a password in all mails to an address, newest last. */
 async function links(address: string): Promise<URL[]> {
   const mails = (await lab.lab("mail")).split("─".repeat(80)).filter((text) => text.includes(address));
   return mails.flatMap((text) =>
@@ -114,7 +120,7 @@ describe.skipIf(missing.length > 0)(
   { timeout: 900_000 },
   () => {
     const content = randomBytes(300_000);
-    /** Of the archives, oldest first. */
+    /** The releases of the archives, oldest first. */
     let releases: string[] = [];
 
     beforeAll(async () => {
@@ -126,7 +132,7 @@ describe.skipIf(missing.length > 0)(
     });
     afterAll(() => lab.remove());
 
-    test.each(SPACES)("%s is installed, with the release itself and no fake", async (id) => {
+    test.each(SPACES)("%s is installed with the real release, not with the fake", async (id) => {
       const { status, text } = await stranger(id).ask("GET", "/status.php");
       expect(status).toBe(200);
       expect(JSON.parse(text)).toMatchObject({
@@ -138,7 +144,7 @@ describe.skipIf(missing.length > 0)(
       });
     });
 
-    test("a redirect leads to where the visitor is: same host, same port", async () => {
+    test("a redirect keeps the host and port of the visitor", async () => {
       const { status, headers } = await stranger(SMALL).ask("GET", "/");
       expect(status).toBe(302);
       expect(headers.location).toBe(`https://${host(SMALL)}:${lab.port}/login`);
@@ -147,7 +153,7 @@ describe.skipIf(missing.length > 0)(
     });
 
     test.each(SPACES)(
-      "%s: the invited administrator chooses a password by the link, and logs in",
+      "%s: the invited administrator chooses a password with the link, and logs in",
       async (id) => {
         if (!isNew) await occ(id, "user:welcome --reset-password admin");
         const link = (await links(CONTACTS[id] ?? "")).at(isNew ? 0 : -1);
@@ -174,7 +180,7 @@ describe.skipIf(missing.length > 0)(
       },
     );
 
-    test("there is no installing of apps, no web updater, no reading of logs", async () => {
+    test("nobody can install apps, use the web updater or read logs", async () => {
       const admin = stranger(SMALL);
       await admin.logIn("admin", passwords[SMALL] ?? "");
       const requesttoken = await admin.requestToken("/apps/files/");
@@ -188,7 +194,7 @@ describe.skipIf(missing.length > 0)(
     });
 
     describe("files", () => {
-      test("a file put by WebDAV is one object of its own space's bucket, and reads back the same", async () => {
+      test("a file uploaded by WebDAV is one object in the bucket of its space, and reads back the same", async () => {
         const before = { [SMALL]: await objects(SMALL), [LARGE]: await objects(LARGE) };
         const put = await client(LARGE).ask("PUT", `${FILES}/rapport.bin`, { body: content });
         expect([201, 204]).toContain(put.status);
@@ -198,7 +204,7 @@ describe.skipIf(missing.length > 0)(
         expect(await ops(`mc cat serving/space-${LARGE}/${key} | sha256sum | cut -d' ' -f1`)).toBe(
           sha256(content),
         );
-        // The other one may have been given a preview or a script of its own meanwhile.
+        // Meanwhile, Nextcloud may have added a preview or a script to the other space.
         const others = [...(await objects(SMALL))].filter(([other]) => !before[SMALL]?.has(other));
         expect(others.map(([, size]) => size)).not.toContain(content.length);
         const read = await client(LARGE).ask("GET", `${FILES}/rapport.bin`);
@@ -206,7 +212,7 @@ describe.skipIf(missing.length > 0)(
         console.log(`${key} of ${content.length} bytes: one of ${after.size} objects in space-${LARGE}`);
       });
 
-      test("a file whose length nobody said before is whole", async () => {
+      test("a file of unknown length is complete", async () => {
         const parts = Array.from({ length: 40 }, () => randomBytes(10_000));
         const put = await client(LARGE).ask("PUT", `${FILES}/finder.bin`, { body: parts });
         expect([201, 204]).toContain(put.status);
@@ -214,7 +220,7 @@ describe.skipIf(missing.length > 0)(
         expect(sha256(read.bytes)).toBe(sha256(Buffer.concat(parts)));
       });
 
-      test("a large file comes in chunks, and a range of it is read", async () => {
+      test("a large file is uploaded in chunks, and a range of it can be read", async () => {
         const upload = `${UPLOADS}/${randomBytes(8).toString("hex")}`;
         const destination = `https://${host(LARGE)}:${lab.port}${FILES}/film.bin`;
         const headers = { destination, "oc-total-length": String(3 * 6_000_000) };
@@ -236,7 +242,7 @@ describe.skipIf(missing.length > 0)(
         expect(sha256(read.bytes)).toBe(sha256(whole));
       });
 
-      test("calendars and contacts answer, and folders, trash and versions do what they do", async () => {
+      test("calendars, contacts, folders, trash and versions work", async () => {
         const visitor = client(LARGE);
         const propfind = (path: string, depth = "1") => visitor.ask("PROPFIND", path, { headers: { depth } });
         expect((await propfind("/remote.php/dav/calendars/admin/")).status).toBe(207);
@@ -271,7 +277,7 @@ describe.skipIf(missing.length > 0)(
     });
 
     describe("the other space", () => {
-      test("does not take this one's account and password", async () => {
+      test("does not accept this space's account and password", async () => {
         expect((await client(SMALL, "admin", passwords[LARGE]).ask("PROPFIND", `${FILES}/`)).status).toBe(
           401,
         );
@@ -282,7 +288,7 @@ describe.skipIf(missing.length > 0)(
         await forgive(SMALL);
       });
 
-      test("does not take this one's session, under any cookie's name", async () => {
+      test("does not accept this space's session under any cookie name", async () => {
         const person = stranger(LARGE);
         await person.logIn("admin", passwords[LARGE] ?? "");
         expect((await person.ask("GET", "/apps/files/")).status).toBe(200);
@@ -299,11 +305,11 @@ describe.skipIf(missing.length > 0)(
         expect(seen.text).not.toContain('data-user="admin"');
         expect((await thief.ask("PROPFIND", `${FILES}/`)).status).toBe(401);
         await forgive(SMALL);
-        // Asked once more as itself: the session was good all the while.
+        // One more request as itself: the session was valid all the time.
         expect((await person.ask("GET", "/apps/files/")).status).toBe(200);
       });
 
-      test("does not open its bucket to this one's key", async () => {
+      test("does not open its bucket to this space's key", async () => {
         const as = (id: string, bucket: string) =>
           ops(
             `export MC_HOST_a="https://${id}:$(jq -r .s3.secret /srv/spaces/${id}/config/space.json)@$(jq -r '.s3.hosts[0]' /etc/framaspace/platform.json):9000"; mc --config-dir /tmp/mc-a ls a/space-${bucket} 2>&1 | tail -n 1; rm -rf /tmp/mc-a`,
@@ -313,7 +319,7 @@ describe.skipIf(missing.length > 0)(
         expect(await as(SMALL, LARGE)).toContain("Access Denied");
       });
 
-      test("does not take an account more than its plan has", async () => {
+      test("accepts no more accounts than its plan has", async () => {
         const allowed = Number(await settings(SMALL, "limits.accounts"));
         const answers: string[] = [];
         for (let n = 2; n <= allowed + 1; n++) {
@@ -336,7 +342,7 @@ describe.skipIf(missing.length > 0)(
       () => {
         let page: Page;
         const refused: string[] = [];
-        /** What was refused, but for files that the release itself lacks. */
+        /** What was refused, except files that the release itself lacks. */
         const refusedOfOurs = async () => {
           const checked = refused.splice(0).map(async (what) => {
             const path = /https:\/\/[^/]+\/([\w./-]+)/.exec(what)?.[1];
@@ -350,14 +356,17 @@ describe.skipIf(missing.length > 0)(
           return (await Promise.all(checked)).flat();
         };
         const address = (path: string) => `https://${host(LARGE)}:${lab.port}${path}`;
-        /** Packs of a release without its largest files lack the main script; its pages then stay as the server sent them. */
+        /**
+         * Archives of a release without its largest files lack the main script. Their pages stay as the server sends
+         * them.
+         */
         let hasScript = false;
 
         beforeAll(async () => {
           await mkdir(pictures, { recursive: true });
           const started = await chromium.launch({
             ...(browser !== undefined && { executablePath: browser }),
-            // It shows our own pages alone, and root gets no sandbox.
+            // It shows only our own pages, and root gets no sandbox.
             args: ["--no-sandbox", `--host-resolver-rules=MAP *.${DOMAIN} 127.0.0.1, EXCLUDE 127.0.0.1`],
           });
           const context = await started.newContext({
@@ -378,7 +387,7 @@ describe.skipIf(missing.length > 0)(
           return () => started.close();
         });
 
-        test("the login page is the space's, in French, with its styles and nothing refused", async () => {
+        test("the login page is in French, with the name and styles of the space, and nothing is refused", async () => {
           await page.goto(address("/"));
           if (hasScript) await page.waitForSelector("input[name=password]");
           else await page.waitForTimeout(3000);
@@ -411,10 +420,10 @@ describe.skipIf(missing.length > 0)(
       },
     );
 
-    describe("taken away", () => {
+    describe("an export that people take away", () => {
       /**
-       * Of docs/take-your-space-away.md, as a person would type it; the page's example is this very space. The French page
-       * has the same blocks (test/docs.test.ts).
+       * The blocks of docs/take-your-space-away.md, as a person would type them. The example of the page is this very
+       * space.
        */
       const blocks = [
         ...readFileSync(join(ROOT, "docs/take-your-space-away.md"), "utf8").matchAll(
@@ -431,7 +440,7 @@ describe.skipIf(missing.length > 0)(
         if (!found) throw new Error(`docs/take-your-space-away.md has no block with ${part}`);
         return found.text;
       };
-      /** Nothing on this machine knows it, but the role and the user that it is made for. */
+      /** The file with a new password. Only the role and the user that are made for this test have it, too. */
       const SECRETS = "/root/take/secrets";
       const asStock = `set -e; cd /root/take/lotus; . ${SECRETS}
         export PGHOST=$(jq -r .database.hosts /etc/framaspace/platform.json) PGTARGETSESSIONATTRS=read-write PGSSLMODE=require PGCHANNELBINDING=disable PGUSER=cloud PGPASSWORD=$password
@@ -446,7 +455,7 @@ describe.skipIf(missing.length > 0)(
 
       beforeAll(async () => {
         await clear();
-        // A client that went away in the middle of a file: there will always be one.
+        // A client that stopped in the middle of a file: an export always finds some.
         const upload = `${UPLOADS}/${randomBytes(8).toString("hex")}`;
         const headers = {
           destination: `https://${host(LARGE)}:${lab.port}${FILES}/half.bin`,
@@ -468,7 +477,7 @@ describe.skipIf(missing.length > 0)(
       });
       afterAll(clear);
 
-      test("is whole by its checksums, and gives each account's files without any Nextcloud", async () => {
+      test("is complete by its checksums, and gives each account's files without Nextcloud", async () => {
         await run("sha256sum --quiet --check <(grep -v '  objects/' SHA256SUMS)");
         await run(typed("object::user:"));
         expect(await ops("sha256sum </root/take/lotus/data/admin/rapport.bin | cut -d' ' -f1")).toBe(
@@ -507,8 +516,8 @@ describe.skipIf(missing.length > 0)(
       });
     });
 
-    describe("a clock that is off", () => {
-      /** What is started again, to see the other time. */
+    describe("a wrong clock", () => {
+      /** The services that must restart to see the other time. */
       const SERVICES = {
         web: "php8.4-fpm nginx",
         redis: "redis-server",
@@ -517,9 +526,9 @@ describe.skipIf(missing.length > 0)(
       type Service = keyof typeof SERVICES;
       const LIBRARY = "/usr/local/lib/libfaketime.so.1";
       const VARIABLES = ["LD_PRELOAD", "FAKETIME", "FAKETIME_DONT_FAKE_MONOTONIC"] as const;
-      /** Debian starts PostgreSQL with what stands here, and with nothing else. */
+      /** Debian starts PostgreSQL with only this environment. */
       const POSTGRES = "/etc/postgresql/17/main/environment";
-      /** What tells a machine's time, to ops-1 too. */
+      /** The program that tells a machine's time, to ops-1 too. */
       const DATE = "/usr/local/bin/date";
       let library = Buffer.alloc(0);
 
@@ -532,7 +541,10 @@ describe.skipIf(missing.length > 0)(
         await rm(folder, { recursive: true });
       });
 
-      /** All machines share this one's clock; for one it is bent, in the service and in what tells its time. */
+      /**
+       * All machines share the clock of this one. Changes it for one machine, in the service and in the program that
+       * tells the time.
+       */
       async function setOff(service: Service, machine: string, seconds: number): Promise<void> {
         const [program = "", ...words] = await insideMachine(openLab(lab.name), machine);
         const write = (path: string, input: Buffer | string) =>
@@ -553,14 +565,14 @@ describe.skipIf(missing.length > 0)(
         );
       const alarms = () => ops("platform-health || true");
 
-      /** The machine that works for the space: its web server is the one that gateways chose for it. */
+      /** The machine that works for the space. The gateways choose its web server. */
       async function working(service: Service): Promise<string> {
         if (service === "postgres") return lab.primary();
         if (service === "redis") return "redis-1";
         return lab.webServerOf(LARGE);
       }
 
-      /** Twenty files, each put and read back: how many were. */
+      /** Uploads twenty files and reads each back. Returns how many were kept. */
       async function kept(prefix: string): Promise<number> {
         let count = 0;
         for (let n = 0; n < 20; n++) {
@@ -580,39 +592,42 @@ describe.skipIf(missing.length > 0)(
         ["redis", -3600],
         ["postgres", 3600],
         ["postgres", -3600],
-      ] as const)("%s by %i seconds: told of, and nothing is left of it", async (service, seconds) => {
-        const machine = await working(service);
-        let meanwhile = 0;
-        try {
-          await setOff(service, machine, seconds);
-          expect(await alarms()).toMatch(
-            new RegExp(
-              `^${machine} clock: 3(600|599) seconds ${seconds > 0 ? "ahead of" : "behind"} that of ops-1`,
-              "m",
-            ),
+      ] as const)(
+        "%s by %i seconds: an alarm reports it, and nothing remains afterwards",
+        async (service, seconds) => {
+          const machine = await working(service);
+          let meanwhile = 0;
+          try {
+            await setOff(service, machine, seconds);
+            expect(await alarms()).toMatch(
+              new RegExp(
+                `^${machine} clock: 3(600|599) seconds ${seconds > 0 ? "ahead of" : "behind"} that of ops-1`,
+                "m",
+              ),
+            );
+            meanwhile = await kept(`off-${machine}-${seconds}`);
+          } finally {
+            await setRight(service, machine);
+          }
+          const began = Date.now();
+          await expect
+            .poll(async () => (await client(LARGE).ask("PROPFIND", `${FILES}/`)).status, { timeout: 60_000 })
+            .toBe(207);
+          console.log(
+            `${machine} ${seconds} s off: ${meanwhile} of 20 files kept meanwhile, complete ${((Date.now() - began) / 1000).toFixed(1)} s after`,
           );
-          meanwhile = await kept(`off-${machine}-${seconds}`);
-        } finally {
-          await setRight(service, machine);
-        }
-        const began = Date.now();
-        await expect
-          .poll(async () => (await client(LARGE).ask("PROPFIND", `${FILES}/`)).status, { timeout: 60_000 })
-          .toBe(207);
-        console.log(
-          `${machine} ${seconds} s off: ${meanwhile} of 20 files kept meanwhile, whole ${((Date.now() - began) / 1000).toFixed(1)} s after`,
-        );
-        await expect.poll(alarms, { timeout: 60_000, interval: 2000 }).not.toContain("clock");
-        expect(await kept(`right-${machine}-${seconds}`)).toBe(20);
-        const person = stranger(LARGE);
-        expect((await person.logIn("admin", passwords[LARGE] ?? "")).headers.location).not.toContain(
-          "/login",
-        );
-        await expect.poll(alarms, { timeout: 120_000, interval: 5000 }).not.toMatch(/^postgres/m);
-      });
+          await expect.poll(alarms, { timeout: 60_000, interval: 2000 }).not.toContain("clock");
+          expect(await kept(`right-${machine}-${seconds}`)).toBe(20);
+          const person = stranger(LARGE);
+          expect((await person.logIn("admin", passwords[LARGE] ?? "")).headers.location).not.toContain(
+            "/login",
+          );
+          await expect.poll(alarms, { timeout: 120_000, interval: 5000 }).not.toMatch(/^postgres/m);
+        },
+      );
     });
 
-    test("put back to a moment, a space tells its clients, which would delete what is newer than it", async () => {
+    test("a space restored to a moment tells its clients, which would otherwise delete newer files", async () => {
       const visitor = client(LARGE);
       const fingerprint = async () => {
         const body = `<?xml version="1.0"?><propfind xmlns="DAV:" xmlns:oc="http://owncloud.org/ns"><prop><oc:data-fingerprint/></prop></propfind>`;
@@ -640,7 +655,7 @@ describe.skipIf(missing.length > 0)(
       expect(await fingerprint()).toBe(after);
     });
 
-    test("an upgrade that is undone keeps what was acknowledged: uploads were under way when it began", async (context) => {
+    test("an upgrade that is undone keeps everything acknowledged, even with uploads under way at its start", async (context) => {
       const [old = "", next] = releases;
       if (next === undefined) return context.skip("FRAMASPACE_NEXTCLOUD names one archive only");
       const visitor = client(LARGE);
@@ -653,7 +668,7 @@ describe.skipIf(missing.length > 0)(
         visitor.ask("PUT", `${FILES}/${name}`, slowBody(body, until));
       await visitor.ask("PUT", `${FILES}/overwritten.bin`, { body: "before" });
       const broken = `/srv/releases/${next}/status.php`;
-      await lab.on("web-2", `mv ${broken} ${broken}.declaredUnreachable`);
+      await lab.on("web-2", `mv ${broken} ${broken}.aside`);
       for (const name of ["soon", "late"]) await visitor.ask("DELETE", `${FILES}/${name}.bin`);
       await ops("touch /run/began");
       const dumped = seen(`test /var/lib/framaspace/kept/${LARGE}/upgrade.sql.zst -nt /run/began`);
@@ -669,7 +684,7 @@ describe.skipIf(missing.length > 0)(
       const said = await ops(
         `jq -c 'del(.version) | .release = "${next}"' /srv/spaces/${LARGE}/config/space.json | converge-space 2>&1 || true`,
       );
-      await lab.on("web-2", `mv ${broken}.declaredUnreachable ${broken}`);
+      await lab.on("web-2", `mv ${broken}.aside ${broken}`);
       expect(said).toContain(`from ${old} to ${next} failed, and was undone: it serves ${old} again`);
       const [soon, late, overwritten] = await Promise.all(puts);
       console.log(said, soon?.status, late?.status, overwritten?.status);
@@ -689,15 +704,15 @@ describe.skipIf(missing.length > 0)(
       expect(await ops(`export-space ${LARGE} 2>&1 || true`)).toContain(`"release":"${old}"`);
     });
 
-    test("an upgrade that fails is put back: pages, files, and all that an export wants", async (context) => {
+    test("a failed upgrade is undone: pages, files, and everything that an export needs", async (context) => {
       const [old = "", next] = releases;
       if (next === undefined) return context.skip("FRAMASPACE_NEXTCLOUD names one archive only");
       const broken = `/srv/releases/${next}/status.php`;
-      await lab.on("web-2", `mv ${broken} ${broken}.declaredUnreachable`);
+      await lab.on("web-2", `mv ${broken} ${broken}.aside`);
       const said = await ops(
         `jq -c 'del(.version) | .release = "${next}"' /srv/spaces/${LARGE}/config/space.json | converge-space 2>&1 || true`,
       );
-      await lab.on("web-2", `mv ${broken}.declaredUnreachable ${broken}`);
+      await lab.on("web-2", `mv ${broken}.aside ${broken}`);
       expect(said).toContain(`from ${old} to ${next} failed, and was undone: it serves ${old} again`);
       expect(JSON.parse((await stranger(LARGE).ask("GET", "/status.php")).text)).toMatchObject({
         versionstring: old,
@@ -708,7 +723,7 @@ describe.skipIf(missing.length > 0)(
       expect(await ops(`export-space ${LARGE} 2>&1 || true`)).toContain(`"release":"${old}"`);
     });
 
-    test("a wave moves to the next release: one space is upgraded, the other not, and nothing is lost", async (context) => {
+    test("a wave moves to the next release: one space is upgraded, the other is not, and nothing is lost", async (context) => {
       const [old = "", next] = releases;
       if (next === undefined) return context.skip("FRAMASPACE_NEXTCLOUD names one archive only");
       await client(LARGE).ask("PUT", `${FILES}/before.txt`, { body: "before the upgrade" });
@@ -717,7 +732,7 @@ describe.skipIf(missing.length > 0)(
       await lab.edit("spaces/catalog.yaml", /canary: .*/, `canary: ${old}`);
       await lab.edit("spaces/catalog.yaml", /early: .*/, `early: ${old}`);
       await lab.edit("spaces/catalog.yaml", /main: .*/, `main: ${next}`);
-      // When occ is at work on the space, as ops-1 sees it; and what a visitor gets meanwhile.
+      // The moments when occ works on the space, seen by ops-1, and the answers that a visitor gets meanwhile.
       await ops(
         `systemd-run --quiet --collect --unit=watch-occ bash -c "while sleep 0.1; do ! pgrep -f '/srv/spaces/${LARGE}/.*occ --no-interaction --no-ansi [u]pgrade' >/dev/null || date +%s.%N; done >/run/occ-times"`,
       );
@@ -739,7 +754,7 @@ describe.skipIf(missing.length > 0)(
       const closed = seen.filter(({ status }) => status !== 200);
       const outage = (closed.at(-1)?.at ?? NaN) - (closed[0]?.at ?? NaN);
       console.log(
-        `${old} → ${next}: away for ${outage.toFixed(1)} s, of which occ upgrade took ${occSeconds.toFixed(1)} s; ${seen.length} looks, answers ${[...new Set(seen.map(({ status }) => status))].join(", ")}`,
+        `${old} → ${next}: unreachable for ${outage.toFixed(1)} s, of which occ upgrade took ${occSeconds.toFixed(1)} s; ${seen.length} probes, answers ${[...new Set(seen.map(({ status }) => status))].join(", ")}`,
       );
       expect(new Set(seen.map(({ status }) => status))).toEqual(new Set([200, 503]));
       expect(outage).toBeLessThan(occSeconds + 3);

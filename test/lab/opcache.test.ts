@@ -1,5 +1,5 @@
-// What a page that was asked for before costs: PHP opens none of a release's files again, whatever times the archive gave
-// them (the lab packs its own with 0). Seen from this machine, by strace.
+// The cost of a page that was requested before: PHP opens no file of a release again, whatever times the files have in
+// the archive (the lab makes its own archive with the time 0). strace shows it from this machine.
 import { execa } from "execa";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
@@ -52,9 +52,9 @@ test.skipIf(!hasStrace)(
       const opened = (await readFile(file, "utf8")).split("\n").filter((line) => / open(at)?\(/.test(line));
       const ofRelease = opened.filter((line) => /"\/srv\/releases\/[^"]*\.php"/.test(line));
       console.log(
-        `${ofRelease.length / REQUESTS} of the release's files and ${opened.length / REQUESTS} in all are opened in a warm request`,
+        `${ofRelease.length / REQUESTS} of the release's files and ${opened.length / REQUESTS} in all are opened per warm request`,
       );
-      // Without any, the wrong processes were watched: each request reads its space.json.
+      // If there are none, strace watched the wrong processes: each request reads its space.json.
       expect(opened.filter((line) => line.includes(`/srv/spaces/${ID}/`)).length).toBeGreaterThanOrEqual(
         REQUESTS,
       );

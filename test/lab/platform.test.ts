@@ -1,4 +1,4 @@
-// The whole platform on this machine: brought up, used, changed and taken down as a person would, by the commands.
+// The whole platform on this machine: brought up, used, changed and taken down with the commands that a person uses.
 import { execa } from "execa";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -12,7 +12,7 @@ const probe = platform.probe.bind(platform);
 
 let output: string;
 
-// Killed somewhere on the way, the next command goes on.
+// The first up is killed at some moment. The next command continues.
 const moment = 10 + Math.random() * 50;
 
 beforeAll(async () => {
@@ -30,7 +30,7 @@ const starts = (machine: string) =>
     "systemctl show nginx -p ExecMainStartTimestamp -p NRestarts; pgrep -o -x nginx; pgrep -c nginx",
   );
 
-test("ends with a table of what runs and where to find it", () => {
+test("up ends with a table of what runs and where to find it", () => {
   expect(output).toContain(`https://iris.${DOMAIN}:${platform.port}/`);
   expect(output).toContain(`https://lotus.${DOMAIN}:${platform.port}/`);
   expect(output).toMatch(/office.*Collabora comes from its makers' repository/s);
@@ -54,11 +54,11 @@ test("a second run changes nothing", async () => {
   expect(again).toMatch(/lab-spaces-001: \d+ resources, nothing changed/);
 });
 
-test("a host that is no space gets a 404", async () => {
+test("a host without a space gets a 404", async () => {
   expect((await probe(`nobody.${DOMAIN}`)).status).toBe(404);
 });
 
-test("requests are logged on logs-1 under the space's own name", async () => {
+test("requests are logged on logs-1 under the name of the space", async () => {
   await probe(`iris.${DOMAIN}`);
   await expect
     .poll(() => platform.logged("iris", `iris.${DOMAIN}`), { timeout: 30_000, interval: 1000 })
@@ -75,7 +75,7 @@ test("the standby streams", async () => {
   expect(await on("postgres-2", "runuser -u postgres -- psql -Atc 'select pg_is_in_recovery()'")).toBe("t");
 });
 
-test("a role opens its own database and no other's", async () => {
+test("a role opens only its own database", async () => {
   const connect = (database: string) =>
     on(
       "ops-1",
@@ -86,7 +86,7 @@ test("a role opens its own database and no other's", async () => {
   expect(await connect("postgres")).toContain("no pg_hba.conf entry");
 });
 
-test("from outside, SSH on ops-1 is all that is open", async () => {
+test("from outside, only SSH on ops-1 is open", async () => {
   const { servers } = (await platform.cloud("GET", "servers")) as {
     servers: { name: string; public_net: { ipv4: { ip: string } } }[];
   };
@@ -107,7 +107,7 @@ test("from outside, SSH on ops-1 is all that is open", async () => {
   expect((await Promise.all(attempts)).flat()).toEqual(["ops-1:22"]);
 });
 
-test("inside, only ops-1 gets SSH", async () => {
+test("inside, only ops-1 reaches SSH", async () => {
   expect(
     await on("web-1", "timeout 2 bash -c '</dev/tcp/web-2/22' 2>/dev/null && echo open || echo shut"),
   ).toBe("shut");
@@ -116,7 +116,7 @@ test("inside, only ops-1 gets SSH", async () => {
   ).toBe("open");
 });
 
-test("a space that is added answers, without any reload of nginx; one that is suspended gets a 503", async () => {
+test("a new space answers without a reload of nginx; a suspended one answers 503", async () => {
   const machines = ["gateway-1", "gateway-2", "web-1", "web-2"];
   const before = await Promise.all(machines.map(starts));
   await platform.space("add", "--id", "jonquille", "--name", "Jonquille");
@@ -138,7 +138,7 @@ test("a space that is added answers, without any reload of nginx; one that is su
   expect((await probe(`iris.${DOMAIN}`)).status).toBe(200);
 });
 
-test("a third web server is a number, and serves all spaces", async () => {
+test("a changed number adds a third web server, which serves all spaces", async () => {
   await platform.edit(
     "Pulumi.lab.yaml",
     /web: \{\s*type: cpx22, count: 2\s*\}/,
@@ -151,7 +151,7 @@ test("a third web server is a number, and serves all spaces", async () => {
   expect(await on("gateway-1", "grep -c 'server 10.0.20' /etc/nginx/nginx.conf")).toBe("3");
 });
 
-test("down leaves nothing, nor does one that was killed and run again", async () => {
+test("down leaves nothing, even if it was killed and run again", async () => {
   const { name } = platform;
   await platform.kill("down", Math.random() * 4);
   await platform.lab("down");

@@ -1,5 +1,5 @@
-// The program under the Pulumi CLI: every stack previewed, and the lab driven by it from nothing to nothing. With the
-// MinIO server (FRAMASPACE_MINIO) and its client (FRAMASPACE_MC) the spaces have buckets.
+// The program with the Pulumi CLI: every stack is previewed, and the CLI brings the lab up and takes it down. With the
+// MinIO server (FRAMASPACE_MINIO) and its client (FRAMASPACE_MC), the spaces have buckets.
 import { execa } from "execa";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -18,7 +18,7 @@ import { generator } from "../support/object-ledger.ts";
 
 const serverList = z.object({ servers: z.array(z.object({ id: z.number(), name: z.string() })) });
 
-/** How often an `up` is killed, and where from its moments come. */
+/** How often an `up` is killed, and the seed of the moments. */
 const kills = Number(process.env.FRAMASPACE_RUNS ?? 6);
 const seed = Number(process.env.FRAMASPACE_SEED ?? Math.floor(Math.random() * 1e6));
 
@@ -28,7 +28,7 @@ describe.skipIf(!hasPulumi)(`the Pulumi CLI${WHY_SKIPPED}`, () => {
   beforeAll(() => cli.prepare());
   afterAll(() => cli.remove());
 
-  describe("previews without any credential of a cloud", () => {
+  describe("previews without any credentials of a cloud", () => {
     let state: string;
     const run = (...words: string[]) =>
       execa("pulumi", words, { cwd: cli.tree, env: pulumiEnvironment(state, "example"), all: true });
@@ -56,13 +56,13 @@ describe.skipIf(!hasPulumi)(`the Pulumi CLI${WHY_SKIPPED}`, () => {
     });
   });
 
-  /** The CLI in the lab, with the lab's state and configuration. */
+  /** The CLI with the lab's state and configuration. */
   const pulumi = (command: string, stack: string, ...words: string[]) =>
     cli.lab("pulumi", command, "--stack", stack, "--non-interactive", ...words);
 
   async function resourcesOf(stack: string) {
     const exported: unknown = JSON.parse(await cli.lab("pulumi", "stack", "export", "--stack", stack));
-    // What else stands there is the engine's bookkeeping, and secrets, which it encrypts again each time.
+    // The other fields are the engine's own records, and secrets, which it encrypts again each time.
     const resource = z.object({
       urn: z.string(),
       id: z.string().optional(),
@@ -88,7 +88,7 @@ describe.skipIf(!hasPulumi)(`the Pulumi CLI${WHY_SKIPPED}`, () => {
     expect(output).toMatch(/\d+ unchanged/);
   });
 
-  /** As `hcloud server delete`. */
+  /** Does what `hcloud server delete` does. */
   async function destroy(...names: string[]): Promise<void> {
     const { servers } = serverList.parse(await cli.cloud("GET", "servers"));
     for (const name of names) {
@@ -106,14 +106,14 @@ describe.skipIf(!hasPulumi)(`the Pulumi CLI${WHY_SKIPPED}`, () => {
       .poll(() => cli.statusFrom(web, id, "/status.php"), { timeout: 90_000, interval: 1000 })
       .toBe("200");
 
-  test("a machine that was deleted at the cloud is built again by what the runbook has people type", async () => {
+  test("the commands of the runbook build a machine again that was deleted at the cloud", async () => {
     await destroy("web-2");
     const said = await typeAtHome(cli, "rebuild-a-machine", "Make it again");
     expect(said).toMatch(/\+ \d+ created/);
     await servesFrom("web-2", "iris");
   });
 
-  test("ops-1 and all web servers are built again so, and spaces are back with what they had", async () => {
+  test("the same commands build ops-1 and all web servers again, and spaces are back with their data", async () => {
     const spaces = ["iris", "lotus"];
     for (const space of spaces)
       await sqlOf(cli, space, "CREATE TABLE IF NOT EXISTS kept AS SELECT generate_series(1, 500) AS n");
@@ -126,7 +126,7 @@ describe.skipIf(!hasPulumi)(`the Pulumi CLI${WHY_SKIPPED}`, () => {
       for (const web of ["web-1", "web-2"]) await servesFrom(web, space);
       expect((await cli.probe(`${space}.${DOMAIN}`)).status).toBe(200);
       expect(await sqlOf(cli, space, "SELECT count(*), max(n) FROM kept")).toBe("500|500");
-      // Its user in Redis lets it in: sessions are there.
+      // The user of the space in Redis accepts its password, so there are sessions.
       const key = await cli.on(
         "ops-1",
         `jq -r '.redis | "\\(.user) \\(.password) \\(.database)"' /srv/spaces/${space}/config/space.json | { read -r user password number; REDISCLI_AUTH=$password redis-cli -h redis-1 --no-auth-warning --user $user SELECT $number; }`,
@@ -138,7 +138,7 @@ describe.skipIf(!hasPulumi)(`the Pulumi CLI${WHY_SKIPPED}`, () => {
       await pulumi("up", stack, "--yes", "--skip-preview", "--expect-no-changes");
   });
 
-  test("an invitation that the relay did not take is sent when it does, and is an alarm until then", async () => {
+  test("an invitation that the relay refused is sent when the relay accepts it, and causes an alarm until then", async () => {
     const alarms = () => cli.on("ops-1", "platform-health | grep '^space' || true");
     const mails = async () =>
       (await cli.lab("mail")).split("\n").filter((line) => line === "To: bureau@jonquille.example");
@@ -155,14 +155,14 @@ describe.skipIf(!hasPulumi)(`the Pulumi CLI${WHY_SKIPPED}`, () => {
     );
     expect((await cli.probe(`jonquille.${DOMAIN}`)).status).toBe(200);
     expect(await mails()).toEqual([]);
-    // Nothing that people type would do it: for the engine it is done.
+    // No command that people type would send it: for the engine it is done.
     await pulumi("up", "lab-spaces-001", "--yes", "--skip-preview", "--expect-no-changes");
     await cli.inNetworkOf(ADMIN, "nft", "delete table inet relay");
     await expect.poll(mails, { timeout: 300_000, interval: 3000 }).toHaveLength(1);
     await expect.poll(alarms, { timeout: 30_000, interval: 1000 }).toBe("");
   });
 
-  test("a hundred spaces, 64 steps at once, then nothing left to do", async () => {
+  test("a hundred spaces are created with 64 steps at once, then nothing is left to do", async () => {
     const entries = Array.from({ length: 100 }, (_, index) => {
       const id = `group-${String(index).padStart(3, "0")}`;
       const rest = { kind: "association", plan: "small", office: "collabora", wave: "main" };
@@ -178,12 +178,12 @@ describe.skipIf(!hasPulumi)(`the Pulumi CLI${WHY_SKIPPED}`, () => {
     expect((await cli.probe(`group-099.${DOMAIN}`)).status).toBe(200);
   });
 
-  test("an up that is killed anywhere is finished by the next: nothing twice, nothing left over", async () => {
+  test("an up that is killed anywhere is finished by the next one: nothing twice, nothing left over", async () => {
     const random = generator(seed);
     const ids = Array.from({ length: kills }, (_, index) => `killed-${index}`).sort();
     for (const id of ids) {
       await cli.space("add", "--id", id, "--name", id);
-      // Spaces' steps are the last of what `up` does; how long that takes is not known, so all of it is tried.
+      // The steps of spaces come last in `up`. How long they take is unknown, so the test tries the whole time.
       await cli.kill("up", 2 + random() * 20);
       await cli.up();
       expect((await cli.probe(`${id}.${DOMAIN}`)).status).toBe(200);
@@ -202,43 +202,47 @@ describe.skipIf(!hasPulumi)(`the Pulumi CLI${WHY_SKIPPED}`, () => {
     expect(await asked("mc ls --json serving | jq -r .key")).toEqual(stored.map((id) => `space-${id}/`));
     expect(await asked("mc admin user list --json serving | jq -r .accessKey")).toEqual(stored);
     await pulumi("up", "lab-spaces-001", "--yes", "--skip-preview", "--expect-no-changes");
-    console.log(`${kills} times killed, seed ${seed}`);
+    console.log(`killed ${kills} times, seed ${seed}`);
   });
 
   test.each([
     ["PostgreSQL", "postgres-1", "postgresql@17-main"],
     ...(storageWords().length > 0 ? [["MinIO", "storage-a1", "minio"]] : []),
-  ])("with %s away every command stops, and the state keeps all", async (service, machine, unit) => {
-    const stack = "lab-spaces-002";
-    const before = await resourcesOf(stack);
-    expect(before.length).toBeGreaterThan(400);
-    // The platform would start it again.
-    await cli.on(machine, `systemctl mask --runtime ${unit} && systemctl stop ${unit}`);
-    try {
-      const asked = new RegExp(
-        `What holds the spaces' data is out of reach; nothing was changed.\\n +${service} at`,
-      );
-      for (const command of ["refresh", "destroy", "up"])
-        await expect(pulumi(command, stack, "--yes", "--skip-preview")).rejects.toThrow(asked);
-      await expect(pulumi("up", stack, "--yes", "--skip-preview", "--refresh")).rejects.toThrow(
-        /--refresh is a step of its own for spaces/,
-      );
-      // The CLI by itself asks the providers before the program. What MinIO's cannot open keeps it from forgetting.
-      const file = configurationFile(openLab(cli.name));
-      const plain = ["--non-interactive", "up", "--stack", stack, "--config-file", file];
-      await expect(cli.lab("pulumi", ...plain, "--yes", "--skip-preview", "--refresh")).rejects.toThrow(
-        storageWords().length > 0
-          ? /only-there-during--npm-run-pulumi/
-          : /error connecting to PostgreSQL server/,
-      );
-      expect(await resourcesOf(stack)).toEqual(before);
-    } finally {
-      await cli.on(machine, `systemctl unmask --runtime ${unit} && systemctl start ${unit}`);
-    }
-    await pulumi("refresh", stack, "--yes", "--skip-preview", "--expect-no-changes");
-  });
+  ])(
+    "with %s unreachable every command stops, and the state keeps everything",
+    async (service, machine, unit) => {
+      const stack = "lab-spaces-002";
+      const before = await resourcesOf(stack);
+      expect(before.length).toBeGreaterThan(400);
+      // Masked, because the platform would start it again.
+      await cli.on(machine, `systemctl mask --runtime ${unit} && systemctl stop ${unit}`);
+      try {
+        const asked = new RegExp(
+          `What holds the spaces' data is out of reach; nothing was changed.\\n +${service} at`,
+        );
+        for (const command of ["refresh", "destroy", "up"])
+          await expect(pulumi(command, stack, "--yes", "--skip-preview")).rejects.toThrow(asked);
+        await expect(pulumi("up", stack, "--yes", "--skip-preview", "--refresh")).rejects.toThrow(
+          /--refresh is a step of its own for spaces/,
+        );
+        // The CLI alone asks the providers before the program. The MinIO provider cannot open its certificate, which
+        // exists only during `npm run pulumi`, so the CLI forgets nothing.
+        const file = configurationFile(openLab(cli.name));
+        const plain = ["--non-interactive", "up", "--stack", stack, "--config-file", file];
+        await expect(cli.lab("pulumi", ...plain, "--yes", "--skip-preview", "--refresh")).rejects.toThrow(
+          storageWords().length > 0
+            ? /only-there-during--npm-run-pulumi/
+            : /error connecting to PostgreSQL server/,
+        );
+        expect(await resourcesOf(stack)).toEqual(before);
+      } finally {
+        await cli.on(machine, `systemctl unmask --runtime ${unit} && systemctl start ${unit}`);
+      }
+      await pulumi("refresh", stack, "--yes", "--skip-preview", "--expect-no-changes");
+    },
+  );
 
-  test("over a bad line, 1 Mbit/s with every fifth packet lost, a refresh forgets nothing", async () => {
+  test("a refresh over a bad line, 1 Mbit/s with every fifth packet lost, forgets nothing", async () => {
     const stack = "lab-spaces-001";
     const before = await resourcesOf(stack);
     const router = (...words: string[]) => cli.inNetworkOf(ROUTER, ...words);
@@ -266,7 +270,7 @@ describe.skipIf(!hasPulumi)(`the Pulumi CLI${WHY_SKIPPED}`, () => {
     await pulumi("refresh", stack, "--yes", "--skip-preview", "--expect-no-changes");
   });
 
-  test("destroy refuses what holds data, and leaves nothing once that is unprotected", async () => {
+  test("destroy refuses resources that hold data, and leaves nothing after they are unprotected", async () => {
     const spaces = ["lab-spaces-002", "lab-spaces-001"];
     await expect(pulumi("destroy", "lab-spaces-001", "--yes", "--skip-preview")).rejects.toThrow("protect");
     for (const stack of [...spaces, "lab-platform"]) {

@@ -1,5 +1,5 @@
-// Machines that are gone for good, as docs/runbooks/rebuild-a-machine.md and full-rebuild.md have it: deleted at the cloud,
-// made again by `up`, in service afterwards, with what spaces had. With MinIO, a lab of two sites.
+// Machines that are lost for good, as docs/runbooks/rebuild-a-machine.md and full-rebuild.md say: deleted at the cloud,
+// made again by `up`, and in service afterwards, with the data of the spaces. With MinIO, the lab has two sites.
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -9,7 +9,7 @@ import { type } from "../support/runbook.ts";
 import { equal, exchange } from "../support/storage-sites.ts";
 
 const SPACES = ["iris", "lotus"];
-/** Of each space, in the database and in the bucket. */
+/** Numbers of rows in the database and of files in the bucket, for each space. */
 const ROWS = 500;
 const FILES = 40;
 const hasStorage = storageWords().length > 0;
@@ -29,7 +29,7 @@ const CLOUD = [
   "web-2",
 ];
 
-/** What each space has in its bucket: a checksum for each file. */
+/** The files of each space in its bucket: a checksum for each. */
 const checksums = (space: string) =>
   lab.on("ops-1", `for n in $(seq ${FILES}); do mc cat serving/space-${space}/kept-$n | sha256sum; done`);
 const sums: Record<string, string | false> = {};
@@ -49,7 +49,7 @@ beforeAll(async () => {
 });
 afterAll(() => lab.remove());
 
-/** As `hcloud server delete`. */
+/** Does what `hcloud server delete` does. */
 async function destroy(machine: string): Promise<void> {
   const servers = async () =>
     ((await lab.cloud("GET", `servers?name=${machine}`)) as { servers: { id: number }[] }).servers;
@@ -59,18 +59,21 @@ async function destroy(machine: string): Promise<void> {
   await expect.poll(async () => (await servers()).length, { timeout: 60_000 }).toBe(0);
 }
 
-/** The Pulumi CLI finds nothing to do for spaces; the applier, which would converge them all, is given none. */
+/** Runs `up` without spaces. The Pulumi CLI finds nothing to do for spaces, but the applier would converge them all. */
 async function upOfPlatform(): Promise<void> {
-  const [file, away] = [join(lab.tree, TENANTS), join(lab.tree, "away.yaml")];
-  await rename(file, away);
+  const [file, aside] = [join(lab.tree, TENANTS), join(lab.tree, "aside.yaml")];
+  await rename(file, aside);
   try {
     await lab.up();
   } finally {
-    await rename(away, file);
+    await rename(aside, file);
   }
 }
 
-/** Spaces answer through the load balancer, with what they had; no alarm but those of an unchecked, young platform. */
+/**
+ * Checks that spaces answer through the load balancer with their data, and that there are no alarms but those of a new
+ * platform whose backups are unchecked.
+ */
 async function inService(): Promise<void> {
   for (const space of SPACES) {
     await expect
@@ -97,7 +100,7 @@ test.each(["web-1", "gateway-1", "redis-1"])("%s is made again", async (machine)
   await inService();
 });
 
-test("ops-1 is made again, with the spaces' directories and the knowledge of who is the primary", async () => {
+test("ops-1 is made again, with the directories of spaces and the name of the PostgreSQL primary", async () => {
   const before = await lab.primary();
   const directories = await lab.on("web-1", "ls /srv/spaces");
   await destroy("ops-1");
@@ -108,7 +111,7 @@ test("ops-1 is made again, with the spaces' directories and the knowledge of who
   await inService();
 });
 
-test("ops-1 and all web servers are made again, and with them the spaces, without an up of their own", async () => {
+test("ops-1 and all web servers are made again, and the spaces too, without an up of their stack", async () => {
   const directories = await lab.on("ops-1", "ls /srv/spaces");
   const before = await lab.on("ops-1", "sha256sum /srv/spaces/*/config/space.json");
   for (const machine of ["ops-1", "web-1", "web-2"]) await destroy(machine);
@@ -118,17 +121,17 @@ test("ops-1 and all web servers are made again, and with them the spaces, withou
   expect(await lab.on("ops-1", "sha256sum /srv/spaces/*/config/space.json")).toBe(before);
 });
 
-test("Redis' users are made again where ops-1 has no record of them", async () => {
+test("the users of Redis are made again if ops-1 has no record of them", async () => {
   const records = await lab.on("ops-1", "ls /var/lib/framaspace/redis");
   await lab.on("ops-1", "rm -r /var/lib/framaspace/redis");
   await destroy("redis-1");
   await upOfPlatform();
   await inService();
-  // Their numbers may be others: several are made at a time.
+  // The numbers may differ, because several spaces are made at once.
   expect(await lab.on("ops-1", "ls /var/lib/framaspace/redis")).toBe(records);
 });
 
-test("a PostgreSQL primary is made again as the other one's standby, never as an empty primary", async () => {
+test("a PostgreSQL primary is made again as the standby of the other node, never as an empty primary", async () => {
   const gone = await lab.primary();
   await destroy(gone);
   await expect(lab.up()).rejects.toThrow(/holds no data any more/);
@@ -140,9 +143,9 @@ test("a PostgreSQL primary is made again as the other one's standby, never as an
 });
 
 describe.skipIf(!hasStorage)("with MinIO (FRAMASPACE_MINIO, FRAMASPACE_MC)", () => {
-  test("everything is made again from the replica site, and then the primary site, too", async () => {
+  test("everything is made again from the replica site, and then the primary site too", async () => {
     await lab.on(await lab.primary(), "postgres-node backup");
-    // The last minute is what may be missing: wait for its segment.
+    // The last minute may be missing: wait until its segment is archived.
     await sqlOf(lab, SPACES[0] ?? "", "CREATE TABLE late AS SELECT 1 AS n");
     await lab.on(await lab.primary(), "postgres-node archive");
     await equal(lab);
@@ -154,16 +157,16 @@ describe.skipIf(!hasStorage)("with MinIO (FRAMASPACE_MINIO, FRAMASPACE_MC)", () 
     await type(lab, "full-rebuild", "3. Databases");
     await lab.up(...lost);
     console.log(`everything made again from the replica: ${((Date.now() - began) / 60_000).toFixed(1)} min`);
-    // That one has no second copy is an alarm now.
+    // The serving site has no second copy now, which is an alarm.
     expect(
       await lab.on("ops-1", "reconcile-storage watch; cat /var/lib/framaspace/storage/problems"),
     ).toMatch(/^storage site: one is declared unreachable/m);
     expect(await sqlOf(lab, SPACES[0] ?? "", "SELECT n FROM late")).toBe("1");
-    // A new site in the place of the lost one is filled, and spaces go back to it.
+    // A new site in place of the lost one is filled, and spaces go back to it.
     await lab.up("--storage-serving", "replica");
     await equal(lab);
     await lab.up();
-    // As its timer does, a quarter of an hour later.
+    // The timer does the same, a quarter of an hour later.
     await lab.on("ops-1", "reconcile-storage watch");
     await inService();
     await type(lab, "backups", "Check one now");

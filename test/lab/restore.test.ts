@@ -1,5 +1,5 @@
-// A space that goes back to a moment, killed on the way, met by all the other programs, and put right by what they
-// advise. Real storage, because what may be lost is the old versions of its files.
+// A space goes back to a moment. The restore is killed, all other programs meet the unfinished restore, and their
+// advice repairs it. The storage is real, because old versions of files are what could be lost.
 import { setTimeout as sleep } from "node:timers/promises";
 import { ExecaError } from "execa";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -14,14 +14,14 @@ const inside = lab.inside.bind(lab);
 const settings = async () =>
   JSON.parse(await on("ops-1", `cat /srv/spaces/${ID}/config/space.json`)) as Record<string, string>;
 
-/** Puts an object of that text under each key. */
+/** Writes an object with that text under each key. */
 const put = (from: number, to: number, text: string) =>
   on(
     "ops-1",
     `rm -rf /root/put; mkdir /root/put; for n in $(seq ${from} ${to}); do echo "${text} $n" >/root/put/urn:oid:$n; done; mc cp --quiet --recursive /root/put/ serving/space-${ID}/ >/dev/null`,
   );
 const sql = (text: string) => inside(ID, `sql -c "${text}"`);
-/** Key and version of everything that its bucket has, or has had. */
+/** Key and version of everything that the bucket has or had. */
 const versions = async () =>
   (
     await on(
@@ -39,13 +39,13 @@ const state = async () => ({
   files: await contents(),
 });
 
-/** What a command says that has to fail. */
+/** The output of a command that must fail. */
 async function refusal(command: string): Promise<string> {
   const said = await on("ops-1", command).then(
     (text) => ({ text }),
     (error: unknown) => (error instanceof ExecaError ? `${error.stdout}\n${error.stderr}` : String(error)),
   );
-  if (typeof said !== "string") throw new Error(`${command} did not fail, but said: ${said.text}`);
+  if (typeof said !== "string") throw new Error(`${command} did not fail, and printed: ${said.text}`);
   return said;
 }
 
@@ -60,14 +60,14 @@ describe.skipIf(!hasStorage)("a restore to a moment (with MinIO: FRAMASPACE_MINI
     await lab.space("add", "--id", ID, "--name", ID);
     await lab.up();
     await type(lab, "backups", "Make one now", { machine: await lab.primary() });
-    // What an earlier run left, where the lab is somebody's own.
+    // Removes what an earlier run left, if the lab belongs to a person.
     await on("ops-1", `rm -f /var/lib/framaspace/{restoring,restoring-at}/${ID}`);
     release = (await settings()).release ?? "";
     await sql(
       "CREATE TABLE IF NOT EXISTS things (n int); TRUNCATE things; INSERT INTO things SELECT generate_series(1, 1000)",
     );
     await put(1, FILES, "old");
-    // What wrong advice would put in the place of everything.
+    // Wrong advice would replace everything with this export.
     await on("ops-1", `export-space ${ID}`);
     await put(1, FILES, "first");
     await sleep(2000);
@@ -95,7 +95,7 @@ describe.skipIf(!hasStorage)("a restore to a moment (with MinIO: FRAMASPACE_MINI
   });
   afterAll(() => lab.remove());
 
-  test("that is killed is finished by what every other program says; no version of a file is lost", async () => {
+  test("that is killed is finished by the advice of every other program, and no version of a file is lost", async () => {
     const words = `${ID} '${moment}'`;
     await on(
       "ops-1",
@@ -131,7 +131,7 @@ describe.skipIf(!hasStorage)("a restore to a moment (with MinIO: FRAMASPACE_MINI
     expect(kept).toBe("10");
   });
 
-  test("serves on the release that it was on, with a fingerprint that survives converging", async () => {
+  test("serves on its earlier release, with a fingerprint that converging keeps", async () => {
     expect((await lab.probe(`${ID}.${DOMAIN}`)).status).toBe(200);
     expect((await settings()).release).toBe(release);
     expect(await on("ops-1", `basename $(readlink /srv/spaces/${ID}/release)`)).toBe(release);
@@ -148,7 +148,7 @@ describe.skipIf(!hasStorage)("a restore to a moment (with MinIO: FRAMASPACE_MINI
     expect((await settings()).dataFingerprint).not.toBe(first);
   });
 
-  test("what an earlier version of the program left is not taken for an export", async () => {
+  test("left by an earlier version of the program is not taken for an export", async () => {
     await on("ops-1", `mkdir -p /var/lib/framaspace/restoring; : >/var/lib/framaspace/restoring/${ID}`);
     const before = await versions();
     for (const program of [`restore-space ${ID}`, `export-space ${ID}`, `restore-space ${ID} ${ID}`])

@@ -1,5 +1,5 @@
-// Secrets rotated as docs/runbooks/rotate-a-secret.md has it, while visitors come: the old one opens nothing afterwards,
-// and nobody waits longer than for a restart.
+// Rotates secrets as docs/runbooks/rotate-a-secret.md says, while visitors come. Afterwards the old secret opens
+// nothing, and nobody waits longer than for a restart.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DOMAIN, storageWords, TestLab } from "../support/suite-lab.ts";
@@ -7,10 +7,13 @@ import { commandsOf } from "../support/runbook.ts";
 
 const SPACE = "lotus";
 const hasStorage = storageWords().length > 0;
-/** Seconds without an answer that a rotation may cost, with the lab's machines all on one; each prints its own. */
+/**
+ * Seconds without an answer that a rotation may cost on the lab's machines, which are all on one. Each rotation prints
+ * its own.
+ */
 const MOST = 10;
 
-// Of its own: another suite would begin by going back to the first of all secrets, which nobody ever does.
+// A lab of its own: another suite would first go back to the first generation of all secrets, which nobody ever does.
 const lab = new TestLab("rotation", 18449, storageWords());
 let generations: Record<string, number> = {};
 beforeAll(async () => {
@@ -19,7 +22,7 @@ beforeAll(async () => {
 });
 afterAll(() => lab.remove());
 
-/** The longest time, in seconds, in which a visitor was not served. The page asks the space's database and Redis. */
+/** The longest time, in seconds, in which a visitor got no answer. The page asks the space's database and Redis. */
 async function longestWait(signal: AbortSignal): Promise<number> {
   let [served, longest] = [performance.now(), 0];
   while (!signal.aborted) {
@@ -35,7 +38,10 @@ async function longestWait(signal: AbortSignal): Promise<number> {
   return longest / 1000;
 }
 
-/** Writes the numbers to the configuration and runs `up`; resolves to the longest time in which no visitor was served. */
+/**
+ * Writes the generations to the configuration and runs `up`. Resolves to the longest time in which no visitor got an
+ * answer.
+ */
 async function rotate(numbers: Record<string, number>): Promise<number> {
   generations = { ...generations, ...numbers };
   await lab.setGenerations(generations);
@@ -43,7 +49,7 @@ async function rotate(numbers: Record<string, number>): Promise<number> {
   const longest = longestWait(done.signal);
   try {
     await lab.up();
-    // Some more, for what comes last.
+    // Some more time, for the last changes.
     await sleep(2000);
   } finally {
     done.abort();
@@ -53,15 +59,15 @@ async function rotate(numbers: Record<string, number>): Promise<number> {
 
 interface Rotation {
   key: string;
-  /** Where the secret is held and where it was kept: both on ops-1. */
+  /** A command on ops-1 that prints the secret. The test keeps the output there. */
   keep: string;
-  /** Prints what the service says of the kept one. */
+  /** A command that uses the kept secret, and prints the answer of the service. */
   tryOld: string;
   says: RegExp;
 }
 
 const ofSpace = (path: string) => `jq -r '${path}' /srv/spaces/${SPACE}/config/space.json`;
-/** Two lines, user and secret, are what mc asks for. */
+/** mc asks for two lines, user and secret. */
 const askStorage =
   'MC_CONFIG_DIR=$(mktemp -d) mc alias set old "$(jq -r .aliases.serving.url /root/.mc/config.json)" </run/old 2>&1 | cat';
 const NO_KEY = /signature we calculated does not match|Access Key Id you provided does not exist/;
@@ -132,7 +138,7 @@ async function expectWell(): Promise<void> {
 
 test.each(ROTATIONS)("$key", async ({ key, keep, tryOld, says }) => {
   await lab.on("ops-1", `umask 077; ${keep} >/run/old`);
-  // Or the refusal below would say nothing.
+  // Otherwise the refusal below would prove nothing.
   expect(await lab.on("ops-1", tryOld)).not.toMatch(says);
   const seconds = await rotate({ [key]: 2 });
   console.log(`${key}: ${seconds.toFixed(1)} s without an answer`);
@@ -141,7 +147,7 @@ test.each(ROTATIONS)("$key", async ({ key, keep, tryOld, says }) => {
   await expectWell();
 });
 
-test("what only machines show each other", async () => {
+test("secrets that only machines show each other", async () => {
   const certificate = () =>
     lab.on("web-1", "openssl x509 -in /etc/framaspace/tls/cert.pem -noout -pubkey | sha256sum");
   const before = await certificate();
@@ -155,7 +161,7 @@ test("what only machines show each other", async () => {
   console.log(`web-1/tls, postgres/replication, all of ops: ${seconds.toFixed(1)} s`);
   expect(await certificate()).not.toBe(before);
   expect(seconds).toBeLessThan(MOST);
-  // A standby that reconnects shows the new password.
+  // A standby that connects again shows the new password.
   await lab.on("postgres-2", "systemctl restart postgresql@17-main");
   await expectWell();
 });
@@ -180,14 +186,14 @@ describe("the deploy key, in two steps", () => {
   const listed = () =>
     lab.on("web-1", "awk '/ deploy$/ { print $2 }' /etc/framaspace/authorized_keys/root-people");
 
-  test("every machine lets both in, then the new one alone", async () => {
+  test("every machine accepts both keys, then only the new one", async () => {
     const old = await listed();
     const before = await rotate({ "deploy/trusted": 2 });
     const both = (await listed()).split("\n");
     expect(both).toHaveLength(2);
     expect(both[0]).toBe(old);
     const after = await rotate({ "deploy/ssh": 2, "deploy/trusted": 2 });
-    // By which this very command comes, through ops-1.
+    // This command itself comes with the key, through ops-1.
     expect(await listed()).toBe(both[1]);
     console.log(`the deploy key: ${before.toFixed(1)} and ${after.toFixed(1)} s without an answer`);
     expect(Math.max(before, after)).toBeLessThan(MOST);

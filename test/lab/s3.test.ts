@@ -1,6 +1,6 @@
-// Attacks on object storage from a web server, as PHP that was taken over could make them: with a space's own key on
-// what is another's, with no key at all, and with the forged requests that MinIO's last free release takes for signed
-// (docs/decisions/0018-s3-proxy.md). Whatever is answered, nothing may have changed where it was aimed at.
+// Attacks on object storage from a web server, as PHP that an attacker controls could make them: with a space's own key
+// on the data of others, with no key, and with the forged requests that MinIO's last free release accepts as signed
+// (docs/decisions/s3-proxy.md). Whatever the answer is, the target must not change.
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PORTS } from "../../infra/machine/firewall.ts";
@@ -14,8 +14,8 @@ const DAY = new Date().toISOString().slice(0, 10).replaceAll("-", "");
 const missing = storageWords().length === 0;
 
 /**
- * Runs bash on a web server. `s3 METHOD PATH OPTION…` there is a request signed with A's key, `ask` one that is not, with
- * its path as it is written; each prints a line with status and body.
+ * Runs bash on a web server. There, `s3 METHOD PATH OPTION…` sends a request signed with A's key, and `ask` an unsigned
+ * one with its path unchanged. Each prints a line with status and body.
  */
 const onWeb = (script: string, port: number = PORTS.s3, machine = "web-1") =>
   lab.on(
@@ -30,7 +30,7 @@ ${script}
 END_OF_SCRIPT`,
   );
 
-/** Everything in the buckets that are not A's, old versions included: one line of text. */
+/** Everything in the buckets that are not A's, including old versions, as one text. */
 const foreign = async () =>
   createHash("sha256")
     .update(
@@ -41,7 +41,7 @@ const foreign = async () =>
     )
     .digest("hex");
 
-/** Headers of an upload that claims to be somebody's, with a signature that is none. */
+/** Headers of an upload that claims to come from a user, with an invalid signature. */
 const forged = (user: string) =>
   [
     `Authorization: AWS4-HMAC-SHA256 Credential=${user}/${DAY}/us-east-1/s3/aws4_request, SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature=${"0".repeat(64)}`,
@@ -52,37 +52,40 @@ const forged = (user: string) =>
   ]
     .map((header) => `-H '${header}'`)
     .join(" ");
-/** Seven bytes in one chunk, with the checksum that is to follow it (CRC-32 of "forged\n"). */
+/**
+ * Seven bytes in one chunk, with the checksum that follows it (CRC-32 of "forged
+ * ").
+ */
 const CHUNKED = String.raw`--data-binary $'7\r\nforged\n\r\n0\r\nx-amz-checksum-crc32:1lN2UQ==\r\n\r\n'`;
 const inAddress = (user: string) =>
   `X-Amz-Credential=${user}%2F${DAY}%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date=${DAY}T000000Z&X-Amz-SignedHeaders=host&X-Amz-Expires=600000&X-Amz-Signature=${"0".repeat(64)}`;
 const unsigned =
   "-H 'x-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER' -H 'x-amz-decoded-content-length: 7'";
 
-/** Who could be named: the other space, the platform's own users, and MinIO's root. */
+/** The users that an attack could name: the other space, the platform's own users, and MinIO's root. */
 const USERS = [B, "backup", STORAGE_ROOT];
 
-/** Writing to the other's bucket in somebody's name. */
+/** Ways to write to the other bucket in the name of a user. */
 const forgeries = (user: string): [string, string][] => [
   [
     "an archive that MinIO unpacks",
     `ask PUT /${OTHER}/attack.tar ${forged(user)} -H 'x-amz-meta-snowball-auto-extract: true' ${CHUNKED}`,
   ],
   [
-    "the same, as a header twice",
+    "the same with the header twice",
     `ask PUT /${OTHER}/attack.tar -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' ${forged(user)} -H 'x-amz-meta-snowball-auto-extract: true' ${CHUNKED}`,
   ],
-  ["an upload whose signature is no signature", `ask PUT /${OTHER}/attacked ${forged(user)} ${CHUNKED}`],
+  ["an upload with an invalid signature", `ask PUT /${OTHER}/attacked ${forged(user)} ${CHUNKED}`],
   [
     "an upload with the name in its address",
     `ask PUT '/${OTHER}/attacked?${inAddress(user)}' ${unsigned} ${CHUNKED}`,
   ],
   [
-    "the same, the name hidden",
+    "the same with a hidden name",
     `ask PUT '/${OTHER}/attacked?${inAddress(user).replaceAll("X-Amz", "X%2DAmz")}' ${unsigned} ${CHUNKED}`,
   ],
   [
-    "signed by oneself, the other in the address",
+    "signed with the own key, the other user in the address",
     `s3 PUT '/${OTHER}/attacked?${inAddress(user)}' --data-binary x`,
   ],
   [
@@ -113,7 +116,7 @@ describe.skipIf(missing)(
       await lab.remove();
     });
 
-    test("a space's key writes, lists, reads and deletes in its own bucket (or nothing below would mean anything)", async () => {
+    test("a space's key writes, lists, reads and deletes in its own bucket (otherwise the tests below prove nothing)", async () => {
       const said = await onWeb(`
         s3 PUT /${OWN}/attacked -H 'content-type: application/octet-stream' --data-binary mine
         s3 GET '/${OWN}?list-type=2&prefix=attacked'
@@ -147,7 +150,7 @@ describe.skipIf(missing)(
       ],
       ["stop versions", `s3 PUT '/${OWN}?versioning' --data-binary '<VersioningConfiguration/>'`],
       ["let everything expire", `s3 PUT '/${OWN}?lifecycle' --data-binary '<LifecycleConfiguration/>'`],
-      ["be told of others' writes", `s3 GET '/${OTHER}?events=s3:ObjectCreated:*'`],
+      ["get events of others' writes", `s3 GET '/${OTHER}?events=s3:ObjectCreated:*'`],
       ["search in objects", `s3 POST '/${OWN}/attacked?select&select-type=2' --data-binary '<x/>'`],
       ["delete the other's bucket", `s3 DELETE /${OTHER}`],
       ["make a bucket", "s3 PUT /space-attack"],
@@ -162,20 +165,20 @@ describe.skipIf(missing)(
         "speak as a node",
         "ask GET /minio/grid/v1 -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg=='",
       ],
-      ["speak as a node by dots", `ask GET /${OWN}/../minio/grid/v1`],
-      ["speak as a node by an escape", "ask GET /%6dinio/grid/v1"],
+      ["speak as a node with dots in the path", `ask GET /${OWN}/../minio/grid/v1`],
+      ["speak as a node with an escape in the path", "ask GET /%6dinio/grid/v1"],
       ["ask a node's drive", "ask POST /minio/storage/srv/minio/drive-1/v63/rver"],
       ["without a key, list", `ask GET '/${OWN}?list-type=2'`],
       ["without a key, read", `ask GET /${OTHER}/attacked`],
       ["without a key, write by a form", `ask POST /${OTHER} -F key=attacked -F file=x`],
       ["by an address that is signed", `ask GET '/${OWN}/attacked?${inAddress(A)}'`],
     ];
-    /** Each in the name of each user who could be named. */
+    /** Each way in the name of each of these users. */
     const FORGERIES = USERS.flatMap((user) =>
       forgeries(user).map(([how, request]): [string, string] => [`${how}, in the name of ${user}`, request]),
     );
     const all = [...ATTACKS, ...FORGERIES];
-    /** Over one connection to the machine, which takes longer than what is asked there. */
+    /** One connection to the machine for all, because connecting takes longer than the requests. */
     let answers: string[];
     beforeAll(async () => {
       answers = (await onWeb(all.map(([, request]) => request).join("\n"))).split("\n");
@@ -186,19 +189,19 @@ describe.skipIf(missing)(
       expect(answers[all.findIndex(([other]) => other === name)]).toMatch(/^(403|400) /);
     });
 
-    test("MinIO's own port is out of reach", async () => {
+    test("MinIO's own port is unreachable", async () => {
       for (const machine of ["web-1", "postgres-1"])
         expect(await onWeb("PATIENCE=3 ask GET /minio/health/live", PORTS.minio, machine)).toMatch(
           /timed out|refused/i,
         );
     });
 
-    test("after all of that, what is another's is as it was", async () => {
+    test("after all of that, the data of others is unchanged", async () => {
       expect(await foreign()).toBe(before);
       expect(await lab.on("ops-1", `mc cat serving/${OTHER}/attacked`)).toBe(`of ${B}`);
     });
 
-    test("why nginx is there: what MinIO itself does with such a request", async () => {
+    test("what MinIO itself does with such a request: the reason for nginx", async () => {
       const ask = `curl -s -m 20 -o /dev/null -w '%{http_code}' -X PUT`;
       const url = `https://storage-a1:${PORTS.minio}/${OWN}`;
       const said = await lab.on(
@@ -211,7 +214,7 @@ END_OF_SCRIPT`,
       );
       const [status, written] = said.split("\n");
       console.log(
-        `${A}'s name without its key, at MinIO itself: ${status}, ${written} objects written; a release that refuses this needs nginx no more for it`,
+        `${A}'s name without its key, at MinIO itself: ${status}, ${written} objects written; a release that refuses this no longer needs nginx for it`,
       );
       expect(said).toMatch(/^\d{3}\n[01]$/);
     });

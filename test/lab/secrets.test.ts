@@ -1,7 +1,8 @@
-// Secrets stay where they belong: while the lab is brought up, a space is added, suspended, resumed, upgraded, exported
-// and its secrets' users are made again, no secret may show in a process list, in another user's environment, in a log,
-// in what commands print, or in a file that everybody can read. Which secrets there are is heard from the program itself,
-// as it derives them. A canary, planted in each of these places, shows that the search finds.
+// Secrets stay where they belong. The suite brings the lab up, adds a space, suspends, resumes, upgrades and exports
+// it, and makes the users of its secrets again. Meanwhile no secret may appear in a process list, in the environment of
+// another user, in a log, in the output of a command, or in a file that everybody can read. The suite learns the
+// secrets from the program itself, as it derives them. A canary, put into each of these places, shows that the search
+// works.
 import { execa } from "execa";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -22,16 +23,16 @@ import { DOMAIN, sharedLab as lab } from "../support/suite-lab.ts";
 
 const ID = "pivoine";
 const place = openLab(lab.name);
-/** Found everywhere that it is planted, and nowhere else. */
+/** A text that is put into each place, and must be found only there. */
 const CANARY = `canary-${randomBytes(24).toString("base64url")}`;
 
-/** Text that must not show → whose it is. */
+/** Text that must not appear → its owner. */
 const needles = new Map<string, string>([[CANARY, "canary"]]);
-/** The same for grep, in a file that root alone reads: nobody may find them in the list of processes of this test. */
+/** The same texts for grep, in a file that only root reads: they must not appear in the process list of this test. */
 const folder = mkdtempSync(join(tmpdir(), "framaspace-needles-"));
 const NEEDLES = join(folder, "needles");
 
-/** Every form in which a derived secret is written somewhere: password, private key of TLS or SSH, plain seed. */
+/** Every form in which a derived secret is written: password, private key of TLS or SSH, plain seed. */
 function formsOf(seed: Buffer): string[] {
   const ssh = sshKeyPair(seed).privateKey.split("\n");
   const ofAnyKey = new Set(sshKeyPair(Buffer.alloc(32)).privateKey.split("\n"));
@@ -45,12 +46,14 @@ function formsOf(seed: Buffer): string[] {
   ];
 }
 
-/** Every secret comes from this method, which is for the class alone. */
+/** Every secret comes from this private method. */
 interface Deriving {
   derive(owner: string, purpose: string): Buffer;
 }
 
-/** Listens to the program while it derives what the lab's stacks need, and reads what people gave it. */
+/**
+ * Spies on the program while it derives the secrets of the lab's stacks, and reads the secrets of the configuration.
+ */
 async function learnSecrets(): Promise<void> {
   const spy = vi.spyOn(Secrets.prototype as unknown as Deriving, "derive");
   const configFile = join(place.directory, "Pulumi.lab.yaml");
@@ -59,7 +62,7 @@ async function learnSecrets(): Promise<void> {
     await record({ stack, configFile, passphrase: PASSPHRASE, fleet });
   spy.mock.calls.forEach(([owner, purpose], index) => {
     const { type, value } = spy.mock.results[index] ?? {};
-    // It names a cookie, and is public.
+    // This one names a cookie, and is public.
     if (type !== "return" || !Buffer.isBuffer(value) || purpose === "nextcloud-instance") return;
     for (const form of formsOf(value)) needles.set(form, `${owner}/${purpose}`);
   });
@@ -69,17 +72,17 @@ async function learnSecrets(): Promise<void> {
   writeFileSync(NEEDLES, [...needles.keys()].join("\n"), { mode: 0o600 });
 }
 
-/** Whose secrets a text holds. */
+/** The owners of the secrets in a text. */
 function ownersIn(text: string): string[] {
   const found = [...needles].flatMap(([needle, owner]) => (text.includes(needle) ? [owner] : []));
   return [...new Set(found)];
 }
 
-/** Places where something was found: "web-1, /var/log/x: iris/postgres". */
+/** Where something was found: "web-1, /var/log/x: iris/postgres". */
 type Finding = string;
 const real = (findings: readonly Finding[]) => findings.filter((finding) => !finding.endsWith(": canary"));
 
-/** Looks at every process of the lab, over and over, until it is told to stop. */
+/** Checks every process of the lab, again and again, until it is stopped. */
 class ProcessWatch {
   readonly findings = new Set<Finding>();
   readonly #over = new AbortController();
@@ -107,7 +110,7 @@ class ProcessWatch {
     try {
       command = readFileSync(`/proc/${pid}/cmdline`, "latin1");
       user = statSync(`/proc/${pid}`).uid;
-      // Root of a machine reads all that is on it.
+      // Root of a machine may read everything on it.
       environment = user === 0 ? "" : readFileSync(`/proc/${pid}/environ`, "latin1");
     } catch {
       return;
@@ -125,11 +128,11 @@ class ProcessWatch {
   async stop(): Promise<string> {
     this.#over.abort();
     await this.#running;
-    return `${this.rounds} looks at all processes, ${this.#seen.size} processes, ${this.#commands.size} command lines`;
+    return `${this.rounds} checks of all processes, ${this.#seen.size} processes, ${this.#commands.size} command lines`;
   }
 }
 
-/** Files that grep finds a secret in, of those that a command lists with NUL between them. */
+/** Searches the files that a command lists, with NUL between them, for secrets with grep. */
 async function search(
   where: string,
   list: readonly string[],
@@ -156,7 +159,7 @@ async function search(
 
 const rootOf = async (machine: string) => `/proc/${await leaderOf(place, machine)}/root`;
 
-/** Trees that Debian's packages and the releases fill, and the kernel's own. */
+/** Trees of Debian's packages, of the releases, and of the kernel. */
 const STATIC = [
   "usr/bin",
   "usr/sbin",
@@ -172,7 +175,7 @@ const STATIC = [
   "dev",
 ];
 
-/** Files that everybody on a machine may read: their own bits, and those of every directory above. */
+/** Files that everybody on a machine may read, according to their own mode and that of every directory above. */
 async function worldReadable(machine: string) {
   const root = await rootOf(machine);
   const pruned = STATIC.flatMap((path, index) => [...(index > 0 ? ["-o"] : []), "-path", `${root}/${path}`]);
@@ -202,7 +205,7 @@ async function logFiles(machine: string) {
   return search(machine, ["find", `${await rootOf(machine)}/var/log`, "-type", "f", "-print0"]);
 }
 
-/** All fields of all entries: among them the command line of whoever wrote. */
+/** All fields of all entries. One of them is the command line of the process that wrote the entry. */
 async function journal(machine: string): Promise<{ findings: Finding[]; lines: number }> {
   const [command = "", ...words] = await insideMachine(place, machine);
   const file = join(folder, `journal-${machine}`);
@@ -219,7 +222,7 @@ async function journal(machine: string): Promise<{ findings: Finding[]; lines: n
   return { findings: owners.map((owner) => `${machine}, journal: ${owner}`), lines: text.split("\n").length };
 }
 
-/** What the lab's own processes wrote on this machine, and whatever of the lab everybody here could read. */
+/** The logs of the lab's own processes on this machine, and files of the lab that everybody here can read. */
 async function labFiles() {
   const logs = await search("lab", [
     "find",
@@ -250,7 +253,7 @@ async function labFiles() {
 }
 
 const printed: string[] = [];
-/** Runs something that people run, and keeps what it printed. */
+/** Runs a command that people run, and keeps its output. */
 async function said(run: Promise<string>): Promise<void> {
   printed.push(await run.catch((error: unknown) => String(error)));
 }
@@ -320,7 +323,7 @@ test("they are what the machines use", async () => {
 const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
 
 test("none is in the list of processes, or in the environment of another user than root", async () => {
-  // MinIO takes its root user's password from nowhere else, and nothing else runs as its user.
+  // MinIO takes the password of its root user only from its environment, and nothing else runs as its user.
   const allowed = /^environment of \S*minio, user \d+: minio\/root$/;
   console.log(await watch.stop());
   expect(real([...watch.findings]).filter((finding) => !allowed.test(finding))).toEqual([]);
@@ -334,7 +337,7 @@ test("none is in any journal", { timeout: 1_200_000 }, async () => {
   expect(journals.every(({ lines }) => lines > 100)).toBe(true);
 });
 
-test("none is in a file under /var/log, logs-1's included, or in the lab's own logs", async () => {
+test("none is in a file under /var/log, also on logs-1, or in the lab's own logs", async () => {
   for (const machine of await machineNames(place)) {
     const { findings, figures } = await logFiles(machine);
     console.log(`${machine}: ${figures} of logs`);
@@ -362,14 +365,14 @@ test("none was printed by any command", () => {
 describe("a canary is found", () => {
   const canary = (findings: Iterable<Finding>) =>
     [...findings].filter((finding) => finding.endsWith(": canary"));
-  /** Not in the command of a shell: each place gets it alone. */
+  /** Given on standard input, not in the command of a shell, so that only the tested place has it. */
   const plant = (machine: string, command: string) =>
     execa(process.execPath, ["bin/lab.ts", "--name", lab.name, "ssh", machine, command], {
       cwd: lab.tree,
       input: CANARY,
     });
 
-  test("in a command line, however short it lives, and in an environment", async () => {
+  test("in a command line, even of a short process, and in an environment", async () => {
     const ours = new ProcessWatch();
     await plant(
       "web-1",
@@ -387,7 +390,7 @@ describe("a canary is found", () => {
     ).toHaveLength(1);
   });
 
-  test("in a journal, in the file on logs-1 that it goes to, and in a machine's own log", async () => {
+  test("in a journal, in its file on logs-1, and in a machine's own log", async () => {
     await plant("web-1", "logger -t pivoine -p user.info");
     await expect
       .poll(async () => canary((await journal("web-1")).findings), { timeout: 30_000 })
@@ -418,7 +421,7 @@ describe("a canary is found", () => {
     expect(ownersIn(await lab.on("web-1", `echo '${CANARY}'`))).toEqual(["canary"]);
   });
 
-  test("where it stands in any form of a secret", () => {
+  test("in every form of a secret", () => {
     const seed = randomBytes(32);
     expect(new Set(formsOf(seed)).size).toBeGreaterThanOrEqual(6);
     for (const form of formsOf(seed)) expect(sshKeyPair(randomBytes(32)).privateKey).not.toContain(form);

@@ -1,6 +1,6 @@
-// Gateways, web servers and Redis are killed, vanish and freeze while sync clients put files into a real Nextcloud: what
-// was acknowledged is there, and nobody is kept out by a lock of the dead. With FRAMASPACE_NEXTCLOUD (the first archive),
-// FRAMASPACE_MINIO and FRAMASPACE_MC. FRAMASPACE_ROUNDS repeats the faults.
+// Gateways, web servers and Redis are killed, vanish and freeze while sync clients upload files to a real Nextcloud.
+// What was acknowledged must be there, and no lock of a dead process may keep anybody out. Needs FRAMASPACE_NEXTCLOUD
+// (the first archive), FRAMASPACE_MINIO and FRAMASPACE_MC. FRAMASPACE_ROUNDS repeats the faults.
 import { randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -22,12 +22,12 @@ const lab = ownLab("serving", 18450, nextcloudWords());
 const password = `Aa1-${randomBytes(18).toString("base64url")}`;
 const admin = () => new Visitor(lab.port, HOST, { user: "admin", password });
 
-/** Processes are gone at once, and the kernel resets their connections. */
+/** The processes end at once, and the kernel resets their connections. */
 async function kill(machine: string): Promise<void> {
   await halt(openLab(lab.name), machine);
 }
 
-/** As when power or a cable goes: nobody is told, and nothing answers any more. */
+/** As when power or a cable fails: nobody is informed, and nothing answers any more. */
 async function vanish(machine: string): Promise<void> {
   await lab.inNetworkOf(
     machine,
@@ -37,14 +37,14 @@ async function vanish(machine: string): Promise<void> {
   await kill(machine);
 }
 
-/** All processes stop where they are; the kernel goes on taking connections. */
+/** All processes stop where they are. The kernel still accepts connections. */
 async function freeze(machine: string, frozen: boolean): Promise<void> {
   await writeFile(join(openLab(lab.name).cgroup, machineGroup(machine), "cgroup.freeze"), frozen ? "1" : "0");
 }
 
 const FAULTS = {
   killed: { begin: kill, end: () => startDaemon(openLab(lab.name)) },
-  "gone without a word": {
+  vanished: {
     begin: vanish,
     async end(machine: string) {
       await lab.inNetworkOf(machine, "nft", "delete table inet gone");
@@ -62,11 +62,11 @@ const FAULTS = {
 };
 
 describe.skipIf(nextcloudMissing.length > 0)(
-  `while files are put${nextcloudMissing.length > 0 ? ` (skipped: ${nextcloudMissing.join(", ")} not set)` : ""}`,
+  `while files are uploaded${nextcloudMissing.length > 0 ? ` (skipped: ${nextcloudMissing.join(", ")} not set)` : ""}`,
   () => {
     beforeAll(async () => {
       await lab.prepare();
-      // What the dead had locked is free again within the test's time.
+      // Locks of dead processes expire within the time of the test.
       await lab.edit(
         "spaces/agent/rootfs/usr/local/share/framaspace/config.php",
         "'filelocking.ttl' => 300",
@@ -94,7 +94,7 @@ describe.skipIf(nextcloudMissing.length > 0)(
         await clients.start();
         try {
           await fault.begin(machine);
-          // Without a gateway or a web server the others serve; there is one Redis.
+          // Other gateways and web servers take over. There is only one Redis.
           if (service === "redis") await sleep(10_000);
           else await clients.more();
         } finally {

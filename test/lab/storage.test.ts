@@ -1,7 +1,7 @@
-// Object storage under faults: two sites of five nodes with the real MinIO, a client that keeps a ledger outside of them,
-// and every acknowledged write reread. Moments and victims are random, from a seed that is printed (FRAMASPACE_SEED
-// repeats one); each fault is tried FRAMASPACE_RUNS times. FRAMASPACE_STORAGE_LAB names a lab with --storage-nodes 5
-// --storage-sites 2 that stands already, to be used instead of one of its own.
+// Object storage under faults: two sites of five nodes with the real MinIO, a client that keeps a ledger outside of
+// them, and every acknowledged write reread. Moments and victims are random. They come from a seed that is printed
+// (FRAMASPACE_SEED repeats one). Each fault is tried FRAMASPACE_RUNS times. FRAMASPACE_STORAGE_LAB names an existing
+// lab with --storage-nodes 5 --storage-sites 2, which is used instead of a new one.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { storageWords, TestLab } from "../support/suite-lab.ts";
@@ -30,7 +30,7 @@ const binaries = storageWords();
 const standing = process.env.FRAMASPACE_STORAGE_LAB;
 const seed = Number(process.env.FRAMASPACE_SEED ?? Math.floor(Math.random() * 1e6));
 const runs = Array.from({ length: Number(process.env.FRAMASPACE_RUNS ?? 1) }, (_, index) => seed + index);
-/** Minutes that the sites are cut from each other. */
+/** Minutes for which the connection between the sites is cut. */
 const cutMinutes = Number(process.env.FRAMASPACE_CUT_MINUTES ?? 0.5);
 
 const lab = new TestLab(standing ?? "sites", standing === undefined ? 18447 : 8743, [
@@ -46,7 +46,7 @@ function pick<T>(from: readonly T[], count: number, random: () => number): T[] {
   return Array.from({ length: count }, () => left.splice(Math.floor(random() * left.length), 1)).flat();
 }
 
-/** Nothing that was acknowledged is gone, nor shown as it was before. */
+/** Nothing acknowledged is lost, and nothing is shown in an older state. */
 function expectAll(verdict: Verdict): void {
   expect(verdict.checked).toBeGreaterThanOrEqual(MINIMUM_LOAD);
   expect({ lost: verdict.lost, stale: verdict.stale, unexpected: verdict.unexpected }).toEqual({
@@ -56,13 +56,13 @@ function expectAll(verdict: Verdict): void {
   });
 }
 
-/** Web servers use this site's nodes, and no other's. */
+/** Web servers use only the nodes of this site. */
 async function expectServing(site: Site): Promise<void> {
   const platform: unknown = JSON.parse(await lab.on("web-1", "cat /etc/framaspace/platform.json"));
   expect(platform).toMatchObject({ s3: { hosts: nodesOf(site) } });
 }
 
-/** Drives of one of the primary site's sets: host and path. */
+/** Drives of one set of the primary site: host and path. */
 async function drivesOf(lab: TestLab, set: number): Promise<URL[]> {
   const found = await lab.on(
     "ops-1",
@@ -73,7 +73,7 @@ async function drivesOf(lab: TestLab, set: number): Promise<URL[]> {
 
 const nameOf = ({ hostname, pathname }: URL) => hostname + pathname;
 
-/** Until ops-1 tells of it. */
+/** Waits until ops-1 reports it. */
 async function seen(problem: string): Promise<void> {
   const look = () => lab.on("ops-1", "reconcile-storage watch && platform-health || true");
   await expect.poll(look, { timeout: 120_000, interval: 5000 }).toContain(problem);
@@ -108,11 +108,11 @@ describe.skipIf(binaries.length === 0)(
     beforeEach(async () => {
       await whole(lab, "primary");
       await whole(lab, "replica");
-      // What an earlier fault left on too few drives, and is not healed yet, would not bear this one's too.
+      // What an earlier fault left on too few drives, and is not healed yet, would not survive this fault too.
       await clear(lab);
     });
 
-    test.each(runs)("nodes lost, one, two and three of five (run %i)", async (run) => {
+    test.each(runs)("one, two and three of five nodes are lost (run %i)", async (run) => {
       const random = generator(run);
       const victims = pick(nodesOf("primary"), 3, random);
       const load = await Load.begin(lab, run);
@@ -125,10 +125,10 @@ describe.skipIf(binaries.length === 0)(
         await load.more(50);
         gaps.push(longestGap(load.lines, from, Date.now(), WRITES));
       }
-      // Seen, before a third one makes it hurt.
+      // The alarms must come before a third lost node causes damage.
       for (const victim of victims.slice(0, 2)) await seen(`storage primary node ${victim}: offline`);
       expect(load.absent).toBe(0);
-      // With three away, four drives of ten are left: nothing is taken that could not be kept.
+      // With three nodes off, four drives of ten are left: writes that could not be kept are refused.
       await kill(lab, victims.slice(2));
       await sleep(8000);
       const refused = Date.now();
@@ -140,7 +140,7 @@ describe.skipIf(binaries.length === 0)(
       const [first] = load.lines.filter(({ time, kind }) => time > back && kind === "put");
       await load.stop();
       await whole(lab);
-      // Once what the lost ones missed is on them, two others can be lost.
+      // Two other nodes can be lost after the first ones have what they missed.
       const healed = await lab.on("ops-1", "reconcile-storage heal primary");
       const others = nodesOf("primary").filter((node) => !victims.slice(0, 2).includes(node));
       const verdict = await verifyWithout(load, others.slice(0, 2));
@@ -150,7 +150,7 @@ describe.skipIf(binaries.length === 0)(
         lost: verdict.lost.length,
         unknown: verdict.unknown,
         "deletes that found nothing": load.absent,
-        "seconds without a write, one lost": gaps[0] ?? NaN,
+        "seconds without a write, one node lost": gaps[0] ?? NaN,
         "two lost": gaps[1] ?? NaN,
         "seconds from power to the first write after three": ((first?.time ?? NaN) - back) / 1000,
         healed,
@@ -158,7 +158,7 @@ describe.skipIf(binaries.length === 0)(
       expectAll(verdict);
     });
 
-    test.each(runs)("power lost, by a node, then by the whole site (run %i)", async (run) => {
+    test.each(runs)("a node, then the whole site, loses power (run %i)", async (run) => {
       const random = generator(run);
       const load = await Load.begin(lab, run);
       await load.more(MINIMUM_LOAD);
@@ -182,19 +182,19 @@ describe.skipIf(binaries.length === 0)(
         lost: verdict.lost.length,
         unknown: verdict.unknown,
         "deletes that found nothing": load.absent,
-        "seconds without a write, a node": gap,
-        "seconds until the site was whole": (light - dark) / 1000,
+        "seconds without a write, node off": gap,
+        "seconds until the site was complete": (light - dark) / 1000,
       });
       expectAll(verdict);
     });
 
-    test.each(runs)("drives of one set wiped, cut short and rotten (run %i)", async (run) => {
+    test.each(runs)("drives of one set are wiped, truncated and damaged (run %i)", async (run) => {
       const random = generator(run);
       const drives = pick(await drivesOf(lab, 0), 4, random);
       const load = await Load.begin(lab, run);
       await load.more(MINIMUM_LOAD);
       const damage = [
-        // As an empty drive in its place would be.
+        // As if an empty drive were in its place.
         (path: string) => `rm -rf ${path}/* ${path}/.minio.sys`,
         (path: string) => `find ${path}/space-${SPACE} -type f -size +8k -exec truncate -s 4096 {} +`,
         (path: string) =>
@@ -221,18 +221,18 @@ describe.skipIf(binaries.length === 0)(
         "lost before healing": before.lost.length,
         "wrong or absent reads": reads("wrong", ABSENT).length,
         "reads of what was overwritten or deleted": reads("stale").length,
-        "MB looked through a second": Number(healed) / 1e6 / seconds,
+        "MB checked per second": Number(healed) / 1e6 / seconds,
       });
       expect(reads("wrong", ABSENT)).toEqual([]);
       expectAll(before);
       await whole(lab);
-      // Healed, the site does without any two nodes again.
+      // After healing, the site works without any two nodes again.
       const after = await verifyWithout(load, pick(nodesOf("primary"), 2, random));
       expectAll(after);
     });
 
     test.each(runs)(
-      "a drive of each set that fills up: seen, then refused, then well (run %i)",
+      "a drive of each set fills up: an alarm, then refusals, then healthy again (run %i)",
       async (run) => {
         const random = generator(run);
         const victims: URL[] = [];
@@ -270,42 +270,45 @@ describe.skipIf(binaries.length === 0)(
           acknowledged: verdict.checked,
           lost: verdict.lost.length,
           unknown: verdict.unknown,
-          "seconds from room to the first write": ((first?.time ?? NaN) - room) / 1000,
+          "seconds from free space to the first write": ((first?.time ?? NaN) - room) / 1000,
         });
-        // MinIO takes nothing that one drive of the set has no room for (cmd/object-api-utils.go, hasSpaceFor).
+        // MinIO accepts nothing for which one drive of the set has no room (cmd/object-api-utils.go, hasSpaceFor).
         expect(puts).toEqual([]);
         expectAll(verdict);
       },
     );
 
-    test.each(runs)("sites cut from each other, and the source killed in it (run %i)", async (run) => {
-      const random = generator(run);
-      const load = await Load.begin(lab, run);
-      await load.more(MINIMUM_LOAD);
-      await line(lab, "cut");
-      try {
-        const moment = random() * cutMinutes * 60_000;
-        await sleep(moment);
-        await kill(lab, pick(nodesOf("primary"), 2, random));
-        await load.more(50);
-        await start(lab);
-        await sleep(cutMinutes * 60_000 - moment);
-        await load.stop();
-      } finally {
-        await line(lab, "whole");
-      }
-      const fixed = Date.now();
-      await whole(lab);
-      await equal(lab);
-      tell("sites cut", {
-        acknowledged: load.acknowledged,
-        "minutes cut": cutMinutes,
-        "minutes to equal": (Date.now() - fixed) / 60_000,
-      });
-      expectAll(await load.verify("replica"));
-    });
+    test.each(runs)(
+      "the sites are cut from each other, and two nodes of the source are killed meanwhile (run %i)",
+      async (run) => {
+        const random = generator(run);
+        const load = await Load.begin(lab, run);
+        await load.more(MINIMUM_LOAD);
+        await line(lab, "cut");
+        try {
+          const moment = random() * cutMinutes * 60_000;
+          await sleep(moment);
+          await kill(lab, pick(nodesOf("primary"), 2, random));
+          await load.more(50);
+          await start(lab);
+          await sleep(cutMinutes * 60_000 - moment);
+          await load.stop();
+        } finally {
+          await line(lab, "whole");
+        }
+        const fixed = Date.now();
+        await whole(lab);
+        await equal(lab);
+        tell("sites cut", {
+          acknowledged: load.acknowledged,
+          "minutes cut": cutMinutes,
+          "minutes until both sites are equal": (Date.now() - fixed) / 60_000,
+        });
+        expectAll(await load.verify("replica"));
+      },
+    );
 
-    test("the primary site lost: served by the replica, and back", async () => {
+    test("the primary site is lost: the replica serves, then the primary site again", async () => {
       const load = await Load.begin(lab, seed);
       await load.more(MINIMUM_LOAD);
       const dark = Date.now();
@@ -313,7 +316,7 @@ describe.skipIf(binaries.length === 0)(
       await load.stop();
       await lab.up("--storage-serving", "replica", "--storage-unreachable", "primary");
       const served = Date.now();
-      // What was acknowledged last may not have crossed: it is on the drives of the site that is away.
+      // The last acknowledged writes may not have reached the replica. They are on the drives of the lost site.
       const there = await load.verify("replica");
       const missing = new Set([...there.lost, ...there.stale].map((line) => line.split(" ")[1]));
       const [oldest] = load.lines.filter((line) => isWrite(line) && missing.has(line.key));
@@ -335,18 +338,18 @@ describe.skipIf(binaries.length === 0)(
       tell("primary site lost", {
         acknowledged: load.acknowledged,
         "not on the replica when it was lost": missing.size,
-        "the oldest of them written so many seconds before": secondsMissing,
-        "seconds of the up that moves spaces": (served - dark) / 1000,
+        "seconds before the loss when the oldest of them was written": secondsMissing,
+        "seconds of the up that moves spaces to the replica": (served - dark) / 1000,
         "seconds to the first write": ((first?.time ?? NaN) - dark) / 1000,
         "minutes until both sites are equal": (back - fixed) / 60_000,
-        "seconds of the up that brings them back": (Date.now() - back) / 1000,
+        "seconds of the up that moves them back": (Date.now() - back) / 1000,
       });
       expectAll(await load.verify("primary"));
       expectAll(await load.verify("replica"));
       expect(secondsMissing).toBeLessThan(60);
     });
 
-    test("a pairing that is lost: refused while both sites hold data, fixed once one is new", async () => {
+    test("a lost pairing is refused while both sites hold data, and repaired when one site is new", async () => {
       const load = await Load.begin(lab, seed);
       await load.more(MINIMUM_LOAD);
       await load.stop();
@@ -355,17 +358,17 @@ describe.skipIf(binaries.length === 0)(
       expect(said).toContain("both hold buckets: only a person can say which is right. Nothing was changed.");
       expectAll(await load.verify("primary"));
       expectAll(await load.verify("replica"));
-      // The other half still knows its partner, which is now another one.
+      // The replica still knows its old partner, which has been replaced.
       await exchange(lab, nodesOf("replica"));
       await lab.up();
       const began = Date.now();
       await whole(lab, "replica");
       await equal(lab);
-      tell("replica site built again", { "seconds to equal": (Date.now() - began) / 1000 });
+      tell("replica site built again", { "seconds until both sites are equal": (Date.now() - began) / 1000 });
       expectAll(await load.verify("replica"));
     });
 
-    test.each(runs)("a server and a drive replaced under load (run %i)", async (run) => {
+    test.each(runs)("a server and a drive are replaced under load (run %i)", async (run) => {
       const random = generator(run);
       const [server = "", other = "", third = ""] = pick(nodesOf("primary"), 3, random);
       const load = await Load.begin(lab, run);
@@ -384,13 +387,14 @@ describe.skipIf(binaries.length === 0)(
       await followed("replace-a-drive", "ok");
       await load.stop();
       await followed("replace-a-storage-node", "ok online");
-      // Replication notes what it copied on each drive: half-noted, an object is unreadable without two nodes.
+      // Replication records on each drive what it copied. With an incomplete record, an object is unreadable without
+      // two nodes.
       await equal(lab);
       expectAll(await verifyWithout(load, [other, third]));
       await whole(lab);
     });
 
-    test("MinIO's binary exchanged on every node, one after the other, under load", async () => {
+    test("MinIO's binary is replaced on every node, one after the other, under load", async () => {
       const load = await Load.begin(lab, seed, { rest: 1000 });
       await load.more(MINIMUM_LOAD);
       const { path, sha256 } = await anotherBuild(binaries);
@@ -417,29 +421,29 @@ describe.skipIf(binaries.length === 0)(
       await lab.up();
     });
 
-    // Near the end: nobody goes back to an authority that is worth nothing.
-    test("the authority replaced under load, in the three steps of its page", async () => {
-      const settle = async (numbers: Record<string, number>) => {
+    // Near the end of the suite, because nobody goes back to an authority that is worth nothing.
+    test("the authority is replaced under load, in the three steps of its page", async () => {
+      const rotate = async (numbers: Record<string, number>) => {
         await lab.setGenerations(numbers);
         await lab.up();
         await whole(lab, "primary");
         await whole(lab, "replica");
       };
       const trusted = () => lab.on("storage-b1", "grep -c BEGIN /etc/minio/certs/CAs/framaspace.crt");
-      await settle({ "ca/trusted": 2 });
-      // The client reads whom it trusts when it begins: from here on, both.
+      await rotate({ "ca/trusted": 2 });
+      // The client reads the trusted authorities when it starts. From here on, it trusts both.
       const load = await Load.begin(lab, seed, { rest: 1000 });
       await load.more(MINIMUM_LOAD);
       const from = Date.now();
-      await settle({ "ca/key": 2, "ca/trusted": 1 });
+      await rotate({ "ca/key": 2, "ca/trusted": 1 });
       await load.more(20);
       expect(await trusted()).toBe("2");
-      await settle({ "ca/key": 2, "ca/trusted": 2 });
+      await rotate({ "ca/key": 2, "ca/trusted": 2 });
       expect(await trusted()).toBe("1");
       await load.more(20);
       await load.stop();
       const seconds = longestGap(load.lines, from, Date.now(), WRITES);
-      // What was written last crossed between sites that trust the new one alone.
+      // The last writes crossed between sites that trust only the new authority.
       await equal(lab);
       const verdict = await load.verify("replica");
       tell("authority replaced", {
@@ -451,12 +455,12 @@ describe.skipIf(binaries.length === 0)(
       expectAll(verdict);
     });
 
-    // The last one: a site cannot be brought back to one pool.
-    test("a second pool on both sites, under load", async () => {
+    // The last test, because a site cannot go back to one pool.
+    test("a second pool is added to both sites under load", async () => {
       const load = await Load.begin(lab, seed, { rest: 1000 });
       await load.more(MINIMUM_LOAD);
       const from = Date.now();
-      // Smaller than the first, as a new one may be: twenty nodes are too many for a small machine.
+      // Smaller than the first pool, as a new one may be: twenty nodes are too many for a small machine.
       await lab.up("--storage-second-pool", "2");
       const seconds = longestGap(load.lines, from, Date.now(), WRITES);
       await load.more(MINIMUM_LOAD);
@@ -473,7 +477,7 @@ describe.skipIf(binaries.length === 0)(
         "seconds without a write": seconds,
       });
       expectAll(verdict);
-      // What the page promises.
+      // As the page promises.
       expect(seconds).toBeLessThan(120);
     });
   },

@@ -1,4 +1,4 @@
-// Plans of a small repository, each as people run it: a process of its own, against a commit.
+// Plans of a small repository. Each plan runs as people run it: as a process, against a commit.
 import { execa } from "execa";
 import { execFileSync } from "node:child_process";
 import {
@@ -27,7 +27,7 @@ const TENANTS = "spaces/tenants/prod/001.yaml";
 const CONFIGURATION = "Pulumi.prod.yaml";
 const folder = mkdtempSync(join(tmpdir(), "framaspace-test-"));
 const root = join(folder, "repository");
-/** Of the plans' own, so that the test sees what they leave behind. */
+/** A temporary folder for the plans alone, so that the test sees what they leave behind. */
 const temporary = join(folder, "tmp");
 
 function git(...args: string[]): void {
@@ -60,7 +60,7 @@ beforeEach(() => {
   git("clean", "--quiet", "--force", "-d");
 });
 
-/** Replaces one text in a file of the work tree; throws where it is not there. */
+/** Replaces one text in a file of the work tree. Throws if the text is not there. */
 function edit(file: string, from: string | RegExp, to: string): void {
   const before = readFileSync(join(root, file), "utf8");
   const after = before.replace(from, () => to);
@@ -81,7 +81,7 @@ async function plan(...args: string[]): Promise<{ status: number | undefined; te
   return { status: exitCode, text: all };
 }
 
-/** What stands under a heading. */
+/** The text under a heading. */
 function under(text: string, heading: string): string {
   const start = text.indexOf(`\n${heading}\n`);
   if (start < 0) throw new Error(`no heading "${heading}" in:\n${text}`);
@@ -123,7 +123,7 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     expect(readdirSync(temporary)).toEqual([]);
   });
 
-  test("spaces added, changed, suspended and resumed, in sentences that no name can break", async () => {
+  test("describes added, changed, suspended and resumed spaces; no name breaks a sentence", async () => {
     const evil = "A|B <img src=x> @all `x` [l](https://evil.example)";
     edit(
       TENANTS,
@@ -146,18 +146,20 @@ describe("npm run plan", { timeout: 60_000 }, () => {
       "- 📝 `chorale-a-tue-tete`: plan `small` → `standard` (40 GB, 50 accounts).",
     );
     expect(under(text, "### Suspended or resumed").split("\n")).toEqual([
-      "- ⏸️ `amap-du-vallon` is suspended since 2026-11-20: its visitors are told so, its data stays. Reason: `asked for it`.",
-      "- ▶️ `cine-plein-air` is back in service, with the data that it had.",
+      "- ⏸️ `amap-du-vallon` is suspended since 2026-11-20: its visitors see a notice, and its data stays. Reason: `asked for it`.",
+      "- ▶️ `cine-plein-air` is active again, with the data that it had.",
     ]);
     expect(under(text, "### Resources of spaces")).toContain("- ➕ database added: `aaa-first-database`");
-    expect(under(text, "## Storage and cost of prod")).toMatch(/in service or suspended +\| +11 \| +12 \|/);
+    expect(under(text, "## Storage and cost of prod")).toMatch(
+      /active and suspended spaces +\| +11 \| +12 \|/,
+    );
     expect(text).toContain(
       "Spaces: 1 to add, 3 to change, 0 to remove; 12 spaces before. Resources: 6 to create, 4 to update,",
     );
     expect(text).toContain("Evaluated 1 of 4 stacks");
   });
 
-  test("an entry that goes while its space lives, or moves to another file, is refused", async () => {
+  test("refuses to remove the entry of an active space, or to move an entry to another file", async () => {
     edit(TENANTS, /^- id: amap-du-vallon\n(?: .*\n)+\n/m, "");
     const moved = /^- id: atelier-velo\n(?: .*\n)+/m;
     const [entry = ""] = moved.exec(readFileSync(join(root, TENANTS), "utf8")) ?? [];
@@ -168,14 +170,14 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     const dangers = under(text, "## ⛔ This would destroy data: do not merge it").split("\n");
     expect(dangers).toHaveLength(2);
     expect(dangers[0]).toContain(
-      "space `amap-du-vallon` is active, and removing its entry would destroy its data. Put the entry back;",
+      "space `amap-du-vallon` is active, and removing its entry would destroy its data. Put the entry back.",
     );
     expect(dangers[1]).toContain(
       "space `atelier-velo` moves from spaces/tenants/prod/001.yaml to spaces/tenants/prod/002.yaml",
     );
   });
 
-  test("too many spaces at once are refused, with the share and the way out", async () => {
+  test("refuses a change of too many spaces, with their share and what to do", async () => {
     for (let n = 0; n < 4; n++)
       edit(
         TENANTS,
@@ -185,12 +187,12 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     const { status, text } = await plan();
     expect(status).toBe(2);
     expect(under(text, "## ⛔ Too many spaces at once: do not merge it")).toBe(
-      "- prod: too many spaces suspended, archived or removed: 33.33 % is over 30.00 % (4/12). Look whether a file was lost or overwritten. Where it is meant, make several changes of it, or let an administrator plan it with `npm run plan -- --allow-many`.",
+      "- prod: too many spaces suspended, archived or removed: 33.33 % is over 30.00 % (4/12). Check whether a file was lost or overwritten. If it is intended, split it into several changes, or let an administrator plan it with `npm run plan -- --allow-many`.",
     );
     expect((await plan("--allow-many")).status).toBe(0);
   });
 
-  test("an archived space may go", async () => {
+  test("allows to remove the entry of an archived space", async () => {
     edit(TENANTS, /(?<=id: cine-plein-air\n[^]*?)state: suspended/, "state: archived");
     git("commit", "--quiet", "--all", "--message", "archive");
     edit(TENANTS, /^- id: cine-plein-air\n(?: .*\n)+\n/m, "");
@@ -198,11 +200,11 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     git("reset", "--quiet", "--hard", "HEAD~1");
     expect(status).toBe(0);
     expect(under(text, "### Archived, removed or moved")).toBe(
-      "- ❌ `cine-plein-air`: its entry goes. It is archived, so there is nothing left to lose.",
+      "- ❌ `cine-plein-air`: its entry is removed. The space is archived, so nothing is lost.",
     );
   });
 
-  test("a machine more and a line of a script: which files and lines change, and what it costs", async () => {
+  test("for one more machine and one more line of a script, names files, lines and cost", async () => {
     edit(CONFIGURATION, /web: \{ ?type: ccx33, count: 2 ?\}/, "web: { type: ccx33, count: 3 }");
     edit("infra/machine/base.sh", /^finish$/m, "echo 'a line more'\nfinish");
     const { status, text } = await plan();
@@ -213,10 +215,10 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     expect(changed).toContain("+echo 'a line more'");
     expect(changed).toContain("`file /etc/hosts`");
     expect(changed).toContain("+10.0.20.3 web-3");
-    expect(text).toMatch(/cost a month +\| +1,904 EUR \| +1,966 EUR/);
+    expect(text).toMatch(/cost per month +\| +1,904 EUR \| +1,966 EUR/);
   });
 
-  test("a change that replaces machines which hold data is refused, and says which and why", async () => {
+  test("refuses to replace machines that hold data, and says which and why", async () => {
     edit(CONFIGURATION, /location: fsn1/, "location: nbg1");
     const { status, text } = await plan();
     expect(status).toBe(2);
@@ -229,7 +231,7 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     expect(text).toContain("⚠️ **holds data**");
   });
 
-  test("what is not valid gets the text of check, and nothing else", async () => {
+  test("an invalid change gives the text of check, and nothing else", async () => {
     edit(TENANTS, /plan: small/, "plan: huge");
     const { status, text } = await plan();
     expect(status).toBe(1);
@@ -237,7 +239,7 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     expect(text).not.toContain("## Spaces");
   });
 
-  test("a base that git does not know, an environment that is not there", async () => {
+  test("refuses an unknown base and an unknown environment", async () => {
     expect(await plan("--base", "--output=x")).toEqual({
       status: 1,
       text: expect.stringContaining("--base"),
@@ -252,7 +254,7 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     });
   });
 
-  test("killed, it leaves nothing behind, or the next one clears it away", async () => {
+  test("a killed plan leaves no folder, or the next plan removes it", async () => {
     edit("infra/inventory/names.ts", /^\/\//m, "// Changed.\n//");
     const left: number[] = [];
     for (const signal of ["SIGTERM", "SIGKILL"] as const) {
@@ -269,14 +271,14 @@ describe("npm run plan", { timeout: 60_000 }, () => {
   });
 });
 
-test("any text is one piece of code in Markdown", () => {
+test("any text becomes one piece of code in Markdown", () => {
   expect(code("a`b``c")).toBe("```a`b``c```");
   expect(code("`a`")).toBe("`` `a` ``");
   expect(code("a\nb\u202Ec")).toBe("`a\u{FFFD}b\u{FFFD}c`");
   expect(block("diff", ["+```", "+x"])).toEqual(["````diff", "+```", "+x", "````"]);
 });
 
-test("differences inside secrets are named without what is secret", () => {
+test("differences inside secrets are named, and their secret parts are hidden", () => {
   const before = secret(JSON.stringify({ limits: { storage: 40 }, password: "aB3".repeat(13) }));
   const after = secret(JSON.stringify({ limits: { storage: 50 }, password: "cD4".repeat(13) }));
   expect(describeDifferences({ stdin: before }, { stdin: after })).toEqual([
@@ -291,7 +293,7 @@ test("differences inside secrets are named without what is secret", () => {
   ]);
 });
 
-test("every script of the platform comes apart into its files and settings", async () => {
+test("every script of the platform splits into its files and settings", async () => {
   const graph = await record({ stack: "prod-platform" });
   const commands = graph.resources.filter(({ type }) => type === "command:remote:Command");
   expect(commands.length).toBeGreaterThan(20);
@@ -299,7 +301,7 @@ test("every script of the platform comes apart into its files and settings", asy
     const { script } = commandOf(graph, name);
     const parts = scriptParts(script);
     expect(parts, name).toMatchObject({ "setting MACHINE": expect.any(String), script: expect.any(String) });
-    // Nothing is lost on the way: a file for each `file` line, and no such line in the script itself.
+    // Nothing is lost: there is one part for each `file` line, and no such line is left in the script itself.
     expect(Object.keys(parts ?? {}).filter((part) => part.startsWith("file "))).toHaveLength(
       script.split(/^file '.*<<'END_OF_FILE_*'$/m).length - 1,
     );

@@ -1,4 +1,4 @@
-// The pack as the Pulumi CLI loads it.
+// The policy pack as the Pulumi CLI loads it.
 import { execa } from "execa";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,7 +18,7 @@ const options = {
 } as const;
 
 it.skipIf(!hasPulumi)(
-  `is loaded by the Pulumi CLI, which refuses what a rule refuses${WHY_SKIPPED}`,
+  `is loaded by the Pulumi CLI, which then refuses what a rule refuses${WHY_SKIPPED}`,
   async () => {
     const config = ["--config-file", join(state, "config.yaml")];
     await execa("pulumi", ["stack", "init", "prod-spaces-001", "--no-select"], options);

@@ -1,4 +1,4 @@
-// Every rule, with something that it passes and something that it refuses.
+// Tests every rule with resources that it accepts and resources that it refuses.
 import { UnknownValueError, type ResourceValidationArgs } from "@pulumi/policy";
 import { describe, expect, it } from "vitest";
 import { RULES } from "../../policies/rules.ts";
@@ -13,7 +13,7 @@ interface Fake {
   parent?: string;
 }
 
-/** What one rule says of a resource. */
+/** The messages of one rule about a resource. */
 function violations(
   ruleName: string,
   { type, props = {}, name = "it", urn = name, protect, parent }: Fake,
@@ -47,7 +47,7 @@ const grants = (...resources: string[]) => ({
 const key = "-----BEGIN OPENSSH PRIVATE KEY-----";
 const random = "q7Zt0mJw9sVb3XcY5nKd8RfG2hLp6TuE";
 
-/** Rule → resources that pass, and refused ones with a part of what is said. */
+/** For each rule: resources that it accepts, and refused ones with a part of the message. */
 const CASES: Record<string, { passes: Fake[]; refuses: [Fake, string][] }> = {
   "stateful-resources-are-protected": {
     passes: [
@@ -183,7 +183,7 @@ it("never repeats a secret", () => {
   expect(reports.join()).not.toMatch(/hunter2|q7Zt0/);
 });
 
-it("lets an archived space's data go", () => {
+it("allows to destroy the data of an archived space", () => {
   const rule = "stateful-resources-are-protected";
   violations(rule, { type: SPACE, urn: "urn:archived", props: { state: "archived" } });
   violations(rule, { type: SPACE, urn: "urn:active", props: { state: "active" } });
@@ -193,7 +193,7 @@ it("lets an archived space's data go", () => {
   expect(violations("active-buckets-are-not-emptied", emptied)).toEqual([]);
 });
 
-it("waits for values that only `up` knows", () => {
+it("accepts values that only `up` knows", () => {
   const error: Error = Object.setPrototypeOf(new Error("unknown"), UnknownValueError.prototype);
   const unknown = {
     get stdin(): string {
@@ -207,7 +207,7 @@ it.each(["prod-platform", "prod-spaces-001", "lab-platform", "lab-spaces-001"])(
   "finds nothing in %s",
   async (stack) => {
     const { resources } = await record({ stack });
-    // Parents first, as the engine shows them.
+    // Parents come first, as the engine reports them.
     resources.sort((a, b) => a.urn.split("$").length - b.urn.split("$").length);
     const reports = resources.flatMap(({ type, name, urn, inputs, protect, parent }) =>
       RULES.flatMap((rule) =>

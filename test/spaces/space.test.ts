@@ -1,4 +1,4 @@
-// A space as the engine is told of it.
+// A space as the engine gets it.
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { isSecret, reveal, type Resource } from "../../evaluate/graph.ts";
@@ -34,20 +34,20 @@ const partOf = (id: string, wanted: string): Resource => {
 };
 
 describe.each(tenants)("space $id", ({ id, state, ...tenant }) => {
-  it("is six resources, named by its id", () => {
+  it("has six resources, named after its id", () => {
     const parts = partsOf(id);
     expect(new Set(parts.map(kind))).toEqual(new Set(SIX.map((type) => type.split(":").at(-1))));
     expect(parts.length).toBe(SIX.length);
     for (const part of parts) expect(part.name.startsWith(`${id}-`)).toBe(true);
   });
 
-  it("can be lost only once archived", () => {
+  it("can be destroyed only once it is archived", () => {
     for (const wanted of ["Role", "Database", "S3Bucket", "IamUser"])
       expect(partOf(id, wanted).protect).toBe(state !== "archived");
     expect(partOf(id, "S3Bucket").inputs.forceDestroy).toBe(state === "archived");
   });
 
-  it("owns its database and its bucket, which is capped above the plan", () => {
+  it("owns its database and its bucket, whose limit is above the plan's", () => {
     expect(partOf(id, "Role").inputs).toMatchObject({ name: id, login: true });
     expect(partOf(id, "Database").inputs).toMatchObject({ name: id, owner: id });
     const { storageGb = 0 } = fleet.catalog?.plans[tenant.plan] ?? {};
@@ -62,7 +62,7 @@ describe.each(tenants)("space $id", ({ id, state, ...tenant }) => {
     expect(partOf(id, "IamUser").inputs).not.toHaveProperty("forceDestroy");
   });
 
-  it("converges when all else is there, with its secrets on standard input", () => {
+  it("converges after its other resources exist, with its secrets on standard input", () => {
     const converge = partOf(id, "Command");
     expect(converge.inputs.create).toBe("/usr/local/sbin/converge-space");
     expect(converge.inputs).not.toHaveProperty("triggers");
@@ -86,7 +86,7 @@ describe.each(tenants)("space $id", ({ id, state, ...tenant }) => {
   });
 });
 
-it("keeps every secret marked as one", () => {
+it("marks every secret as secret", () => {
   const secrets = prod.resources.flatMap(({ type, inputs }) => {
     if (type.endsWith(":Role")) return [inputs.password];
     return type.endsWith(":IamUser") ? [inputs.secret] : [];
@@ -95,7 +95,7 @@ it("keeps every secret marked as one", () => {
   expect(secrets.every(isSecret)).toBe(true);
 });
 
-it("connects with more connections than any parallelism, and checks certificates", () => {
+it("allows more connections than any parallelism needs, and checks certificates", () => {
   const provider = prod.resources.find(({ type }) => type === "pulumi:providers:postgresql");
   expect(Number(provider?.inputs.maxConnections)).toBeGreaterThanOrEqual(2 * 64);
   expect(provider?.inputs.sslmode).toBe("verify-full");
@@ -108,6 +108,6 @@ it("has no bucket where the environment has no storage", async () => {
   expect([...types].filter((type) => type.startsWith("minio"))).toEqual([]);
 });
 
-it("is declared the same way twice", async () => {
+it("gives the same bytes in two evaluations", async () => {
   expect(JSON.stringify(await record({ stack: "prod-spaces-001" }))).toBe(JSON.stringify(prod));
 });

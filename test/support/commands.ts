@@ -1,8 +1,8 @@
-// Runs a command of bin/ as people do: a process of its own, in a copy of a fleet.
+// Runs a command of bin/ as people do: as a process, on a copy of a fleet.
 import { join } from "node:path";
 import { execa } from "execa";
 
-/** Standard output and error as they would stand on a terminal, and the exit status. */
+/** Standard output and error as a terminal shows them, and the exit status. */
 export async function runCommand(
   command: "check" | "space",
   ...args: string[]

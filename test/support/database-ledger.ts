@@ -1,18 +1,18 @@
-// What was acknowledged, written down outside the tested machines and after the acknowledgement: writers on ops-1 insert
-// numbers that are never used twice into a space's database, each over a connection of its own, as PHP does, and the
-// numbers come here. docs/runbooks/ are tested against it.
+// Records acknowledged writes outside the tested machines, after each acknowledgement. Writers on ops-1 insert numbers
+// into a space's database. No number is used twice, and each write has its own connection, as with PHP. The numbers are
+// collected here. The suites test docs/runbooks/ with this ledger.
 import { execa } from "execa";
 import { setTimeout as sleep } from "node:timers/promises";
 import { openLab } from "../../lab/lab.ts";
 import { insideMachine } from "../../lab/machine.ts";
 import type { TestLab } from "./suite-lab.ts";
 
-/** Acknowledged writes under which a run says nothing. */
+/** With fewer acknowledged writes, a run proves nothing. */
 const LEAST = 30;
 const WRITERS = 3;
 const STOP = "/run/framaspace/ledger-stop";
 
-/** Sets up a connection as the spaces make it, and `run SQL`. */
+/** Sets up a connection as spaces do, and defines `run SQL`. */
 const CONNECT = (space: string) => `
 export PGPASSWORD=$(jq -r .database.password /srv/spaces/${space}/config/space.json)
 export PGHOST=$(jq -r .database.hosts /etc/framaspace/platform.json) PGUSER=${space} PGDATABASE=${space}
@@ -21,7 +21,7 @@ export PGSSLROOTCERT=/usr/local/share/ca-certificates/framaspace.crt PGOPTIONS='
 run() { timeout 60 /usr/lib/postgresql/17/bin/psql -XAtq -v ON_ERROR_STOP=1 -c "$1"; }
 `;
 
-/** What SQL gives in a space's database. */
+/** The output of SQL in a space's database. */
 export function sqlOf(lab: TestLab, space: string, sql: string): Promise<string> {
   return lab.on("ops-1", `${CONNECT(space)}run ${quote(sql)}`);
 }
@@ -32,19 +32,19 @@ function quote(text: string): string {
 
 export interface Verdict {
   acknowledged: number;
-  /** Acknowledged, and not there. Goal: none. */
+  /** Acknowledged, but missing in the database. Goal: none. */
   lost: number[];
   /** Longest time without an acknowledgement. */
   secondsWithout: number;
 }
 
-/** Longest time between two moments that follow each other. */
+/** Longest time between two consecutive moments. */
 export function longestPause(moments: readonly number[]): number {
   const sorted = moments.toSorted((a, b) => a - b);
   return Math.max(...sorted.slice(1).map((at, index) => at - (sorted[index] ?? at)));
 }
 
-/** Writers at work in a space's database. */
+/** Writers that insert into a space's database. */
 export class Ledger {
   readonly #lab: TestLab;
   readonly #space: string;
@@ -56,7 +56,7 @@ export class Ledger {
     this.#space = space;
   }
 
-  /** Begins, and returns once all writers write. */
+  /** Starts the writers, and returns once a run has enough acknowledged writes. */
   async start(): Promise<void> {
     await this.#lab.on("ops-1", `rm -f ${STOP}`);
     await sqlOf(
@@ -71,7 +71,7 @@ for ((n = ${writer}000000; ; n++)); do
   if run "INSERT INTO ledger VALUES ($n)" >/dev/null 2>&1; then echo "$EPOCHREALTIME $n"; else sleep 0.05; fi
 done
 `;
-      // Not over SSH: `up` closes what is open.
+      // Not over SSH, because `up` closes open connections.
       const [program = "", ...words] = await insideMachine(openLab(this.#lab.name), "ops-1");
       const child = execa(program, [...words, "bash", "-s"], { input: script, reject: false });
       child.stdout.setEncoding("utf8");
@@ -89,14 +89,14 @@ done
     await this.more();
   }
 
-  /** Until there is as much again as a run needs. */
+  /** Waits for as many more acknowledged writes as a run needs. */
   async more(): Promise<void> {
     const wanted = this.#acknowledged.length + LEAST;
     for (const end = Date.now() + 180_000; this.#acknowledged.length < wanted; await sleep(200))
       if (Date.now() > end) throw new Error(`no ${LEAST} writes were acknowledged within three minutes`);
   }
 
-  /** Ends all writers and compares. Throws where there was no load to speak of. */
+  /** Stops all writers and compares. Throws if there were too few writes. */
   async stop(): Promise<Verdict> {
     await this.#lab.on("ops-1", `touch ${STOP}`);
     await Promise.all(this.#writers);
@@ -105,7 +105,7 @@ done
     );
     const values = this.#acknowledged.map(({ value }) => value);
     if (values.length < 2 * LEAST)
-      throw new Error(`only ${values.length} writes were acknowledged: this run says nothing`);
+      throw new Error(`only ${values.length} writes were acknowledged: this run proves nothing`);
     return {
       acknowledged: values.length,
       lost: values.filter((value) => !there.has(value)),

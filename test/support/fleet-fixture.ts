@@ -11,18 +11,18 @@ export const TENANTS_2 = "spaces/tenants/demo/002.yaml";
 export const CATALOG = "spaces/catalog.yaml";
 export const CONFIGURATION = "Pulumi.demo.yaml";
 
-/** A copy of the fleet, removed after the test. */
+/** Copies the fleet. The copy is removed after the test. */
 export function copyFleet(): string {
   const root = mkdtempSync(join(tmpdir(), "framaspace-test-"));
   onTestFinished(() => rmSync(root, { recursive: true }));
   cpSync(join(import.meta.dirname, "fleet"), root, { recursive: true });
-  // What the code makes of the fleet's own catalog, so that no test has to bless it.
+  // The schema that the code generates from this fleet's catalog, so that no test has to update it.
   const { value } = readCatalog(root);
   writeFileSync(join(root, EDITOR_SCHEMA_FILE), JSON.stringify(value && editorSchema(value)));
   return root;
 }
 
-/** Replaces one text in one file; throws if it is not there, so that no test passes by breaking nothing. */
+/** Replaces one text in one file. Throws if the text is not there, so that no test passes without a fault. */
 export function replaceIn(root: string, file: string, from: string | RegExp, to: string): void {
   const before = readFileSync(join(root, file), "utf8");
   const after = before.replace(from, () => to);

@@ -1,5 +1,5 @@
-// After all suites of a run: the shared lab goes. At their beginning it may stay, because `up` goes on from whatever an
-// earlier run left.
+// Takes the shared lab down after all suites of a run. Before the suites, it may stay from an earlier run, because `up`
+// continues from what is there.
 import { execa } from "execa";
 import { join } from "node:path";
 import { givenLab, sharedLab } from "./suite-lab.ts";

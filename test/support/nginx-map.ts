@@ -1,6 +1,6 @@
-// nginx's `map` as nginx reads it, for the patterns that we use: they mean the same in JavaScript.
+// Reads a `map` of nginx as nginx does. The patterns that we use mean the same in JavaScript.
 
-/** The function that `map "…" $variable { … }` of a configuration is. Rejects one that is not there. */
+/** The function that `map "…" $variable { … }` of a configuration describes. Throws if there is no such map. */
 export function nginxMap(configuration: string, variable: string): (key: string) => string {
   const body = new RegExp(String.raw`^ *map [^\n]* \$${variable} \{\n([^]*?)\n *\}`, "m").exec(
     configuration,

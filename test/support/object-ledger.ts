@@ -1,16 +1,17 @@
-// The ledger of acknowledged writes: kept outside of the machines under test, a line once the acknowledgement is there.
+// The ledger of acknowledged writes. It is kept outside the machines under test, and gets one line after each
+// acknowledgement.
 import { readFileSync } from "node:fs";
 
-/** One acknowledged write; a delete is one, too. */
+/** One acknowledged write. A delete is a write, too. */
 export interface Entry {
-  /** Milliseconds since the epoch, of the acknowledgement. */
+  /** Time of the acknowledgement, in milliseconds since the epoch. */
   time: number;
   kind: "put" | "delete";
   key: string;
-  /** Of the object, or of the delete marker. */
+  /** Version of the object, or of the delete marker. */
   version: string;
   size: number;
-  /** Of the content; empty for a delete. */
+  /** Checksum of the content. Empty for a delete. */
   sha256: string;
 }
 
@@ -19,24 +20,27 @@ export interface Attempt {
   time: number;
   kind: "get" | "unknown";
   key: string;
-  /** `right`, `stale`, `absent`, `wrong`, or what went wrong. */
+  /** `right`, `stale`, `absent`, `wrong`, or an error. */
   outcome: string;
 }
 
 export type Line = Entry | Attempt;
 
-/** The outcome of a delete or a read that found nothing, though something was there. */
+/** The outcome of a delete or a read that found nothing, although there was something. */
 export const ABSENT = "absent";
 
 export function readLedger(file: string): Line[] {
   const lines = readFileSync(file, "utf8").split("\n").filter(Boolean);
-  // Only the client writes it.
+  // Only the client writes this file.
   return lines.map((line) => JSON.parse(line) as Line);
 }
 
 export const isWrite = (line: Line): line is Entry => line.kind === "put" || line.kind === "delete";
 
-/** What a rereading found. `stale`: an older state was shown as the latest one. `unexpected`: something nobody wrote. */
+/**
+ * The result of a rereading. `stale`: an older state was shown as the latest one. `unexpected`: something that nobody
+ * wrote.
+ */
 export interface Verdict {
   checked: number;
   stable: number;
@@ -46,7 +50,7 @@ export interface Verdict {
   unknown: number;
 }
 
-/** Numbers from 0 to 1, always the same ones for a seed (mulberry32's recurrence). */
+/** Numbers from 0 to 1, always the same for a seed (mulberry32). */
 export function generator(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -57,7 +61,7 @@ export function generator(seed: number): () => number {
   };
 }
 
-/** Longest time in which nothing of a kind succeeded, in seconds, from a moment on. */
+/** Longest time, in seconds from a moment on, in which nothing of one kind succeeded. */
 export function longestGap(
   lines: readonly Line[],
   from: number,

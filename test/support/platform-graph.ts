@@ -1,4 +1,4 @@
-// The graph of the production example, and the scripts in it, for tests of one part of the platform.
+// The graph of the production example and its scripts, for tests of one part of the platform.
 import { isSecret, reveal, type Graph, type Resource } from "../../evaluate/graph.ts";
 import { record } from "../../evaluate/recorder.ts";
 
@@ -9,7 +9,7 @@ export function prodPlatform(): Promise<Graph> {
   return (graph ??= record({ stack: "prod-platform" }));
 }
 
-/** One command by its name, and what it sends to its machine. */
+/** One command by its name, and the script that it sends to its machine. */
 export function commandOf(graph: Graph, name: string): { resource: Resource; script: string } {
   const resource = graph.resources.find(
     (candidate) => candidate.type === "command:remote:Command" && candidate.name === name,

@@ -1,4 +1,4 @@
-// The Pulumi CLI, for the suites that hold the program against it: not npm's wrapper, which would download it.
+// The Pulumi CLI, for the suites that run the program with it. This is not npm's wrapper, which would download the CLI.
 import { execaSync } from "execa";
 import { delimiter, dirname } from "node:path";
 
@@ -15,13 +15,13 @@ export const hasPulumi =
 export const hasPlugin = (name: string): boolean =>
   hasPulumi && execaSync("pulumi", ["plugin", "ls"], { env: { PATH } }).stdout.includes(`\n${name} `);
 
-/** Said in the title of what is skipped without it. */
+/** Added to the title of a test that is skipped without the CLI. */
 export const WHY_SKIPPED = hasPulumi ? "" : " (skipped: no pulumi CLI on PATH)";
 
-/** Environment of a CLI that keeps its state in a folder. */
+/** The environment of a CLI that keeps its state in a folder. */
 export function pulumiEnvironment(state: string, passphrase: string): Record<string, string> {
   return {
-    // The Node that runs this test, for the program and the pack.
+    // The Node of this test also runs the program and the policy pack.
     PATH: [dirname(process.execPath), PATH].join(delimiter),
     PULUMI_BACKEND_URL: `file://${state}`,
     PULUMI_CONFIG_PASSPHRASE: passphrase,

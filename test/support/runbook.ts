@@ -1,4 +1,5 @@
-// The commands of docs/runbooks/, as the pages have them: what the lab's suites type, so that no page can rot.
+// The commands of docs/runbooks/, read from the pages. The lab's suites run them, so that no page becomes wrong
+// unnoticed.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TestLab } from "./suite-lab.ts";
@@ -6,8 +7,8 @@ import type { TestLab } from "./suite-lab.ts";
 const PAGES = join(import.meta.dirname, "../../docs/runbooks");
 
 /**
- * The commands of a page, or of what stands under one of its headings, that are typed on a machine: blocks that begin
- * with ```sh and its name. Throws where there is no such heading, or nothing to type there.
+ * The commands that a page, or one of its headings, has people type on a machine: blocks that begin with ```sh and the
+ * name of the machine. Throws if there is no such heading, or no command under it.
  */
 export function commandsOf(page: string, heading?: string): string[] {
   return blocksOf(/^```sh \S+\n(.*?)^```$/gms, page, heading);
@@ -27,8 +28,8 @@ function blocksOf(kind: RegExp, page: string, heading?: string): string[] {
 }
 
 /**
- * Types the commands of a page, or of one of its headings, and returns what they printed. Rejects at the first one that
- * fails. `change` is for what a reader puts in its place, such as an hour.
+ * Runs the commands of a page, or of one of its headings, and returns what they printed. Rejects at the first command
+ * that fails. `change` replaces what a reader replaces, such as an hour.
  */
 export async function type(
   lab: TestLab,
@@ -43,15 +44,15 @@ export async function type(
 }
 
 /**
- * Types the commands of a page, or of one of its headings, that people type where they run Pulumi, and returns what they
- * printed. What differs: the stacks are the lab's, and nobody is there to say yes.
+ * Runs the commands of a page, or of one of its headings, that people type where they run Pulumi, and returns what they
+ * printed. Two things differ: the stacks are those of the lab, and no person confirms.
  */
 export async function typeAtHome(lab: TestLab, page: string, heading?: string): Promise<string> {
   const said: string[] = [];
   const lines = blocksOf(/^```sh\n(.*?)^```$/gms, page, heading).flatMap((block) => block.trim().split("\n"));
   for (const line of lines) {
     const words = /^npm run pulumi -- (.+)$/.exec(line)?.[1]?.replaceAll("prod-", "lab-").split(/ +/);
-    if (!words) throw new Error(`docs/runbooks/${page}.md: the lab cannot type "${line}"`);
+    if (!words) throw new Error(`docs/runbooks/${page}.md: the lab cannot run "${line}"`);
     said.push(await lab.lab("pulumi", ...words, "--yes", "--non-interactive"));
   }
   return said.join("\n");

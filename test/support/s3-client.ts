@@ -1,6 +1,7 @@
-// A client of object storage, in the network namespace of a web server: writes, overwrites, deletes and reads with
-// checksums through whichever node answers, and notes each acknowledgement in the ledger; or rereads what the ledger has.
-// `node client.ts load|verify <OPTIONS-AS-JSON`, which hold a key; `load` ends at SIGTERM, `verify` prints a Verdict.
+// A client of object storage, in the network namespace of a web server. It writes, overwrites, deletes and reads with
+// checksums, through any node that answers, and records each acknowledgement in the ledger. Or it rereads what the
+// ledger lists. Usage: `node client.ts load|verify <OPTIONS-AS-JSON`. The options contain a key. `load` ends at
+// SIGTERM, `verify` prints a Verdict.
 import {
   DeleteObjectCommand,
   GetObjectCommand,
@@ -29,22 +30,25 @@ import {
 export interface ClientOptions {
   /** Name → address. */
   nodes: Record<string, string>;
-  /** File with the authority's certificate. */
+  /** File with the certificate of the authority. */
   ca: string;
   key: string;
   secret: string;
   bucket: string;
   ledger: string;
   seed: number;
-  /** Tells the keys of this client from those of others. */
+  /** Distinguishes the keys of this client from those of others. */
   prefix: string;
-  /** Milliseconds that each writer rests between its writes. */
+  /** Milliseconds that each writer waits between its writes. */
   rest: number;
 }
 
 const WRITERS = 4;
 const LARGEST = 256 * 1024;
-/** A request without an answer. Web servers wait as long (the SDK of Nextcloud has no shorter bound). */
+/**
+ * Milliseconds after which a request counts as unanswered. Web servers wait as long (the SDK of Nextcloud has no
+ * shorter limit).
+ */
 const PATIENCE = 5000;
 
 const [work] = process.argv.slice(2);
@@ -84,7 +88,7 @@ const statusOf = (error: unknown) =>
 const stop = new AbortController();
 process.on("SIGTERM", () => stop.abort());
 
-/** Tries one node after the other, as config.php does, until one gives an answer. */
+/** Tries one node after the other, as config.php does, until one answers. */
 async function persistently<T>(
   first: number,
   key: string,
@@ -101,7 +105,7 @@ async function persistently<T>(
   return undefined;
 }
 
-/** One writer owns its keys, so that the order of what it wrote is known. */
+/** Only one writer writes a key, so that the order of its writes is known. */
 async function write(writer: number): Promise<void> {
   const random = generator(options.seed * 31 + writer);
   const keys: string[] = [];
@@ -111,7 +115,7 @@ async function write(writer: number): Promise<void> {
     const node = Math.floor(random() * clients.length);
     const dice = random();
     const old = keys[Math.floor(random() * keys.length)];
-    // Once: MinIO takes the marker of a deleted object away again when it is deleted twice (minio-versions.md).
+    // Only once: MinIO removes the marker of a deleted object when the object is deleted twice (minio-versions.md).
     if (old !== undefined && dice < 0.15 && latest.get(old)?.kind === "put") {
       const version = await persistently(node, old, (client) => remove(client, old));
       if (version === undefined) return;
@@ -153,8 +157,9 @@ async function write(writer: number): Promise<void> {
 }
 
 /**
- * Gives the delete marker's version. An answer without one says that there was nothing to delete, which is MinIO's word
- * for an object of which too few parts can be reached (docs/decisions/0015-minio-versions.md): nothing was acknowledged.
+ * Deletes an object and returns the version of the delete marker. An answer without a version means that there was
+ * nothing to delete. MinIO also says this about an object of which too few parts can be reached
+ * (docs/decisions/minio-versions.md). Then nothing was acknowledged.
  */
 async function remove(client: S3Client, key: string): Promise<string> {
   const { DeleteMarker, VersionId } = await client.send(
@@ -164,7 +169,10 @@ async function remove(client: S3Client, key: string): Promise<string> {
   throw Object.assign(new Error(`nothing to delete at ${key}`), { name: ABSENT });
 }
 
-/** `stale` is what the key held before, `absent` nothing though something was written, `wrong` what nobody wrote there. */
+/**
+ * `stale`: what the key held before. `absent`: nothing, although something was written. `wrong`: something that nobody
+ * wrote there.
+ */
 async function readBack(
   node: number,
   key: string,
@@ -187,7 +195,9 @@ async function readBack(
   if (outcome !== undefined) note({ time: Date.now(), kind: "get", key, outcome });
 }
 
-/** Every acknowledged version by its content, the latest state of every key, and nothing that nobody wrote. */
+/**
+ * Checks every acknowledged version by its content, the latest state of every key, and that nobody else wrote anything.
+ */
 async function verify(): Promise<Verdict> {
   const lines = readLedger(options.ledger);
   const entries = lines.filter(isWrite);
@@ -218,8 +228,8 @@ async function verify(): Promise<Verdict> {
 }
 
 /**
- * Asks one node after the other until one gives an answer, which may be a refusal: nodes that have just come back may not
- * know all of their neighbours yet, and keep requests waiting until they know their buckets.
+ * Asks one node after the other until one gives an answer, which may be a refusal. Nodes that have just come back may
+ * not know all of their neighbours yet. They keep requests waiting until they know their buckets.
  */
 async function answered<T>(node: number, ask: (client: S3Client) => Promise<T>): Promise<T> {
   for (let attempt = 0; ; attempt++)
@@ -239,7 +249,7 @@ async function contentOf(node: number, target: { Key: string; VersionId?: string
   });
 }
 
-/** Up to three nodes may say that it is not there. */
+/** A version is lost only if three nodes say that it is not there. */
 async function findVersion(node: number, { kind, key, version, sha256 }: Entry): Promise<"there" | "lost"> {
   for (let attempt = 0; attempt < 3; attempt++) {
     const target = { Key: key, VersionId: version };
@@ -251,7 +261,7 @@ async function findVersion(node: number, { kind, key, version, sha256 }: Entry):
           client.send(new HeadObjectCommand({ Bucket: options.bucket, ...target })),
         );
     } catch (error) {
-      // What S3 answers to the question for a delete marker by its version.
+      // S3 gives this status to a request for a delete marker by its version.
       if (kind === "delete" && statusOf(error) === 405) return "there";
       await sleep(500);
     }

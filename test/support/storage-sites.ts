@@ -1,4 +1,4 @@
-// Both sites of a lab under load: the client and its ledger, and the faults that machines and drives have.
+// Both sites of a lab under load: the client and its ledger, and the faults of machines and drives.
 import { execa } from "execa";
 import { createHash } from "node:crypto";
 import { mkdtemp, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
@@ -16,7 +16,7 @@ import type { TestLab, UpWords } from "./suite-lab.ts";
 import type { ClientOptions } from "./s3-client.ts";
 import { ABSENT, isWrite, readLedger, type Line, type Verdict } from "./object-ledger.ts";
 
-/** Acknowledged writes below which a run says nothing. */
+/** With fewer acknowledged writes, a run proves nothing. */
 export const MINIMUM_LOAD = 100;
 
 export const SPACE = "lotus";
@@ -38,7 +38,7 @@ const spaceSecret = z.object({ s3: z.object({ user: z.string(), secret: z.string
 const run = (words: readonly string[], options: ClientOptions) =>
   execa("nsenter", words, { reject: false, input: JSON.stringify(options) });
 
-/** One client at work on the bucket of a space, as its web server would be. */
+/** One client that uses the bucket of a space, as the space's web server does. */
 export class Load {
   readonly ledger: string;
   readonly #lab: TestLab;
@@ -52,7 +52,10 @@ export class Load {
     this.ledger = options.ledger;
   }
 
-  /** At the primary site. `rest` keeps what a load of many minutes leaves to reread as small as that of one. */
+  /**
+   * Starts at the primary site. `rest` slows the client down, so that a load of many minutes leaves as little to reread
+   * as a load of one minute.
+   */
   static async begin(lab: TestLab, seed: number, { rest = 0 } = {}): Promise<Load> {
     const folder = await mkdtemp(join(tmpdir(), "framaspace-ledger-"));
     const file = await lab.on("ops-1", `cat /srv/spaces/${SPACE}/config/space.json`);
@@ -79,7 +82,7 @@ export class Load {
     return load;
   }
 
-  /** Begins, or goes on at a site with another set of keys. */
+  /** Starts, or continues at a site with another set of keys. */
   resume(site: Site): void {
     const options = {
       ...this.#options,
@@ -107,7 +110,7 @@ export class Load {
     return this.lines.filter((line) => line.kind === "unknown" && line.outcome === ABSENT).length;
   }
 
-  /** Until so many more writes are acknowledged. */
+  /** Waits until this many more writes are acknowledged. */
   async more(count: number, seconds = 120): Promise<void> {
     const goal = this.acknowledged + count;
     for (const end = Date.now() + seconds * 1000; this.acknowledged < goal; await sleep(200))
@@ -122,7 +125,7 @@ export class Load {
     this.#process = undefined;
   }
 
-  /** Rereads all that was acknowledged, through every node of a site. */
+  /** Rereads everything that was acknowledged, through every node of a site. */
   async verify(site: Site = "primary", nodes = nodesOf(site)): Promise<Verdict> {
     const table = Object.fromEntries(
       Object.entries(nodeTable(site)).filter(([name]) => nodes.includes(name)),
@@ -130,7 +133,7 @@ export class Load {
     const { stdout } = await execa("nsenter", this.#words("verify"), {
       input: JSON.stringify({ ...this.#options, nodes: table }),
     });
-    // Only the client prints it.
+    // Only the client prints this.
     return JSON.parse(stdout) as Verdict;
   }
 }
@@ -140,7 +143,7 @@ function nodeTable(site: Site): Record<string, string> {
   return Object.fromEntries(nodesOf(site).map((name, index) => [name, addresses[index] ?? ""]));
 }
 
-/** Takes machines off at once: no process of theirs sees another instruction. */
+/** Turns machines off at once: none of their processes runs another instruction. */
 export async function kill(lab: TestLab, machines: readonly string[]): Promise<void> {
   await Promise.all(machines.map((machine) => halt(openLab(lab.name), machine)));
 }
@@ -150,7 +153,7 @@ export async function start(lab: TestLab): Promise<void> {
   await startDaemon(openLab(lab.name));
 }
 
-/** Loss of power: file systems stop without writing their logs out, all at once, then the machines are gone. */
+/** Loss of power: all file systems stop at once, without writing their logs out, and then the machines are gone. */
 export async function cutPower(lab: TestLab, machines: readonly string[]): Promise<void> {
   const drives = "for d in /srv/minio/drive-*; do xfs_io -x -c shutdown $d & done; wait";
   const switches = await Promise.all(machines.map((machine) => insideMachine(openLab(lab.name), machine)));
@@ -160,23 +163,23 @@ export async function cutPower(lab: TestLab, machines: readonly string[]): Promi
   await kill(lab, machines);
 }
 
-/** Other machines under the same names: their disks and drives are new and empty. */
+/** Puts other machines under the same names: their disks and drives are new and empty. */
 export async function exchange(lab: TestLab, machines: readonly string[]): Promise<void> {
   for (const machine of machines) await remove(openLab(lab.name), machine, { keepNamespace: true });
 }
 
-/** A drive is pulled out under load, and an empty one put in its place. */
+/** Pulls a drive out under load, and puts an empty one in its place. */
 export async function emptyDrive(lab: TestLab, machine: string, drive: number): Promise<void> {
   const { directory } = openLab(lab.name);
   const file = join(directory, "machines", machine, "drives", `lab-${machine}-drive-${drive}.img`);
   const { size } = await stat(file);
-  // First, or what the file system still writes lands on the new drive.
+  // This comes first. Otherwise, what the file system still writes would reach the new drive.
   await lab.on(machine, `xfs_io -x -c shutdown /srv/minio/drive-${drive}`);
   await truncate(file, 0);
   await truncate(file, size);
 }
 
-/** A MinIO that behaves as the one given does, and is another file: the loader does not read what follows the program. */
+/** Makes a MinIO that is another file and behaves the same: the loader does not read what follows the program. */
 export async function anotherBuild(words: UpWords): Promise<{ path: string; sha256: string }> {
   const program = Buffer.concat([
     await readFile(words[words.indexOf("--minio") + 1] ?? ""),
@@ -189,17 +192,17 @@ export async function anotherBuild(words: UpWords): Promise<{ path: string; sha2
   return { path, sha256: createHash("sha256").update(program).digest("hex") };
 }
 
-/** Until a site takes writes, every one of its drives is there, and every node is open to web servers. */
+/** Waits until a site takes writes, all of its drives are there, and every node is open to web servers. */
 export async function whole(lab: TestLab, site: Site = "primary", seconds = 180): Promise<void> {
   const states = `mc --json admin info ${site} | jq -r '[.info.servers[] | .state, (.drives[]? | .state)] | unique | join(" ")'; for node in ${nodesOf(site).join(" ")}; do curl -s -o /dev/null -m 3 https://$node:${PORTS.s3}/ || echo "$node is closed"; done`;
   for (const end = Date.now() + seconds * 1000; ; await sleep(1000)) {
     const found = await lab.on("ops-1", `timeout 10 bash -c ${quoted(states)} || true`);
     if (found === "ok online") return;
-    if (Date.now() > end) throw new Error(`the ${site} site is not whole after ${seconds} s: ${found}`);
+    if (Date.now() > end) throw new Error(`the ${site} site is not complete after ${seconds} s: ${found}`);
   }
 }
 
-/** Until both sites hold the same objects, versions and delete markers included. */
+/** Waits until both sites hold the same objects, versions and delete markers included. */
 export async function equal(lab: TestLab): Promise<void> {
   await expect
     .poll(() => lab.on("ops-1", "reconcile-storage compare || true"), { timeout: 540_000, interval: 5000 })
@@ -217,7 +220,7 @@ export async function clear(lab: TestLab): Promise<void> {
 
 const quoted = (text: string) => `'${text.replaceAll("'", String.raw`'\''`)}'`;
 
-/** Cuts the line between the two sites, or fixes it; everybody else reaches both. */
+/** Cuts the line between the two sites, or repairs it. Everybody else reaches both. */
 export async function line(lab: TestLab, state: "cut" | "whole"): Promise<void> {
   const between = [addressesOf("primary"), addressesOf("replica")].map((list) => `{ ${list.join(", ")} }`);
   const [a = "", b = ""] = between;
@@ -228,7 +231,7 @@ export async function line(lab: TestLab, state: "cut" | "whole"): Promise<void> 
   await lab.inNetworkOf(ROUTER, "nft", rules);
 }
 
-/** What a run found, on one line, for whoever reads the log. */
+/** Prints what a run found, on one line of the log. */
 export function tell(what: string, figures: Record<string, number | string>): void {
   console.log(
     `${what}: ${Object.entries(figures)

@@ -1,5 +1,5 @@
-// A lab of a suite's own, driven by the commands as a person would. It is built from a copy of this tree, so that tenants
-// and configuration can be edited.
+// The lab of a suite. The suite drives it with the commands that a person uses. The lab is built from a copy of this
+// tree, so that tenants files and configuration can be edited.
 import { execa, type Options } from "execa";
 import { randomBytes } from "node:crypto";
 import { readFile, rm, writeFile } from "node:fs/promises";
@@ -19,18 +19,18 @@ export interface Page {
   body: string;
 }
 
-/** Where the MinIO server and its client are, as words for `up`; empty where they are not to be had. */
+/** Arguments of `up` that say where the MinIO server and its client are. Empty if they are not available. */
 export function storageWords(): UpWords {
   const { FRAMASPACE_MINIO: minio, FRAMASPACE_MC: mc } = process.env;
   return minio === undefined || mc === undefined ? [] : ["--minio", minio, "--mc", mc];
 }
 
-/** What has to be set for a real Nextcloud, and is not. */
+/** The variables that a real Nextcloud needs and that are not set. */
 export const nextcloudMissing = ["FRAMASPACE_NEXTCLOUD", "FRAMASPACE_MINIO", "FRAMASPACE_MC"].filter(
   (name) => process.env[name] === undefined,
 );
 
-/** Words for `up` that bring MinIO and Nextcloud's releases. */
+/** Arguments of `up` that bring MinIO and Nextcloud's releases. */
 export function nextcloudWords(): UpWords {
   const archives = process.env.FRAMASPACE_NEXTCLOUD?.split(":") ?? [];
   return [...storageWords(), ...archives.flatMap((path) => ["--nextcloud", path])];
@@ -40,8 +40,8 @@ export function nextcloudWords(): UpWords {
 export type UpWords = readonly string[];
 
 /**
- * One suite's lab, under a name and port of its own: brought up from nothing, which takes minutes. Most suites do with
- * `sharedLab`.
+ * The lab of one suite, with a name and port of its own. It is brought up from nothing, which takes minutes. Most
+ * suites use `sharedLab`.
  */
 export class TestLab {
   readonly name: string;
@@ -79,7 +79,7 @@ export class TestLab {
     await this.removeTree();
   }
 
-  /** `npm run lab -- …`. Rejects where it fails, with what it said. */
+  /** Runs `npm run lab -- …`. If it fails, rejects with its output. */
   async lab(...words: string[]): Promise<string> {
     const command = ["bin/lab.ts", "--name", this.name, ...words];
     return (await this.#run(command)).stdout;
@@ -93,7 +93,7 @@ export class TestLab {
     return ["up", "--port", String(this.port), ...this.#words];
   }
 
-  /** Begins `up` or `down`, and kills it, with the processes of its group, after some seconds unless it has ended. */
+  /** Starts `up` or `down`. After some seconds, kills it and its process group, unless it has ended. */
   async kill(verb: "up" | "down", seconds: number): Promise<void> {
     const command = ["bin/lab.ts", "--name", this.name, ...(verb === "up" ? this.#upWords() : [verb])];
     const options = { cwd: this.#tree, stdio: "ignore", detached: true, reject: false } as const;
@@ -108,13 +108,13 @@ export class TestLab {
     return this.lab("ssh", machine, command);
   }
 
-  /** Runs a program of this machine in the network of one of the lab's, or of its router. */
+  /** Runs a program of this machine in the network of one of the lab's machines, or of its router. */
   async inNetworkOf(part: string, ...command: string[]): Promise<void> {
     const [program = "", ...words] = [...inside(openLab(this.name), part), ...command];
     await execa(program, words);
   }
 
-  /** Runs bash on ops-1 with what its programs share, for one space. */
+  /** Runs bash on ops-1 with the shared library of its programs, for one space. */
   inside(id: string, script: string): Promise<string> {
     return this.on(
       "ops-1",
@@ -122,17 +122,17 @@ export class TestLab {
     );
   }
 
-  /** The PostgreSQL node that takes the writes, as ops-1 remembers it. */
+  /** The PostgreSQL node that takes writes, according to ops-1. */
   primary(): Promise<string> {
     return this.on("ops-1", "jq -r .primary /var/lib/framaspace/postgres.json");
   }
 
-  /** A request to the lab's cloud, as somebody would make in the cloud's console. Rejects where it is refused. */
+  /** Sends a request to the lab's cloud, as a person does in the cloud's console. Rejects if the cloud refuses it. */
   cloud(method: string, path: string): Promise<unknown> {
     return ask(openLab(this.name), method, path);
   }
 
-  /** `npm run space -- …` for the lab's spaces. */
+  /** Runs `npm run space -- …` for the lab's spaces. */
   async space(...words: string[]): Promise<string> {
     return (await this.#run(["bin/space.ts", ...words, "--env", "lab"])).stdout;
   }
@@ -142,7 +142,7 @@ export class TestLab {
     return execa(process.execPath, command, options);
   }
 
-  /** Changes a file of the tree, and fails where there is nothing to change. */
+  /** Changes a file of the tree. Throws if nothing matches. */
   async edit(file: string, from: string | RegExp, to: string): Promise<void> {
     const before = await readFile(join(this.#tree, file), "utf8");
     const after = before.replace(from, to);
@@ -150,7 +150,9 @@ export class TestLab {
     await writeFile(join(this.#tree, file), after);
   }
 
-  /** Writes which generation of each secret is in use; the next `up` rotates those that are others now. */
+  /**
+   * Writes which generation of each secret is in use. The next `up` rotates the secrets whose generation has changed.
+   */
   setGenerations(numbers: Record<string, number>): Promise<void> {
     const line = `framaspace:generations: ${JSON.stringify(numbers)}`;
     return this.edit("Pulumi.lab.yaml", /framaspace:generations: .*/, line);
@@ -163,8 +165,8 @@ export class TestLab {
   }
 
   /**
-   * Lines of a space on logs-1 that hold a text, the day's that were set aside among them: the first run of a day may come
-   * in the middle of a test.
+   * Lines of a space on logs-1 that contain a text. Reads the rotated files of the day, too: the first rotation of a
+   * day may happen in the middle of a test.
    */
   async logged(id: string, text: string): Promise<string[]> {
     const files = `/var/log/kept/*/spaces/${id}.log /var/log/spaces/${id}.log`;
@@ -172,7 +174,7 @@ export class TestLab {
     return said.split("\n").filter((line) => line !== "");
   }
 
-  /** The web server that the gateways have chosen for a space, as their log says of a request. */
+  /** The web server that the gateways chose for a space, according to the logged request. */
   async webServerOf(id: string): Promise<string> {
     const mark = `asked-by=${randomBytes(6).toString("hex")}`;
     await this.probe(`${id}.${DOMAIN}`, { path: `/status.php?${mark}` });
@@ -183,7 +185,7 @@ export class TestLab {
     throw new Error(`no request for ${id} was logged within 30 s`);
   }
 
-  /** The status that a web server gives for a space, asked past load balancer and gateways. */
+  /** The status that a web server gives for a space, asked without load balancer and gateways. */
   statusFrom(web: string, id: string, path = "/"): Promise<string> {
     return this.on(
       "ops-1",
@@ -193,8 +195,9 @@ export class TestLab {
 }
 
 /**
- * The lab that suites share: the first brings it up, the others find it, and setup.ts takes it down after the last. A
- * suite leaves the machines in service; spaces that it added may stay, so it gives them ids that no other suite uses.
+ * The lab that suites share. The first suite brings it up, the others use it, and lab-teardown.ts takes it down after
+ * the last. A suite leaves the machines in service. The spaces that it added may stay, so their ids are used by no
+ * other suite.
  */
 export class SharedLab extends TestLab {
   /** Brings the lab to what the repository declares, whatever an earlier suite left. */
@@ -208,7 +211,10 @@ export class SharedLab extends TestLab {
   }
 }
 
-/** A lab of that name and port (`database:8843`) is used, and stays, where FRAMASPACE_LAB says so: for writing tests. */
+/**
+ * FRAMASPACE_LAB gives the name and port of a lab (`database:8843`) that is used instead, and stays up: for writing
+ * tests.
+ */
 export const givenLab = process.env.FRAMASPACE_LAB?.split(":");
 const [givenName, givenPort = ""] = givenLab ?? [];
 export const sharedLab: TestLab = new SharedLab(
@@ -217,7 +223,7 @@ export const sharedLab: TestLab = new SharedLab(
   storageWords(),
 );
 
-/** A suite's own lab, or the given one in its place. */
+/** The lab of one suite, or the given one instead. */
 export function ownLab(name: string, port: number, words: UpWords): TestLab {
   return givenName === undefined
     ? new TestLab(name, port, words)

@@ -1,34 +1,38 @@
-// People's sync clients at work on one space: they put files, put them again, and upload in chunks, and try again until
-// they are told that a file is kept, as such clients do. What was acknowledged is noted here, outside the machines.
+// Sync clients of people that use one space. They upload files, upload them again, and upload in chunks. As real
+// clients do, they try again until the server confirms that it keeps a file. Acknowledged files are recorded here,
+// outside the machines.
 import { createHash, randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { onTestFinished } from "vitest";
 import { longestPause } from "./database-ledger.ts";
 import { FILES, UPLOADS, type Ask, type Visitor } from "./visitor.ts";
 
-/** Acknowledged files under which a run says nothing. */
+/** With fewer acknowledged files, a run proves nothing. */
 const LEAST = 20;
-/** A client gives up on a request that says nothing for so long. Nextcloud's own wait for five minutes. */
+/**
+ * Seconds after which a client gives up on a request without an answer. Nextcloud's own clients wait for five minutes.
+ */
 const PATIENCE_SECONDS = 20;
 /**
- * How soon it tries again. A try at a locked file sets the lock's time again, less the whole seconds that have gone
- * (Nextcloud's MemcacheLockingProvider): who tries several times a second keeps the lock.
+ * The pause before the next try. A try at a locked file sets the time of the lock again, less the whole seconds that
+ * have passed (Nextcloud's MemcacheLockingProvider). A client that tries several times a second therefore keeps the
+ * lock.
  */
 const RETRY_SECONDS = 1;
-/** Within this time from its end on, each client must have been told that what it is at is kept. */
+/** Seconds after the end within which each client must get a confirmation for its current file. */
 const END_SECONDS = 120;
-/** S3 takes no smaller part of an upload in several; two of them are an upload in chunks. */
+/** S3 accepts no smaller part in a multipart upload. Two parts make an upload in chunks. */
 const CHUNK_BYTES = 5 * 1024 * 1024;
 
 export interface SyncVerdict {
   acknowledged: number;
-  /** Acknowledged, and read back otherwise or not at all. Goal: none. */
+  /** Acknowledged, but read back different or not at all. Goal: none. */
   lost: string[];
-  /** Longest time in which no client was told that a file is kept. */
+  /** Longest time in which no client got a confirmation. */
   secondsWithout: number;
   /** Longest time that a client needed for one file. */
   secondsForOne: number;
-  /** How often a request was not answered as it should: by status, or "no answer". */
+  /** How often a request got another answer than expected: by status, or "no answer". */
   refused: Record<string, number>;
 }
 
@@ -40,20 +44,20 @@ export class SyncClients {
   readonly #kept = new Map<string, string>();
   readonly #times: number[] = [];
   readonly #refused: Record<string, number> = {};
-  /** What is not taken, and why. */
+  /** The files that the server does not keep yet, and why. */
   readonly #busy = new Map<string, string>();
   #longest = 0;
-  /** When clients that were told to end give up. */
+  /** When stopped clients give up. */
   #deadline: number | undefined;
   #working: Promise<unknown> = Promise.resolve();
 
-  /** `visitor` gives the account `admin`; what is written stays in one folder of it. */
+  /** `visitor` returns a visitor with the account `admin`. All files are in one of its folders. */
   constructor(visitor: () => Visitor, folder: string) {
     this.#visitor = visitor;
     this.#folder = folder;
   }
 
-  /** Begins, and returns once there is as much as a run needs. */
+  /** Starts the clients, and returns once there are as many files as a run needs. */
   async start(): Promise<void> {
     const { status } = await this.#visitor().ask("MKCOL", `${FILES}/${this.#folder}`);
     if (status !== 201) throw new Error(`${this.#folder} could not be made: ${status}`);
@@ -61,7 +65,7 @@ export class SyncClients {
       this.#deadline ??= Date.now();
     });
     this.#working = Promise.all([this.#client("new"), this.#client("again"), this.#client("chunks")]);
-    // Told by `stop`.
+    // `stop` reports the failure.
     this.#working.catch(() => {});
     await this.more();
   }
@@ -79,7 +83,7 @@ export class SyncClients {
     }
   }
 
-  /** As clients do that know of chunks: one after the other into a directory, which becomes the file. */
+  /** Uploads as clients with chunks do: one after the other into a directory, which becomes the file. */
   async #upload(path: string, body: Buffer): Promise<void> {
     const directory = `${UPLOADS}/${randomBytes(8).toString("hex")}`;
     const headers = {
@@ -91,7 +95,7 @@ export class SyncClients {
       const chunk = body.subarray((part - 1) * CHUNK_BYTES, part * CHUNK_BYTES);
       await this.#insist(path, [200, 201, 204], "PUT", `${directory}/${part}`, { headers, body: chunk });
     }
-    // Gone with an answer that never came: the client looks whether the file is there.
+    // 404: an earlier MOVE succeeded and its answer was lost. The client checks whether the file is there.
     const status = await this.#insist(path, [201, 204, 404], "MOVE", `${directory}/.file`, { headers });
     if (status !== 404) return;
     const { bytes } = await this.#visitor().ask("GET", path);
@@ -119,13 +123,13 @@ export class SyncClients {
       this.#busy.set(file, `${method}: ${what}`);
       if (Date.now() > (this.#deadline ?? Infinity))
         throw new Error(
-          `still not taken ${END_SECONDS} s after the clients' end: ${JSON.stringify([...this.#busy])}`,
+          `still not kept ${END_SECONDS} s after the clients were stopped: ${JSON.stringify([...this.#busy])}`,
         );
       await sleep(RETRY_SECONDS * 1000);
     }
   }
 
-  /** Until there is as much again as a run needs. */
+  /** Waits for as many more files as a run needs. */
   async more(): Promise<void> {
     const wanted = this.#times.length + LEAST;
     for (const end = Date.now() + 180_000; this.#times.length < wanted; await sleep(200))
@@ -135,7 +139,10 @@ export class SyncClients {
         );
   }
 
-  /** Ends all clients, once each has its file kept, and reads everything back. Rejects where one is refused for long. */
+  /**
+   * Stops all clients as soon as each has its file kept, and reads everything back. Rejects if a client is refused for
+   * too long.
+   */
   async stop(): Promise<SyncVerdict> {
     this.#deadline = Date.now() + END_SECONDS * 1000;
     await this.#working;

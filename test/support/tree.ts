@@ -1,4 +1,5 @@
-// A copy of this tree in a folder of its own, for what changes files of it: labs' tenants, and breaking it on purpose.
+// Copies this tree into a new folder, for tests that change its files: tenants files of labs, and faults for
+// sabotage.ts.
 import { execa } from "execa";
 import { existsSync } from "node:fs";
 import { cp, mkdtemp, symlink } from "node:fs/promises";
@@ -7,7 +8,7 @@ import { join } from "node:path";
 
 const ROOT = join(import.meta.dirname, "../..");
 
-/** The folder, with every file that git tracks or does not ignore, and this tree's packages. */
+/** The folder, with every file that git tracks or does not ignore, and the packages of this tree. */
 export async function copyTree(name: string): Promise<string> {
   const tree = await mkdtemp(join(tmpdir(), `framaspace-${name}-`));
   const list = ["ls-files", "--cached", "--others", "--exclude-standard"];

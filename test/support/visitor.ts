@@ -1,11 +1,11 @@
-// Somebody who uses a space from outside: with the cookies of a browser, or the password of a sync client. Everything
-// goes to the lab's port on this machine's loopback.
+// A visitor who uses a space from outside, with the cookies of a browser or the password of a sync client. All requests
+// go to the lab's port on this machine's loopback.
 import { request, type RequestOptions } from "node:https";
 import type { IncomingHttpHeaders } from "node:http";
 import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Where WebDAV has the files of the account `admin`, and what it uploads in chunks. */
+/** The WebDAV paths of the files of the account `admin`, and of its uploads in chunks. */
 export const FILES = "/remote.php/dav/files/admin";
 export const UPLOADS = "/remote.php/dav/uploads/admin";
 
@@ -18,15 +18,17 @@ export interface Answer {
 
 export interface Ask {
   headers?: Record<string, string>;
-  /** Text or bytes go with their length, an iterable in chunks of unknown number, as fast as it gives them. */
+  /**
+   * Text or bytes are sent with their length. An iterable is sent in chunks without a length, as fast as it gives them.
+   */
   body?: string | Buffer | Iterable<Buffer> | AsyncIterable<Buffer>;
-  /** How long to wait for the answer; for ever where it is not said. */
+  /** How long to wait for the answer. Without it: for ever. */
   patienceSeconds?: number;
 }
 
 /**
- * A body for a request that is under way meanwhile: some bytes twice a second, because a load balancer closes what is
- * silent, and the rest once `until` has come true.
+ * A body for a request that has to last. It sends a byte twice a second, because a load balancer closes silent
+ * connections, and the rest once `until` resolves.
  */
 export function slowBody(content: Buffer, until: Promise<unknown>): Pick<Ask, "body" | "headers"> {
   const over = Symbol("over");
@@ -46,14 +48,14 @@ export class Visitor {
   readonly #login: { user: string; password: string } | undefined;
   readonly cookies = new Map<string, string>();
 
-  /** With a login, each request carries it, as a sync client's do. */
+  /** With a login, each request carries it, as the requests of a sync client do. */
   constructor(port: number, host: string, login?: { user: string; password: string }) {
     this.#port = port;
     this.host = host;
     this.#login = login;
   }
 
-  /** One request; no redirect is followed. */
+  /** Sends one request. Does not follow redirects. */
   async ask(
     method: string,
     path: string,
@@ -71,7 +73,7 @@ export class Visitor {
       ...(patienceSeconds !== undefined && { signal: AbortSignal.timeout(patienceSeconds * 1000) }),
       headers: {
         host: `${this.host}:${this.#port}`,
-        // Without, Nextcloud takes a request with cookies for one that another site forged.
+        // Without this header, Nextcloud takes a request with cookies for a forged request of another site.
         "ocs-apirequest": "true",
         ...(this.cookies.size > 0 && {
           cookie: [...this.cookies].map((pair) => pair.join("=")).join("; "),
@@ -111,7 +113,7 @@ export class Visitor {
     else this.cookies.set(name, value.join("="));
   }
 
-  /** What a page of Nextcloud gives its scripts, to show that a request comes from it. */
+  /** The token that a page of Nextcloud gives to its scripts, to show that a request comes from the page. */
   async requestToken(page: string): Promise<string> {
     const { status, text } = await this.ask("GET", page);
     const token = /data-requesttoken="([^"]+)"/.exec(text)?.[1];
@@ -119,7 +121,7 @@ export class Visitor {
     return token;
   }
 
-  /** Types account and password into the login page. */
+  /** Enters account and password on the login page. */
   async logIn(user: string, password: string): Promise<Answer> {
     const requesttoken = await this.requestToken("/login");
     return this.ask("POST", "/login", {
@@ -137,7 +139,7 @@ export class Visitor {
     });
   }
 
-  /** Chooses a password behind the link of a mail, as the page there does. */
+  /** Chooses a password through the link of a mail, as the page does. */
   async choosePassword(link: URL, password: string): Promise<Answer> {
     const requesttoken = await this.requestToken(link.pathname);
     const [token = "", user = ""] = link.pathname.split("/").slice(-2);

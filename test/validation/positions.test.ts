@@ -10,7 +10,7 @@ const schema = z.strictObject({
 
 const read = (text: string) => report("It is", readYaml("a.yaml", Buffer.from(text), schema).problems);
 
-test("a value, and where each part of it stands", () => {
+test("reads a value and the position of each part", () => {
   const { value, problems, at } = readYaml(
     "a.yaml",
     Buffer.from("name: a\nsizes:\n  - gigabytes: 5\n"),
@@ -24,7 +24,7 @@ test("a value, and where each part of it stands", () => {
 
 test.each([
   [
-    "a number out of bounds",
+    "a number that is too large",
     "name: a\nsizes: [{ gigabytes: 5 }, { gigabytes: 500 }]\n",
     "2:40  sizes[1].gigabytes is 500; write at most 100.",
   ],
@@ -33,9 +33,9 @@ test.each([
     "name: a\nsizes: [{ gigabytes: 1.5 }]\n",
     "2:22  sizes[0].gigabytes is 1.5; write a whole number.",
   ],
-  ["nothing where text belongs", "name:\nsizes: []\n", "1:6  name is null; write text."],
+  ["no value for a text", "name:\nsizes: []\n", "1:6  name is null; write text."],
   [
-    "an optional key mistyped",
+    "a typing error in an optional key",
     "name: a\nsizes: [{ gigabytes: 5 }, { gigabytes: 5, nota: x }]\n",
     "2:43  unknown key `nota`; did you mean `note`?",
   ],
@@ -62,7 +62,7 @@ test.each([
   expect(read(text)).toBe(`It is not valid: 1 problem.\n  a.yaml:${problem}`);
 });
 
-test("an alias bomb is refused before it is expanded", () => {
+test("refuses an alias bomb before it is expanded", () => {
   const levels = "abcdefghij".split("").map((name, index, all) => {
     const inner = index === 0 ? "lol" : Array.from({ length: 10 }, () => `*${all[index - 1]}`).join(", ");
     return `${name}: &${name} [${inner}]`;
@@ -76,7 +76,7 @@ test("an alias bomb is refused before it is expanded", () => {
   ]);
 });
 
-test("problems are sorted by file and place, and counted", () => {
+test("sorts problems by file and position, and counts them", () => {
   const at = (file: string, line: number, column: number) => ({
     file,
     line,
@@ -99,7 +99,7 @@ test("problems are sorted by file and place, and counted", () => {
   );
 });
 
-test("a slip of the hand has a nearest name, another word has none", () => {
+test("finds the nearest name for a typing error, and none for another word", () => {
   expect(nearest("standart", ["small", "standard"])).toBe("standard");
   expect(nearest("mian", ["canary", "early", "main"])).toBe("main");
   expect(nearest("huge", ["small", "standard"])).toBeUndefined();

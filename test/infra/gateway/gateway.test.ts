@@ -1,4 +1,4 @@
-// What a gateway lets through, read from nginx's configuration as it lands there.
+// What a gateway lets through, read from the nginx configuration that it gets.
 import { describe, expect, it } from "vitest";
 import { cloudMachines } from "../../../infra/inventory/addresses.ts";
 import { PORTS } from "../../../infra/machine/firewall.ts";
@@ -10,7 +10,7 @@ import { nginxMap } from "../../support/nginx-map.ts";
 const prod = exampleEnvironment("prod");
 const nginx = renderGatewayNginx(prod, "10.0.10.1");
 
-/** nginx's regular expressions that are used mean the same in JavaScript. */
+/** The regular expressions in this configuration mean the same in nginx and in JavaScript. */
 function spaceOf(host: string): string {
   const [, pattern = ""] = /"~(.*)" \$1;/.exec(renderSpaceMap("example.org")) ?? [];
   return new RegExp(pattern).exec(host)?.[1] ?? "";
@@ -37,22 +37,22 @@ describe("the space of a host", () => {
   ])("%s has none", (host) => expect(spaceOf(host)).toBe(""));
 });
 
-it("sends a space to one of all web servers by its host", () => {
+it("chooses one of all web servers for a space by its host", () => {
   expect(nginx).toContain("hash $host consistent;");
   for (const { privateAddress } of cloudMachines(prod, "web"))
     expect(nginx).toContain(`server ${privateAddress}:80 max_fails=3 fail_timeout=10s;`);
 });
 
-it("keeps no connection to a web server, which would swallow a request once that is gone", () => {
+it("keeps no connection to a web server: a request on it would be lost if the server is gone", () => {
   expect(nginx).not.toMatch(/^ *keepalive \d/m);
   expect(nginx).toMatch(/"" close;/);
 });
 
-it("counts no answer against a web server, and repeats nothing that may have been done", () => {
+it("counts no answer as a failure of a web server, and repeats no request that may have been handled", () => {
   expect(nginx).toContain("proxy_next_upstream error timeout;");
 });
 
-it("believes the load balancer alone about who the client is", () => {
+it("accepts the client's address only from the load balancer", () => {
   expect(nginx.match(/set_real_ip_from .*/g)).toEqual(["set_real_ip_from 10.0.5.1;"]);
 });
 
@@ -64,22 +64,22 @@ it.each([
   "Forwarded",
   "X-Forwarded-Port",
   "Proxy",
-])("overwrites %s, whatever the client says", (header) => {
+])("overwrites %s of the client", (header) => {
   expect(nginx.match(new RegExp(`proxy_set_header ${header} (?!\\$http_).*;`, "g"))).toHaveLength(1);
 });
 
-it("sets headers in one place, since a second one would drop the first's", () => {
+it("sets headers in one place, because a second place would drop those of the first", () => {
   const servers = nginx.slice(nginx.indexOf("default_server"));
   expect(servers).not.toContain("proxy_set_header");
 });
 
-it("answers the health check for no host of ours", () => {
+it("answers the health check under no host of a space", () => {
   const [defaultServer = ""] = /listen 10\.0\.10\.1:80 default_server[^]*?\n {2}}/.exec(nginx) ?? [];
   expect(defaultServer).toContain("location = /healthz");
   expect(nginx.match(/healthz/g)).toHaveLength(1);
 });
 
-it("logs so that no client can forge a line or a field", () => {
+it("logs in a form in which no client can forge a line or a field", () => {
   expect(nginx).toContain(`log_format access escape=json '{"space":"$space",`);
   expect(nginx.match(/access_log [^;]*/g)).toEqual([
     "access_log syslog:server=unix:/dev/log,nohostname,tag=nginx,severity=info access",
@@ -87,7 +87,7 @@ it("logs so that no client can forge a line or a field", () => {
   ]);
 });
 
-it("routes the office suites where there are any", () => {
+it("routes the office suites if there are any", () => {
   expect(nginx).toContain("server_name collabora.example.org;");
   expect(nginx).not.toContain("onlyoffice");
   expect(nginx).toContain(`proxy_pass http://10.0.41.1:${PORTS.collabora};`);
@@ -109,9 +109,7 @@ describe("a body", () => {
     ["PUT", "/remote.php/webdav/a.txt", "text/plain; charset=utf-8"],
     ["PUT", "/public.php/dav/files/token/a.bin", ""],
     ["PUT", "/remote.php/dav/calendars/admin/a/b.ics", "text/calendar"],
-  ])("of %s %s (%s) goes straight through", (method, uri, type) =>
-    expect(way(method, uri, "", type)).toBe("streamed"),
-  );
+  ])("of %s %s (%s) is streamed", (method, uri, type) => expect(way(method, uri, "", type)).toBe("streamed"));
 
   it.each([
     ["POST", "/index.php/login", "application/x-www-form-urlencoded"],
@@ -124,11 +122,11 @@ describe("a body", () => {
     ["PROPFIND", "/remote.php/dav/files/admin/", "text/xml"],
     ["GET", "/remote.php/dav/files/admin/a.bin", ""],
     ["PUT", "/remote.phpx/dav/a", ""],
-  ])("of %s %s (%s) is kept until all of it came", (method, uri, type) =>
+  ])("of %s %s (%s) is kept until it is complete", (method, uri, type) =>
     expect(way(method, uri, "", type)).toBe("kept"),
   );
 
-  it("of an upload that does not say its length is counted", () => {
+  it("of an upload without a length is counted", () => {
     expect(way("PUT", "/remote.php/dav/files/admin/a.bin", "chunked", "video/mp4")).toBe("counted");
     expect(way("POST", "/remote.php/dav/bulk", "chunked")).toBe("kept");
   });
@@ -152,7 +150,7 @@ describe("a body", () => {
     ["streamed 9999999999 ", ""],
   ])("%s counts as %s", (key, expected) => expect(counts(key)).toBe(expected));
 
-  it("of each kind is bounded for one client and for all", () => {
+  it("of each kind has a limit for one client and for all", () => {
     const location = (name: string) => new RegExp(`location ${name} \\{([^]*?)\\n    \\}`).exec(nginx)?.[1];
     expect(location("@kept")?.match(/limit_conn \w+/g)).toEqual([
       "limit_conn requests",
@@ -170,7 +168,7 @@ describe("a body", () => {
     expect(nginx.match(/proxy_request_buffering off;/g)).toHaveLength(1);
   });
 
-  it("of an office suite's request is bounded as others are", () => {
+  it("of a request to an office suite has the same limits", () => {
     const [office = ""] = /server_name collabora[^]*?\n {2}\}/.exec(nginx) ?? [];
     expect(office).toContain("limit_conn kept_of_client");
     expect(office).toContain("client_max_body_size 250m;");

@@ -1,14 +1,14 @@
-// The unit that reads what strangers upload.
+// The unit of the service that reads the uploads of strangers.
 import { expect, it } from "vitest";
 import { renderUnit } from "../../../infra/imaginary/imaginary.ts";
 
 const unit = renderUnit("10.0.40.1");
 
-it("listens on the private address alone and tells sizes, as Nextcloud wants", () => {
+it("listens only on the private address and returns sizes, as Nextcloud expects", () => {
   expect(unit).toContain("ExecStart=/opt/imaginary/imaginary -a 10.0.40.1 -p 9000 -return-size");
 });
 
-it("fetches nothing by itself", () => {
+it("fetches nothing from addresses", () => {
   expect(unit).not.toContain("-enable-url-source");
 });
 
@@ -27,6 +27,6 @@ it.each([
   expect(unit.split("\n")).toContain(line);
 });
 
-it("is stopped before it takes the machine's memory", () => {
+it("is stopped before it uses up the machine's memory", () => {
   expect(unit).toMatch(/^MemoryMax=\d+%$/m);
 });

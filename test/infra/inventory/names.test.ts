@@ -7,7 +7,7 @@ const id = fc
   .stringMatching(/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/, { maxLength: TENANT_LIMITS.idLongest })
   .filter((candidate) => refuseId(candidate) === undefined);
 
-it("names fit the systems that they are for, whole", () => {
+it("names fit the limits of their systems without truncation", () => {
   fc.assert(
     fc.property(id, (one) => {
       const names = spaceNames(one, "example.org");
@@ -21,7 +21,7 @@ it("names fit the systems that they are for, whole", () => {
   );
 });
 
-it("no space's keys in Redis begin with another's prefix", () => {
+it("no keys of a space in Redis begin with the prefix of another space", () => {
   fc.assert(
     fc.property(id, id, (one, other) => {
       fc.pre(one !== other);

@@ -1,4 +1,4 @@
-// Which line is filed where: rsyslog's own expressions, taken from what is rendered and tried here.
+// Where each line is filed. The tests take rsyslog's own expressions from the rendered configuration and try them here.
 import { describe, expect, it } from "vitest";
 import { renderSenders, renderStore } from "../../../infra/logs/logs.ts";
 import { allMachines } from "../../../infra/inventory/addresses.ts";
@@ -7,7 +7,7 @@ import { exampleEnvironment } from "../../support/example-environment.ts";
 const environment = exampleEnvironment("prod");
 const store = renderStore(environment, "logs-1");
 
-/** rsyslog's extended regular expressions that are used mean the same in JavaScript. */
+/** The extended regular expressions in this configuration mean the same in rsyslog and in JavaScript. */
 const [serving, request, tag] = [...store.matchAll(/re_(?:match|extract)\([^,]+, '(.*?)'/g)].map(
   ([, expression = ""]) => new RegExp(expression),
 );
@@ -23,12 +23,12 @@ describe("a request's line", () => {
     expect(spaceOfRequest(line({ space: "lotus-2", uri: "/", status: 503 }))).toBe("lotus-2");
   });
 
-  it("stays with its machine where there is no such space, so that strangers make no files", () => {
+  it("stays with its machine if there is no such space, so that strangers make no files", () => {
     expect(spaceOfRequest(line({ space: "", uri: "/", status: 200 }))).toBeUndefined();
     expect(spaceOfRequest(line({ space: "nobody", uri: "/", status: 404 }))).toBeUndefined();
   });
 
-  it("cannot be written by a visitor", () => {
+  it("cannot be forged by a visitor", () => {
     const forged = '","status":200,"space":"iris","';
     expect(
       spaceOfRequest(line({ space: "nobody", uri: forged, status: 404, agent: forged })),
@@ -48,25 +48,25 @@ describe("a request's line", () => {
     "-a",
     "a b",
     "x".repeat(64),
-  ])("naming %j names no file", (space) => {
+  ])("with the space %j gives no file name", (space) => {
     expect(spaceOfRequest(line({ space, uri: "/", status: 200 }))).toBeUndefined();
     expect(spaceOfTag(space)).toBeUndefined();
   });
 });
 
-it("takes what Debian's own programs say to `user` for no space's", () => {
+it("takes no message of Debian's programs to `user` for a line of a space", () => {
   const [, list = ""] = /not \(\$app-name == \[(.*?)\]\)/.exec(store) ?? [];
   for (const program of ["root", "rsyslogd", "adduser", "addgroup"]) expect(list).toContain(`"${program}"`);
 });
 
-it("believes only machines that serve spaces about spaces", () => {
+it("accepts lines of spaces only from machines that serve spaces", () => {
   const believed = allMachines(environment)
     .map(({ name }) => name)
     .filter((name) => serving?.test(name));
   expect(believed).toEqual(["ops-1", "web-1", "web-2", "gateway-1", "gateway-2"]);
 });
 
-it("takes lines from our machines alone, each known by its address", () => {
+it("accepts lines only from our machines, each known by its address", () => {
   const others = allMachines(environment).filter(({ name }) => name !== "logs-1");
   const peers = /tls\.permittedPeer=\[(.*)\]/.exec(store)?.[1]?.split(",");
   expect(peers).toEqual(others.map(({ name }) => `"${name}"`));

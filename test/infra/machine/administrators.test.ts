@@ -1,4 +1,4 @@
-// Who gets into a machine as root: whoever is declared now, and nobody else.
+// Only the administrators that are declared now can enter a machine as root.
 import { expect, test } from "vitest";
 import { allMachines } from "../../../infra/inventory/addresses.ts";
 import { Access } from "../../../infra/machine/remote.ts";
@@ -10,7 +10,7 @@ import { commandOf, prodPlatform } from "../../support/platform-graph.ts";
 const environment = exampleEnvironment("prod");
 const { sshKeys } = environment.administrators;
 
-test("every machine takes the engine's key and administrators', from a file that is managed", async () => {
+test("every machine accepts the keys of the engine and of administrators, from a managed file", async () => {
   const graph = await prodPlatform();
   const deploy = String(graph.outputs.deployPublicKey);
   const machines = allMachines(environment);
@@ -22,20 +22,20 @@ test("every machine takes the engine's key and administrators', from a file that
     for (const key of Object.values(sshKeys)) expect(people, name).toContain(`\n${key} `);
     const files = /^AuthorizedKeysFile (.*)$/m.exec(script)?.[1]?.split(" ") ?? [];
     expect(files).toContain("/etc/framaspace/authorized_keys/%u-people");
-    // What the first boot wrote there opens nothing any more.
+    // What the first boot wrote there is no longer read.
     expect(files.filter((file) => !file.startsWith("/etc/framaspace/"))).toEqual([]);
-    // Killed in between, a machine lets the engine in all the same.
+    // A machine that is killed between the two steps still lets the engine in.
     expect(script.indexOf("/authorized_keys/root-people")).toBeLessThan(script.indexOf("AuthorizedKeysFile"));
   }
 });
 
-test("a cloud server begins with the engine's key alone, so that no administrator stays in one that was not finished", async () => {
+test("a cloud server starts with only the engine's key, so that no administrator stays on an unfinished server", async () => {
   const { resources } = await prodPlatform();
   const keys = resources.filter(({ type }) => type === "hcloud:index/sshKey:SshKey");
   expect(keys.map(({ inputs }) => inputs.name)).toEqual(["deploy"]);
 });
 
-test("a deploy key is known before it is used, and the old one until it is used no more", () => {
+test("machines accept a new deploy key before it is used, and the old one as long as it is used", () => {
   const keysOf = (generations: Record<string, number>) =>
     new Access(new Secrets("master", "prod", generations)).deployPublicKeys;
   const [old = ""] = keysOf({});

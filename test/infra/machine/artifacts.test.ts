@@ -1,5 +1,4 @@
-// What machines download and run is what somebody wrote down: a flipped byte, anywhere in any of them, and nothing is
-// installed.
+// Machines download and run only what is pinned. If one byte of a download is wrong, nothing is installed.
 import { execa, execaSync } from "execa";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
@@ -24,14 +23,14 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** A folder in the place of a machine's file system. */
+/** A folder in place of a machine's file system. */
 function machine(): string {
   const folder = mkdtempSync(join(tmpdir(), "framaspace-artifact-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   return folder;
 }
 
-/** Runs `download` of lib.sh as the machines do; gives what it said and left behind. */
+/** Runs `download` of lib.sh as the machines do, and returns its output and what it left. */
 async function download(into: string) {
   const { port } = server.address() as AddressInfo;
   const call = `download http://127.0.0.1:${port}/minio ${sha256} ${into}/bin/minio 0755`;
@@ -39,14 +38,14 @@ async function download(into: string) {
 }
 
 describe("an artifact", () => {
-  it("that is what was pinned is installed", async () => {
+  it("is installed if it is what was pinned", async () => {
     served = artifact;
     const into = machine();
     expect((await download(into)).exitCode).toBe(0);
     expect(readFileSync(join(into, "bin/minio"))).toEqual(artifact);
   });
 
-  it.each([0, 1, 32 * 1024, 64 * 1024 - 1])("with byte %i flipped is not", async (position) => {
+  it.each([0, 1, 32 * 1024, 64 * 1024 - 1])("is refused if byte %i is flipped", async (position) => {
     served = Buffer.from(artifact);
     served[position] = (served[position] ?? 0) ^ 1;
     const into = machine();
@@ -56,7 +55,7 @@ describe("an artifact", () => {
     expect(execaSync("ls", [join(into, "bin")]).stdout).toBe("");
   });
 
-  it("cut short, or exchanged behind what is installed, neither", async () => {
+  it("is refused if it is cut short, even after a correct one was installed", async () => {
     const into = machine();
     served = artifact;
     await download(into);
@@ -66,17 +65,17 @@ describe("an artifact", () => {
   });
 });
 
-it("files are fetched from elsewhere in three places, each of which compares with what is pinned", () => {
+it("only three files download anything, and each compares with what is pinned", () => {
   const words = ["-rlE", "--exclude=*.ts", "curl -fsSL|\\bwget\\b", "infra", "spaces"];
   expect(execaSync("grep", words, { cwd: ROOT }).stdout.split("\n").sort()).toEqual([
     "infra/machine/lib.sh",
-    // Keys of vendors' repositories, by their fingerprints.
+    // The keys of the vendors' repositories are pinned by their fingerprints.
     "infra/office/install.sh",
     "spaces/agent/rootfs/usr/local/sbin/install-releases",
   ]);
 });
 
-it("every npm package, ours aside, is pinned by its hash, and no range is left to choose from", () => {
+it("every npm package but ours is pinned by its hash, and every version is exact", () => {
   const lock = z
     .object({ packages: z.record(z.string(), z.looseObject({ integrity: z.string().optional() })) })
     .parse(JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8")));

@@ -1,4 +1,4 @@
-// Who may connect to what.
+// Which machines may connect to which ports.
 import { describe, expect, it } from "vitest";
 import { SUBNETS, type Role } from "../../../infra/inventory/addresses.ts";
 import { PORTS, publicRules, renderNftables } from "../../../infra/machine/firewall.ts";
@@ -6,7 +6,7 @@ import { PORTS, publicRules, renderNftables } from "../../../infra/machine/firew
 const ADMINISTRATORS = ["203.0.113.0/28"];
 const ROLES = Object.keys(SUBNETS) as Role[];
 
-/** Port → sources of what a role's nftables accepts. */
+/** Port → sources that the nftables of a role accept. */
 function accepted(role: Role): Record<string, string[]> {
   const rules = renderNftables(role, ADMINISTRATORS).matchAll(/ip saddr \{ (.*) \} tcp dport (\d+) accept/g);
   return Object.fromEntries([...rules].map(([, sources = "", port = ""]) => [port, sources.split(", ")]));
@@ -19,7 +19,7 @@ describe.each(ROLES)("%s", (role) => {
     expect(text.match(/ accept$/gm)?.length).toBe(Object.keys(accepted(role)).length + 3);
   });
 
-  it("opens the cloud's metadata to root alone, by every address that clouds have for it", () => {
+  it("opens the cloud's metadata only to root, at every address that clouds use for it", () => {
     const refused = renderNftables(role, ADMINISTRATORS).matchAll(
       /(ip6?) daddr (.*) meta l4proto tcp meta skuid != 0 reject/g,
     );
@@ -29,11 +29,11 @@ describe.each(ROLES)("%s", (role) => {
     });
   });
 
-  it("takes SSH from the way in alone", () => {
+  it("accepts SSH only from ops-1, and on ops-1 only from administrators", () => {
     expect(accepted(role)[PORTS.ssh]).toEqual(role === "ops" ? ADMINISTRATORS : [SUBNETS.ops]);
   });
 
-  it("takes nothing from the internet but the administrators' SSH", () => {
+  it("accepts nothing from the internet but the administrators' SSH", () => {
     expect(publicRules(role, ADMINISTRATORS)).toEqual(
       role === "ops" ? [{ port: PORTS.ssh, sources: ADMINISTRATORS }] : [],
     );
@@ -44,12 +44,12 @@ describe.each(ROLES)("%s", (role) => {
   });
 });
 
-it("lets web traffic into the gateways from the load balancer, and from there into the web servers", () => {
+it("lets web traffic from the load balancer to the gateways, and from them to the web servers", () => {
   expect(accepted("gateway")[PORTS.gateway]).toEqual(["10.0.5.1"]);
   expect(accepted("web")[PORTS.web]).toContain(SUBNETS.gateway);
 });
 
-it("keeps data to those that serve spaces", () => {
+it("opens data services only to machines that serve spaces", () => {
   for (const role of ["gateway", "office", "imaginary", "logs"] as const) {
     expect(accepted("postgres")[PORTS.postgres]).not.toContain(SUBNETS[role]);
     expect(accepted("redis")[PORTS.redis]).not.toContain(SUBNETS[role]);
@@ -57,10 +57,10 @@ it("keeps data to those that serve spaces", () => {
   }
 });
 
-it("keeps MinIO's own port, which administers too, to its nodes and ops-1", () => {
+it("opens MinIO's own port, which is also for administration, only to its nodes and ops-1", () => {
   expect(accepted("storage")[PORTS.minio]).toEqual([SUBNETS.storage, SUBNETS.ops]);
 });
 
-it("takes logs from every machine", () => {
+it("accepts logs from every machine", () => {
   expect(accepted("logs")[PORTS.syslog]?.toSorted()).toEqual(Object.values(SUBNETS).toSorted());
 });

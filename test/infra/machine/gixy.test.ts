@@ -1,5 +1,5 @@
-// nginx's configuration as gixy reads it: aliases off by a slash, requests sent where a client says, split responses,
-// and the like. Needs gixy (the package gixy-ng of PyPI) on PATH.
+// gixy checks nginx's configuration: aliases that lack a slash, requests sent to a place of the client's choice, split
+// responses, and the like. Needs gixy (the package gixy-ng of PyPI) on PATH.
 import { execa, execaSync } from "execa";
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,7 +14,7 @@ import { exampleEnvironment } from "../../support/example-environment.ts";
 
 const isInstalled = execaSync("gixy", ["--version"], { reject: false }).exitCode === 0;
 
-/** What gixy finds and we keep, each with its reason. */
+/** Findings of gixy that we keep, each with its reason. */
 const KEPT = {
   add_header_redefinition: "the pages of closed spaces are one sentence: nothing to frame or to sniff",
   host_spoofing: "requests to MinIO are signed with their Host, and MinIO makes no link of it",
@@ -42,7 +42,7 @@ describe.skipIf(!isInstalled)(`gixy${isInstalled ? "" : " (skipped: no gixy on P
   const find = async (name: string, text: string) => {
     const file = join(folder, `${name}.conf`);
     writeFileSync(file, text);
-    // What the web servers' file includes.
+    // The files that the web servers' configuration includes.
     copyFileSync(
       join(import.meta.dirname, "../../../infra/web/rootfs/etc/nginx/space.conf"),
       join(folder, "space.conf"),
@@ -56,7 +56,7 @@ describe.skipIf(!isInstalled)(`gixy${isInstalled ? "" : " (skipped: no gixy on P
     expect(await find(name, text)).toEqual([]);
   });
 
-  test("finds an alias that is off by a slash", async () => {
+  test("finds an alias that lacks a slash", async () => {
     const bad = CONFIGURATIONS.gateway.replace(
       /server \{/,
       "server {\n    location /files {\n      alias /srv/spaces/;\n    }\n",

@@ -1,4 +1,5 @@
-// What follows when a file on a machine has changed: `file` and `on_change` of lib.sh, with a folder as the machine.
+// What runs after a file on a machine has changed: `file` and `on_change` of lib.sh, with a folder in place of the
+// machine.
 import { execa } from "execa";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,9 +15,9 @@ beforeEach(() => {
 });
 
 /**
- * A role that writes one unit and has two commands wait for it; each writes what it did into `did`.
+ * Runs a role that writes one unit, for which two commands wait. Each command writes its name into `did`.
  * @param content Of the unit.
- * @returns What was done by this run.
+ * @returns What this run did.
  */
 async function run(content: string) {
   writeFileSync(join(machine, "did"), "");
@@ -34,13 +35,13 @@ finish`;
   return { exitCode, stdout, did: readFileSync(join(machine, "did"), "utf8").trim().split("\n").join(" ") };
 }
 
-test("every command that waits for a file has its turn, once", async () => {
+test("runs every command that waits for a file once", async () => {
   expect(await run("1")).toMatchObject({ exitCode: 0, did: "reload restart" });
   expect(await run("1")).toMatchObject({ exitCode: 0, did: "", stdout: "changed: 0" });
   expect(await run("2")).toMatchObject({ exitCode: 0, did: "reload restart" });
 });
 
-test("after a run that failed, the next one does what is missing, and no more", async () => {
+test("after a failed run, the next run does only what is missing", async () => {
   writeFileSync(join(machine, "refuses"), "");
   expect(await run("1")).toMatchObject({ exitCode: 1, did: "reload" });
   expect(await run("1")).toMatchObject({ exitCode: 1, did: "" });
@@ -49,7 +50,7 @@ test("after a run that failed, the next one does what is missing, and no more", 
   expect(existsSync(join(machine, "units/x.service"))).toBe(true);
 });
 
-test("a file that changes again before that is taken over by all", async () => {
+test("a file that changes again before the next run reaches all commands", async () => {
   writeFileSync(join(machine, "refuses"), "");
   expect(await run("1")).toMatchObject({ exitCode: 1, did: "reload" });
   rmSync(join(machine, "refuses"));

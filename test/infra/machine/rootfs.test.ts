@@ -1,5 +1,5 @@
-// Files that lie on machines, read by the tools that will read them there. nginx, sshd, rsyslog and PostgreSQL read theirs
-// on the machines themselves, before they take them over (install.sh of each service).
+// The files that machines get, checked with the tools that read them there. nginx, sshd, rsyslog and PostgreSQL check
+// their files on the machines, before they use them (install.sh of each service).
 import { execaSync } from "execa";
 import { copyFileSync, globSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,7 +10,7 @@ import { scriptParts } from "../../../plan/script-text.ts";
 import { onPath } from "../../support/fakes.ts";
 import { prodPlatform } from "../../support/platform-graph.ts";
 
-/** Path → text, for each machine: of all scripts that it is sent. */
+/** For each machine: path → text of all files in its scripts. */
 async function machines(): Promise<Map<string, Map<string, string>>> {
   const found = new Map<string, Map<string, string>>();
   for (const { type, inputs } of (await prodPlatform()).resources) {
@@ -27,10 +27,10 @@ async function machines(): Promise<Map<string, Map<string, string>>> {
 
 const SYSTEM = "/usr/lib/systemd/system";
 const UNITS = "/etc/systemd/system/";
-/** Keys that Debian 13 has (systemd 257) and an older one, where the tests may run, has not. */
+/** Keys of Debian 13 (systemd 257) that an older systemd, on which the tests may run, does not know. */
 const NEWER = /Unknown key '(RestartSteps|RestartMaxDelaySec)'/;
 
-/** What systemd-analyze says of a machine's units, each with Debian's programs and units as empty ones. */
+/** What systemd-analyze reports about a machine's units. Debian's own programs and units are empty files here. */
 function verify(files: ReadonlyMap<string, string>): string {
   const root = mkdtempSync(join(tmpdir(), "framaspace-units-"));
   onTestFinished(() => rmSync(root, { recursive: true }));
@@ -73,13 +73,13 @@ describe.skipIf(!analyzes)(`units${analyzes ? "" : " (skipped: no systemd-analyz
   const all = await machines();
   const first = [...all.keys()].filter((machine) => /-a?1$/.test(machine));
 
-  it.each(first)("of %s are ones that systemd takes whole", (machine) => {
+  it.each(first)("of %s are valid for systemd", (machine) => {
     const files = all.get(machine) ?? new Map<string, string>();
     expect([...files.keys()].some((path) => path.startsWith(UNITS))).toBe(true);
     expect(verify(files)).toBe("");
   });
 
-  it("with a key that no unit has are told of", () => {
+  it("with an unknown key are reported", () => {
     const text = "[Service]\nExecStart=/usr/bin/true\nRestartSecs=3\n";
     expect(verify(new Map([[`${UNITS}slip.service`, text]]))).toContain("RestartSecs");
   });
@@ -89,7 +89,7 @@ const php = onPath("php");
 describe.skipIf(!php)(`PHP${php ? "" : " (skipped: no php on PATH)"}`, () => {
   const files = [...globSync("{spaces,lab,bench}/**/*.php"), "lab/fake-nextcloud/occ"];
 
-  it.each(files)("%s is what PHP can read", (file) => {
+  it.each(files)("can parse %s", (file) => {
     expect(execaSync("php", ["-l", file], { reject: false }).exitCode).toBe(0);
   });
 });

@@ -1,4 +1,4 @@
-// Everything that machines run as root, as it arrives there.
+// Everything that machines run as root, as they receive it.
 import { execaSync } from "execa";
 import { describe, expect, it } from "vitest";
 import { renderScript } from "../../../infra/machine/remote.ts";
@@ -10,13 +10,13 @@ interface Rendered {
   script: string;
 }
 
-/** Plain text of an input, whether it is secret or not. */
+/** The plain text of an input, secret or not. */
 function plain(value: unknown): string {
   if (typeof value === "object" && value !== null && "value" in value) return plain(value.value);
   return typeof value === "string" ? value : "";
 }
 
-/** Scripts that a stack sends to machines. */
+/** The scripts that a stack sends to machines. */
 async function scriptsOf(stack: string): Promise<Rendered[]> {
   const { resources } = await record({ stack });
   return resources
@@ -32,7 +32,7 @@ describe.each(["lab-platform", "prod-platform"])("of %s", async (stack) => {
     expect(scripts.length).toBeGreaterThan(8);
   });
 
-  it.each(scripts)("$name is bash, and runs only once all of it has arrived", ({ create, script }) => {
+  it.each(scripts)("$name is bash, and runs only after all of it has arrived", ({ create, script }) => {
     expect(create).toMatch(/^bash -s -- infra\/[a-z]+\/[a-z-]+\.sh$/);
     expect(script.startsWith("{\n")).toBe(true);
     expect(script.endsWith("\n} </dev/null\nexit\n")).toBe(true);
@@ -41,7 +41,7 @@ describe.each(["lab-platform", "prod-platform"])("of %s", async (stack) => {
   });
 });
 
-it("cut short, runs nothing", () => {
+it("a script that is cut short runs nothing", () => {
   const script = renderScript("infra/ops/install.sh", { MACHINE: "ops-1", PACKAGES: [] }, []);
   for (const share of [0.25, 0.5, 0.75, 0.99]) {
     const cut = `echo began >&2\n${script.slice(0, Math.floor(script.length * share))}`;

@@ -1,10 +1,10 @@
-// Quoting, against the shells that read it.
+// Quoting, tested with the shells that read it.
 import { execaSync } from "execa";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { assignments, hereDocument, quote } from "../../../infra/machine/shell.ts";
 
-/** Any text that a shell word can hold. */
+/** Any text that a shell word can contain. */
 const word = fc.string({ unit: "binary", maxLength: 40 }).map((text) => text.replaceAll("\0", ""));
 const awkward = fc.constantFrom(
   "'",
@@ -29,7 +29,7 @@ function run(shell: string, script: string): string {
 }
 
 describe.each(["bash", "sh"])("in %s", (shell) => {
-  it("reads a quoted word as it was", () => {
+  it("reads a quoted word unchanged", () => {
     fc.assert(
       fc.property(words, (texts) => {
         const out = run(shell, `printf '%s\\0' ${texts.map(quote).join(" ")}\n`);
@@ -39,7 +39,7 @@ describe.each(["bash", "sh"])("in %s", (shell) => {
     );
   });
 
-  it("reads a here-document as it was", () => {
+  it("reads a here-document unchanged", () => {
     const line = fc.oneof(
       word,
       fc.constantFrom("END_OF_FILE", "END_OF_FILE_", "'END_OF_FILE'", "$HOME", "\\"),
@@ -54,7 +54,7 @@ describe.each(["bash", "sh"])("in %s", (shell) => {
   });
 });
 
-it("hands settings to bash as they were", () => {
+it("gives settings to bash unchanged", () => {
   fc.assert(
     fc.property(word, words, fc.integer(), fc.boolean(), (text, list, number, truth) => {
       const header = assignments({ TEXT: text, LIST: list, NUMBER: number, TRUTH: truth, NONE: [] });
@@ -68,7 +68,7 @@ it("hands settings to bash as they were", () => {
   );
 });
 
-it("refuses what no shell could read back", () => {
+it("refuses what no shell can read back", () => {
   expect(() => quote("a\0b")).toThrow("NUL");
   expect(() => assignments({ "PATH=/tmp X": "" })).toThrow('"PATH=/tmp X" is no name for a setting');
   expect(() => hereDocument("cat", "no newline")).toThrow("must end with a newline");

@@ -1,4 +1,4 @@
-// What ops-1 hears of every machine: the programs run here with fakes for df, systemctl and ssh.
+// What ops-1 learns about every machine. The programs run here with fakes for df, systemctl and ssh.
 import { execa } from "execa";
 import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -30,7 +30,7 @@ describe("machine-health", () => {
   });
   const look = () => run(["-c", sourceOf("machine-health")]);
 
-  test("tells its clock, full disks but for MinIO's drives, and what failed", async () => {
+  test("reports the clock, full disks except MinIO's drives, and failed units", async () => {
     const before = Date.now() / 1000;
     const [time, ...problems] = await look();
     expect(Number(time)).toBeGreaterThanOrEqual(before - 0.01);
@@ -41,7 +41,7 @@ describe("machine-health", () => {
     ]);
   });
 
-  test("says so where disks cannot be looked at, and tells the rest", async () => {
+  test("says if it cannot check the disks, and reports the rest", async () => {
     fake(`${bin}/df`, "exit 1");
     expect((await look()).slice(1)).toEqual([
       "disks: df cannot say how full they are",
@@ -50,22 +50,22 @@ describe("machine-health", () => {
   });
 });
 
-describe("what platform-health makes of a machine's word", () => {
+describe("platform-health reports from the answers of machines", () => {
   const program = sourceOf("platform-health");
   const functions = [/^CLOCK_SECONDS=.*$/m, /^machines\(\) \{.*?^\}$/ms, /^machine\(\) \{.*?^\}$/ms]
     .map((one) => one.exec(program)?.[0] ?? "")
     .join("\n");
   const ask = async (...names: string[]) =>
     (await run(["-euo", "pipefail", "-c", `${functions}\nMACHINES=(${names.join(" ")}); machines`])).sort();
-  /** Every machine says the same, its name aside. */
+  /** Every machine gives the same answer, apart from its name. */
   const say = (script: string) => fake(`${bin}/ssh`, `name=\${!#}\n${script}`);
 
-  test("nothing, where all is well", async () => {
+  test("nothing if everything is healthy", async () => {
     say("date +%s.%N");
     expect(await ask("web-1", "web-2")).toEqual([]);
   });
 
-  test("the problems of each with its name before them", async () => {
+  test("the problems of each machine after its name", async () => {
     say('date +%s.%N; [ "$name" = web-1 ] || echo "disk /var: 80% full"');
     expect(await ask("web-1", "web-2")).toEqual(["web-2 disk /var: 80% full"]);
   });
@@ -73,7 +73,7 @@ describe("what platform-health makes of a machine's word", () => {
   test.each([
     ["3600", "3600 seconds ahead of that of ops-1"],
     ["-3600", "3600 seconds behind that of ops-1"],
-  ])("a clock that is off by %s seconds", async (offset, text) => {
+  ])("a clock that is wrong by %s seconds", async (offset, text) => {
     say(`date -d "${offset} seconds" +%s.%N`);
     const [line, ...more] = await ask("web-1");
     expect(more).toEqual([]);
@@ -81,18 +81,18 @@ describe("what platform-health makes of a machine's word", () => {
     expect(line?.replace("3599", "3600")).toBe(`web-1 clock: ${text}; timedatectl timesync-status on both`);
   });
 
-  test("no clock that only seems off, because the answer took its time", async () => {
+  test("no wrong clock if only the answer was slow", async () => {
     say("date +%s.%N; sleep 6");
     expect(await ask("web-1")).toEqual([]);
   }, 20_000);
 
-  test("one that is not reached, and the others all the same", async () => {
+  test("an unreachable machine, and still the others", async () => {
     say('[ "$name" = web-2 ] || exit 255; date +%s.%N');
     expect(await ask("web-1", "web-2")).toEqual(["web-1 unreachable: ops-1 does not reach it"]);
   });
 });
 
-describe("what of spaces is not done yet", () => {
+describe("platform-health reports of spaces", () => {
   const program = sourceOf("platform-health");
   const folder = mkdtempSync(join(tmpdir(), "framaspace-unfinished-"));
   afterAll(() => rmSync(folder, { recursive: true }));
@@ -110,14 +110,14 @@ describe("what of spaces is not done yet", () => {
     utimesSync(file, then, then);
   };
 
-  test("nothing before there is any space, nor while it is being made", async () => {
+  test("nothing before there are spaces, nor while a space is being made", async () => {
     expect(await told()).toEqual([]);
     mkdirSync(join(folder, "unfinished"));
     left("lotus", "begun, and cut off", 2);
     expect(await told()).toEqual([]);
   });
 
-  test("each with its reason, as soon as there is one, and what was begun long ago", async () => {
+  test("each unfinished space with its reason, and spaces that began long ago", async () => {
     left("iris", "the invitation to a@iris.example could not be sent (relay: mail:25)");
     left("lotus", "begun, and cut off", 20);
     expect(await told()).toEqual([
@@ -126,7 +126,7 @@ describe("what of spaces is not done yet", () => {
     ]);
   });
 
-  test("one line for many, and that nothing can be kept", async () => {
+  test("many unfinished spaces on one line, and that nothing can be kept", async () => {
     for (let number = 10; number < 35; number++) left(`group-${number}`, "database: …");
     writeFileSync(join(folder, "wanted-problems"), "spaces kept: what is wanted of them cannot be kept\n");
     expect(await told()).toEqual([
@@ -147,13 +147,13 @@ describe("the key of ops-1", () => {
     );
   });
 
-  test("is let in by every machine", async () => {
+  test("is accepted by every machine", async () => {
     const graph = await prodPlatform();
     for (const { name } of allMachines(environment))
       expect(commandOf(graph, `${name}-base`).script, name).toContain("authorized_keys/root-health");
   });
 
-  test("is used for every machine, but those of a site that is declared unreachable", () => {
+  test("is used for every machine except those of a site that is declared unreachable", () => {
     const settings = (one: typeof environment) =>
       healthWatch(one, secrets, new Access(secrets)).find(({ path }) => path.endsWith("/settings"))?.content;
     expect(settings(environment)).toContain("storage-b1");

@@ -1,4 +1,4 @@
-// What the office suite is told. The suite itself is not run anywhere here.
+// The settings of the office suite. No test here runs the suite itself.
 import { describe, expect, it } from "vitest";
 import { hostPattern, renderCollabora } from "../../../infra/office/office.ts";
 
@@ -40,7 +40,7 @@ describe("Collabora's unit", () => {
     expect(unit).toContain('"--o:ssl.termination=true"');
   });
 
-  it("holds nothing that systemd would read otherwise", () => {
+  it("contains nothing that systemd reads in another way", () => {
     expect(unit).not.toMatch(/[%$]/);
     expect(unit.replaceAll("\\\n", "")).not.toContain("\\");
   });

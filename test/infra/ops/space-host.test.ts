@@ -1,4 +1,5 @@
-// What a new ops-1 has of spaces after space-host.sh: from PostgreSQL what is wanted, from web servers what they have.
+// What a new ops-1 has of spaces after space-host.sh: their wanted state from PostgreSQL, and their directories from
+// web servers.
 import { execaSync } from "execa";
 import {
   existsSync,
@@ -12,18 +13,18 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { libIn, onPath, play, programIn } from "../../support/fakes.ts";
+import { libIn, onPath, fakeCommands, programIn } from "../../support/fakes.ts";
 
 const tools = onPath("jq");
 
 let root: string;
 const at = (...path: string[]) => join(root, ...path);
 
-const PLAYED = {
-  // A web server's /srv/spaces is the folder of its name; without one it does not answer.
+const FAKES = {
+  // The folder with the name of a web server is its /srv/spaces. Without the folder, the web server does not answer.
   rsync: String.raw`web=${"${@: -2:1}"}; web=${"${web#root@}"}; web=${"${web%:}"}
     [ -d "$ROOT/$web" ] || exit 255; mkdir -p "${"${@: -1}"}"; cp -a "$ROOT/$web/." "${"${@: -1}"}"`,
-  // What PostgreSQL knows is the folder table.
+  // The folder `table` is what PostgreSQL knows.
   "finish-spaces": String.raw`echo "finish-spaces $*" >>"$ROOT/calls"; W=$ROOT/var/lib/framaspace/wanted
     mkdir -p "$W" "$ROOT/var/lib/framaspace/unfinished" "$ROOT/var/lib/framaspace/closed"
     case $1 in
@@ -42,7 +43,7 @@ beforeEach(() => {
     mkdirSync(at(folder), { recursive: true });
   writeFileSync(at("etc/framaspace/web-servers"), "web-1\nweb-2\n");
   writeFileSync(at("etc/framaspace/releases"), "");
-  play(root, PLAYED);
+  fakeCommands(root, FAKES);
   for (const id of ["iris", "lotus"]) writeFileSync(at("table", id), `{"id":"${id}"}\n`);
 });
 afterEach(() => rmSync(root, { recursive: true }));
@@ -67,7 +68,7 @@ const spaces = () => readdirSync(at("srv/spaces"));
 const calls = () => readFileSync(at("calls"), "utf8").trim().split("\n");
 
 describe.skipIf(!tools)("a new ops-1 (jq on PATH)", () => {
-  it("has directories from whichever web server has them: one that is as new as ops-1 is no source", () => {
+  it("copies directories from a web server that has them: a web server as new as ops-1 is no source", () => {
     mkdirSync(at("web-1"));
     copy("web-2", "iris");
     copy("web-2", "lotus");
@@ -78,7 +79,7 @@ describe.skipIf(!tools)("a new ops-1 (jq on PATH)", () => {
     expect(calls()).toEqual(["finish-spaces --fetch"]);
   });
 
-  it("has them made again where no web server has them", () => {
+  it("makes directories again if no web server has them", () => {
     mkdirSync(at("web-1"));
     const { stdout } = spaceHost();
     expect(stdout).toContain("changed space lotus, made again");
@@ -86,13 +87,13 @@ describe.skipIf(!tools)("a new ops-1 (jq on PATH)", () => {
     expect(calls()).toEqual(["finish-spaces --fetch", "finish-spaces --all"]);
   });
 
-  it("leaves out what nobody wants any more", () => {
+  it("leaves out spaces that are no longer wanted", () => {
     for (const id of ["iris", "lotus", "removed"]) copy("web-1", id);
     spaceHost();
     expect(spaces()).toEqual(["iris", "lotus"]);
   });
 
-  it("opens no space that was closed: only the former one knew why", () => {
+  it("opens no closed space: only the former ops-1 knew why it was closed", () => {
     copy("web-1", "iris");
     copy("web-1", "lotus", "maintenance");
     spaceHost();
@@ -104,14 +105,14 @@ describe.skipIf(!tools)("a new ops-1 (jq on PATH)", () => {
     );
   });
 
-  it("stops where PostgreSQL does not say which spaces there are", () => {
+  it("stops if PostgreSQL does not say which spaces there are", () => {
     writeFileSync(at("no-database"), "");
     copy("web-1", "lotus");
     expect(spaceHost().exitCode).toBe(1);
     expect(spaces()).toEqual([]);
   });
 
-  it("takes nothing twice, and keeps what is wanted of spaces from before that was kept", () => {
+  it("copies nothing twice, and keeps the wanted state of spaces that are older than this record", () => {
     copy("web-1", "iris");
     copy("web-1", "lotus");
     spaceHost();

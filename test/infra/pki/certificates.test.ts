@@ -1,4 +1,4 @@
-// The platform's authority, against Node's and OpenSSL's own reading of certificates.
+// The platform's authority, checked with how Node and OpenSSL read certificates.
 import { execaSync } from "execa";
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -18,7 +18,7 @@ const root = new X509Certificate(await authority().root());
 const issued = await authority().issue("web-1", ["web-1"], ["10.0.20.1"]);
 const certificate = new X509Certificate(issued.certificate);
 
-it("signs with a root that may sign nothing but machines", () => {
+it("signs with a root that may sign only certificates of machines", () => {
   expect(root.ca).toBe(true);
   expect(root.verify(root.publicKey)).toBe(true);
   expect(certificate.ca).toBe(false);
@@ -33,7 +33,7 @@ it("names the machine and its address, and nothing else", () => {
   expect(certificate.checkIP("10.0.20.2")).toBeUndefined();
 });
 
-it("goes with its key and is valid for as long as configured", () => {
+it("matches its key and is valid for the configured time", () => {
   expect(certificate.checkPrivateKey(createPrivateKey(issued.key))).toBe(true);
   expect(certificate.validFromDate).toEqual(new Date("2026-11-01T00:00:00Z"));
   expect(certificate.validToDate).toEqual(new Date("2036-11-01T00:00:00Z"));
@@ -44,7 +44,7 @@ it("gives the same certificates each time, so that nothing changes without a rea
   expect(await authority().issue("web-1", ["web-1"], ["10.0.20.1"])).toEqual(issued);
 });
 
-it("gives another serial number to whatever differs", async () => {
+it("gives another serial number to every different certificate", async () => {
   const others = await Promise.all([
     authority().issue("web-2", ["web-2"], ["10.0.20.2"]),
     authority().issue("web-1", ["web-1"], ["10.0.20.9"]),
@@ -54,14 +54,14 @@ it("gives another serial number to whatever differs", async () => {
   expect(new Set(serials).size).toBe(4);
 });
 
-it("changes every certificate with the authority's generation", async () => {
+it("changes every certificate with the generation of the authority", async () => {
   const renewed = authority({ "ca/key": 2 });
   const next = new X509Certificate((await renewed.issue("web-1", ["web-1"], ["10.0.20.1"])).certificate);
   expect(next.verify(root.publicKey)).toBe(false);
   expect(next.verify(new X509Certificate(await renewed.root()).publicKey)).toBe(true);
 });
 
-it("is trusted beside another generation while that one comes or goes", async () => {
+it("is trusted together with another generation while they change", async () => {
   const trusts = async (generations: Record<string, number>) =>
     (await authority(generations).root())
       .split(/(?<=-----END CERTIFICATE-----\n)/)

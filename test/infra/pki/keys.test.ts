@@ -1,4 +1,4 @@
-// SSH keys from seeds, against OpenSSH.
+// SSH keys from seeds, checked with OpenSSH.
 import { execaSync } from "execa";
 import fc from "fast-check";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -12,7 +12,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const seed = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => Buffer.from(bytes));
 
-it("gives the same key for the same seed, and another for another", () => {
+it("gives the same key for the same seed, and another key for another seed", () => {
   fc.assert(
     fc.property(seed, seed, (one, other) => {
       expect(sshKeyPair(one)).toEqual(sshKeyPair(one));

@@ -9,7 +9,7 @@ const secrets = new Secrets("master", "prod", {});
 const hex = (one: Secrets, id = "lotus", purpose: SpaceSecret = "postgres") =>
   one.spaceSeed(id, purpose).toString("hex");
 
-test("one secret is the same whenever it is derived", () =>
+test("a secret is the same each time it is derived", () =>
   expect(hex(new Secrets("master", "prod", {}))).toBe(hex(secrets)));
 
 test.each([
@@ -18,7 +18,7 @@ test.each([
   ["another owner", hex(secrets, "iris")],
   ["another purpose", hex(secrets, "lotus", "redis")],
   ["its next generation", hex(new Secrets("master", "prod", { "lotus/postgres": 2 }))],
-])("is another one for %s", (_, other) => expect(other).not.toBe(hex(secrets)));
+])("a secret differs for %s", (_, other) => expect(other).not.toBe(hex(secrets)));
 
 test("raising one generation changes no other secret", () => {
   const raised = new Secrets("master", "prod", { "lotus/postgres": 2 });
@@ -26,7 +26,7 @@ test("raising one generation changes no other secret", () => {
   expect(hex(raised, "iris")).toBe(hex(secrets, "iris"));
 });
 
-test("every key of the page on rotation is one that rotates", () => {
+test("every key on the page about rotation can rotate", () => {
   const page = readFileSync("docs/runbooks/rotate-a-secret.md", "utf8");
   const rows = page.split("\n").filter((line) => line.startsWith("|"));
   const keys = rows.flatMap((row) => [...row.matchAll(/`([^` ]+\/[^` ]+)`/g)].map(([, key = ""]) => key));

@@ -16,7 +16,7 @@ describe("files", () => {
     await expect(contentOf(name)).toMatchFileSnapshot(`../../golden/${name}`);
   });
 
-  it("let nobody in without TLS, trust or from an unnamed network", () => {
+  it("let nobody in without TLS, without a password, or from another network", () => {
     const lines = renderHba(first)
       .split("\n")
       .filter((line) => line && !line.startsWith("#"))
@@ -24,7 +24,7 @@ describe("files", () => {
     expect(new Set(lines.map(([type]) => type))).toEqual(new Set(["local", "hostssl"]));
     const remote = lines.filter(([type]) => type === "hostssl");
     for (const [, , , address] of remote) expect(address).toMatch(/^10\.0\.(20|1|30)\.\d+\/(24|32)$/);
-    // Only the administrator sees databases of others, and only from ops; `postgres` holds nothing.
+    // Only the administrator sees the databases of others, and only from ops. The database `postgres` holds no data.
     expect(remote.filter(([, database = ""]) => !["sameuser", "replication"].includes(database))).toEqual([
       ["hostssl", "all", "framaspace", "10.0.1.0/24", "scram-sha-256"],
       ["hostssl", "postgres", "replication", "10.0.30.1/32", "scram-sha-256"],
@@ -34,12 +34,12 @@ describe("files", () => {
     );
   });
 
-  it("take the peer alone for replication, and without one nobody", () => {
+  it("allow replication only from the peer, and from nobody without a peer", () => {
     expect(renderHba(first)).toMatch(/^hostssl +replication +replication +10\.0\.30\.1\/32 +scram-sha-256$/m);
     expect(renderHba(undefined)).not.toMatch(/^hostssl .*replication/m);
   });
 
-  it("carry no password but in a file of mode 0600", async () => {
+  it("contain a password only in a file of mode 0600", async () => {
     const graph = await prodPlatform();
     const { script } = commandOf(graph, "postgres-1-role");
     const password = /^REPLICATION_PASSWORD='(.+)'$/m.exec(commandOf(graph, "postgres-settle").script)?.[1];
@@ -49,16 +49,16 @@ describe("files", () => {
   });
 });
 
-it("names slots as PostgreSQL takes them", () => {
+it("names slots as PostgreSQL allows", () => {
   expect(slotName(second)).toBe("postgres_2");
 });
 
-it("makes one node after the other, once both machines have their base", async () => {
+it("makes one node after the other, after both machines have their base", async () => {
   const graph = await prodPlatform();
   const bases = ["postgres-1-base", "postgres-2-base"];
   expect(commandsBefore(commandOf(graph, "postgres-1-role").resource)).toEqual(expect.arrayContaining(bases));
   expect(commandsBefore(commandOf(graph, "postgres-2-role").resource)).toContain("postgres-1-role");
-  // Filled once both are installed and the backups, which they may be filled from, can be asked.
+  // Reconciled after both are installed, and after the backups, from which they may be filled, can be reached.
   expect(commandsBefore(commandOf(graph, "postgres-settle").resource)).toEqual(
     expect.arrayContaining(["postgres-2-role", "storage-settle"]),
   );

@@ -1,4 +1,4 @@
-// What Redis keeps, and from whom.
+// What Redis keeps, and who may read it.
 import { expect, it } from "vitest";
 import { renderAcl, renderRedis, renderSpaceCommands } from "../../../infra/redis/redis.ts";
 import { commandOf, prodPlatform } from "../../support/platform-graph.ts";
@@ -15,14 +15,14 @@ it("platform.acl is as reviewed", async () => {
   await expect(acl).toMatchFileSnapshot("../../golden/platform.acl");
 });
 
-it("holds no password in plain, and lets nobody in without a name", () => {
+it("contains no password in plain text, and lets nobody in without a name", () => {
   expect(acl).not.toContain("for people");
   expect(acl).not.toContain("nopass");
   expect(acl).toMatch(/^user default reset off$/m);
 });
 
 it.each(["config", "flushall", "flushdb", "scan", "select", "monitor", "client", "acl", "info", "shutdown"])(
-  "gives the spaces no %s",
+  "does not allow spaces the command %s",
   (command) => {
     expect(commands).not.toContain(`+${command}`);
     expect(commands.slice(0, 2)).toEqual(["resetchannels", "-@all"]);
@@ -30,7 +30,7 @@ it.each(["config", "flushall", "flushdb", "scan", "select", "monitor", "client",
   },
 );
 
-it("keeps the users of spaces when its own change, and gets the password that ops-1 has", async () => {
+it("keeps the users of spaces when its own users change, and gets the password of ops-1", async () => {
   const { script } = commandOf(await prodPlatform(), "redis-1-role");
   expect(script).toMatch(/^PASSWORD='[\w-]{40}'$/m);
   expect(script).toContain("file '/etc/redis/platform.acl' 0640 redis:redis");

@@ -1,5 +1,5 @@
-// Which drives a storage server formats: those that are blank, and no others. Told by the script's own function, with the
-// tools of util-linux, of files in a drive's place.
+// Which drives a storage server formats: blank ones only. The script's own function decides, with the tools of
+// util-linux, on files in place of drives.
 import { execa } from "execa";
 import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,7 +19,7 @@ const functions = [/^probe\(\).*$/m, /^drive_state\(\) \{.*?^\}$/ms]
   .join("\n");
 
 let files = 0;
-/** A file of 16 MB of zeros in a drive's place. */
+/** A file of 16 MB of zeros in place of a drive. */
 function blankDrive(): string {
   const file = join(folder, `drive-${files++}`);
   writeFileSync(file, "");
@@ -39,15 +39,15 @@ function write(file: string, offset: number, text: string): void {
 describe.skipIf(missing.length > 0)(
   `a drive${missing.length > 0 ? ` (skipped: ${missing.join(", ")} not installed)` : ""}`,
   () => {
-    test("of zeros is blank", async () => expect(await stateOf(blankDrive())).toBe("blank"));
+    test("is blank if it has only zeros", async () => expect(await stateOf(blankDrive())).toBe("blank"));
 
-    test("with a file system is somebody's", async () => {
+    test("is foreign if it has a file system", async () => {
       const file = blankDrive();
       await run(`mkfs.ext4 -qF ${file}`);
       expect(await stateOf(file)).toBe("foreign");
     });
 
-    test("with a partition table is somebody's", async () => {
+    test("is foreign if it has a partition table", async () => {
       const file = blankDrive();
       write(file, 510, "\u0055\u00aa");
       write(file, 446 + 4, "\u0083");
@@ -55,7 +55,7 @@ describe.skipIf(missing.length > 0)(
       expect(await stateOf(file)).toBe("foreign");
     });
 
-    test("whose signature was damaged, with data behind it, is somebody's", async () => {
+    test("is foreign if its signature is damaged but data follows", async () => {
       const file = blankDrive();
       write(file, 8192, "what was once a file");
       expect(await stateOf(file)).toBe("foreign");

@@ -1,4 +1,4 @@
-// When nginx opens before a MinIO that starts: the program runs here with fakes for curl, systemctl and sleep.
+// When nginx opens before a MinIO that starts. The program runs here with fakes for curl, systemctl and sleep.
 import { execa } from "execa";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,8 +16,8 @@ let folder = "";
 const at = (name: string) => join(folder, name);
 const textOf = (name: string) => (existsSync(at(name)) ? readFileSync(at(name), "utf8") : "");
 
-/** In the folder of the test, and noted as called. */
-const play = (name: string, script: string) =>
+/** Writes a fake that runs in the folder of the test and records its calls. */
+const fakeCommand = (name: string, script: string) =>
   fake(at(`bin/${name}`), `cd ${folder}\necho "${name} $*" >>called\n${script}`);
 
 beforeEach(() => {
@@ -25,11 +25,11 @@ beforeEach(() => {
   for (const name of ["bin", "etc/minio", "run"]) mkdirSync(at(name), { recursive: true });
   writeFileSync(at("etc/minio/environment"), `MINIO_ROOT_USER=root\nMINIO_ROOT_PASSWORD=${SECRET}\n`);
   writeFileSync(at("buckets"), "archive\nbackup\nspace-iris\nspace-lotus\n");
-  play("sleep", "[ ! -e later ] || rm -f plain");
-  play("systemctl", "");
-  play("journalctl", "[ -e lacked ]");
-  // MinIO's answers as it gives them: versions are kept but for the buckets in the file `plain`.
-  play(
+  fakeCommand("sleep", "[ ! -e later ] || rm -f plain");
+  fakeCommand("systemctl", "");
+  fakeCommand("journalctl", "[ -e lacked ]");
+  // MinIO's answers in their real form. Versions are kept for all buckets except those in the file `plain`.
+  fakeCommand(
     "curl",
     `[ "$*" = "--config -" ] || exit 0
      [ ! -e refused ] || { rm refused; exit 22; }
@@ -57,14 +57,14 @@ async function run(): Promise<number | undefined> {
 }
 const RESTARTED = "systemctl --no-block restart minio.service";
 
-test("opens where MinIO keeps versions for all buckets of the platform, with the secret on no command line", async () => {
+test("opens if MinIO keeps versions for all buckets of the platform, and puts the secret on no command line", async () => {
   expect(await run()).toBe(0);
   expect(textOf("called")).not.toContain(RESTARTED);
   expect(textOf("called")).toContain("curl --config -");
   expect(textOf("called")).not.toContain(SECRET);
 });
 
-test("gives MinIO the time to find drives that were not there when it started", async () => {
+test("gives MinIO time to find drives that were missing when it started", async () => {
   expect(await run()).toBe(0);
   expect(textOf("called")).not.toContain("sleep 17");
   writeFileSync(at("lacked"), "");
@@ -72,28 +72,25 @@ test("gives MinIO the time to find drives that were not there when it started", 
   expect(textOf("called")).toContain("sleep 17");
 });
 
-test.each(["space-lotus", "backup"])(
-  "starts MinIO again where it knows of no versions of %s",
-  async (bucket) => {
-    writeFileSync(at("plain"), `${bucket}\n`);
-    expect(await run()).toBe(1);
-    expect(textOf("called")).toContain(RESTARTED);
-  },
-);
+test.each(["space-lotus", "backup"])("restarts MinIO if it keeps no versions of %s", async (bucket) => {
+  writeFileSync(at("plain"), `${bucket}\n`);
+  expect(await run()).toBe(1);
+  expect(textOf("called")).toContain(RESTARTED);
+});
 
-test("asks again where MinIO does not answer", async () => {
+test("asks again if MinIO does not answer", async () => {
   writeFileSync(at("refused"), "");
   writeFileSync(at("plain"), "space-lotus\n");
   expect(await run()).toBe(1);
 });
 
-test("leaves a bucket alone that is not the platform's", async () => {
+test("ignores a bucket that is not the platform's", async () => {
   writeFileSync(at("buckets"), "my-bucket\nspace-iris\n");
   writeFileSync(at("plain"), "my-bucket\n");
   expect(await run()).toBe(0);
 });
 
-test("opens where there is no bucket yet", async () => {
+test("opens if there is no bucket yet", async () => {
   writeFileSync(at("buckets"), "");
   expect(await run()).toBe(0);
 });
@@ -105,17 +102,17 @@ test("waits for a bucket that is being made", async () => {
   expect(textOf("called")).not.toContain(RESTARTED);
 });
 
-test("stays closed after three starts, until MinIO has looked again", async () => {
+test("stays closed after three starts, until MinIO has checked again", async () => {
   writeFileSync(at("plain"), "space-lotus\n");
   for (let start = 1; start <= 3; start++) expect(await run()).toBe(1);
-  play("sleep", '[ "$1" != 15 ] || { cat run/problems/minio >said; rm -f plain; }');
+  fakeCommand("sleep", '[ "$1" != 15 ] || { cat run/problems/minio >said; rm -f plain; }');
   expect(await run()).toBe(0);
   expect(textOf("called").split(RESTARTED)).toHaveLength(4);
   expect(textOf("said")).toMatch(/^minio versions: .* closed until MinIO has looked again\n$/);
   expect(textOf("run/problems/minio")).toBe("");
 });
 
-test("opens after seventeen minutes all the same, and says so until it is well", async () => {
+test("opens after seventeen minutes in any case, and reports it until versions are kept", async () => {
   writeFileSync(at("plain"), "space-lotus\n");
   for (let start = 1; start <= 3; start++) expect(await run()).toBe(1);
   expect(await run()).toBe(0);
@@ -128,7 +125,7 @@ test("opens after seventeen minutes all the same, and says so until it is well",
   expect(textOf("run/problems/minio")).toBe("");
 });
 
-test("stands before nginx, which ends with MinIO and starts with it", () => {
+test("runs before nginx, which stops with MinIO and starts with it", () => {
   const { storage } = exampleEnvironment("prod");
   const nodes = storageMachines(exampleEnvironment("prod"), "primary");
   if (!storage || !nodes[0]) throw new Error("prod has storage");

@@ -1,5 +1,5 @@
-// How ops-1 pairs the two storage sites, and has brought back what drives missed: the program runs here with fakes for
-// mc, systemctl, curl and sleep.
+// How ops-1 pairs the two storage sites and heals what drives missed. The program runs here with fakes for mc,
+// systemctl, curl and sleep.
 import { execa } from "execa";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,7 +16,7 @@ let folder = "";
 const at = (name: string) => join(folder, name);
 const textOf = (name: string) => (existsSync(at(name)) ? readFileSync(at(name), "utf8") : "");
 
-/** MinIO's answers, as mc gives them. What it is asked stands in `called`; other files say how things are. */
+/** MinIO's answers as mc gives them. `called` lists the requests; other files set the state. */
 const MC = `cd FOLDER
 echo "$*" >>called
 shift
@@ -24,7 +24,7 @@ case $* in
   "alias list "*) echo '{"URL":"https://storage:9000"}' ;;
   "admin info "*)
     drive='"state":"ok"'
-    if [ -e away ]; then drive='"state":"offline"'; elif [ -e filling ]; then drive+=',"healing":true'; fi
+    if [ -e unreachable ]; then drive='"state":"offline"'; elif [ -e filling ]; then drive+=',"healing":true'; fi
     echo '{"info":{"deploymentID":"'"$3"'","backend":{"standardSCParity":4,"totalSets":[2],"totalDrivesPerSet":[10]},"servers":[{"endpoint":"https://storage-a1:9000","state":"online","uptime":'"$(cat uptime)"',"drives":[{'"$drive"'}]}]}}' ;;
   "admin replicate info "*) if [ -e paired ]; then echo '{"enabled":true,"sites":[{"name":"primary","deploymentID":"primary"},{"name":"replica","deploymentID":"replica"}]}'; else echo '{"enabled":false}'; fi ;;
   "admin replicate add "*)
@@ -50,7 +50,7 @@ case $* in
 esac`;
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "framaspace-settle-"));
+  folder = mkdtempSync(join(tmpdir(), "framaspace-reconcile-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   for (const name of ["bin", "etc/storage/policies", "etc/storage/lifecycle", "state"])
     mkdirSync(at(name), { recursive: true });
@@ -68,14 +68,14 @@ beforeEach(() => {
   fake(at("bin/sleep"), "");
 });
 
-async function settle(...words: string[]) {
+async function reconcile(...words: string[]) {
   const script = PROGRAM.replaceAll("/etc/framaspace", at("etc"))
     .replaceAll("/var/lib/framaspace/storage", at("state"))
     .replaceAll("/run/lock/reconcile-storage", at("lock"));
   const { exitCode, stdout, stderr } = await execa("bash", ["-c", script, "reconcile-storage", ...words], {
     stdin: "ignore",
     reject: false,
-    // A group of its own, for the fake that kills it.
+    // In a process group of its own, because one fake kills the whole group.
     detached: true,
     env: { PATH: `${at("bin")}:/usr/bin:/bin` },
   });
@@ -87,102 +87,102 @@ const asked = (what: string) =>
     .filter((line) => line.startsWith(`--json admin replicate ${what}`));
 
 describe.skipIf(!tools)("reconcile-storage (jq and flock on PATH)", { timeout: 60_000 }, () => {
-  test("pairs from the site that holds something, and has it copied at once", async () => {
-    expect(await settle()).toMatchObject({ exitCode: 0, stderr: "" });
+  test("pairs from the site that holds data, and starts the copy at once", async () => {
+    expect(await reconcile()).toMatchObject({ exitCode: 0, stderr: "" });
     expect(asked("add")).toEqual(["--json admin replicate add primary replica"]);
     expect(asked("resync")).toEqual(["--json admin replicate resync start primary replica"]);
-    expect(await settle()).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(await reconcile()).toMatchObject({ exitCode: 0, stderr: "" });
     expect(asked("add")).toHaveLength(1);
     expect(asked("resync")).toHaveLength(1);
   });
 
-  test("pairs from the replica where the primary site is new", async () => {
+  test("pairs from the replica if the primary site is new", async () => {
     writeFileSync(at("replica.buckets"), textOf("primary.buckets"));
     writeFileSync(at("primary.buckets"), "");
-    await settle();
+    await reconcile();
     expect(asked("add")).toEqual(["--json admin replicate add replica primary"]);
   });
 
-  test("waits where MinIO still takes a site that is back for one that is away", async () => {
+  test("waits while MinIO still takes a site that is back for unreachable", async () => {
     writeFileSync(at("offline"), "2");
-    expect(await settle()).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(await reconcile()).toMatchObject({ exitCode: 0, stderr: "" });
     expect(asked("add")).toHaveLength(3);
   });
 
-  test("cut off between pairing and copying, it has it copied the next time", async () => {
+  test("starts the copy the next time if it was cut off after the pairing", async () => {
     writeFileSync(at("cut"), "");
-    expect(await settle()).not.toMatchObject({ exitCode: 0 });
+    expect(await reconcile()).not.toMatchObject({ exitCode: 0 });
     expect(existsSync(at("resyncing"))).toBe(false);
-    expect(await settle()).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(await reconcile()).toMatchObject({ exitCode: 0, stderr: "" });
     expect(asked("add")).toHaveLength(1);
     expect(existsSync(at("resyncing"))).toBe(true);
   });
 
-  test("begins again where MinIO was at it already, or left a bucket out", async () => {
+  test("starts the copy again if MinIO was copying already, or left out a bucket", async () => {
     writeFileSync(at("resyncing"), "");
-    expect(await settle()).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(await reconcile()).toMatchObject({ exitCode: 0, stderr: "" });
     rmSync(at("resyncing"));
     writeFileSync(at("lacking"), "");
-    const { exitCode, stderr } = await settle();
+    const { exitCode, stderr } = await reconcile();
     expect(exitCode).toBe(1);
     expect(stderr).toContain("not copied from primary to replica: space-lotus: no target (1 in all).");
     rmSync(at("lacking"));
-    expect(await settle()).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(await reconcile()).toMatchObject({ exitCode: 0, stderr: "" });
     expect(existsSync(at("resyncing"))).toBe(true);
     expect(existsSync(at("state/fill"))).toBe(false);
   });
 
-  test("changes nothing where both sites hold buckets and do not know each other", async () => {
+  test("changes nothing if both sites hold buckets and do not know each other", async () => {
     writeFileSync(at("replica.buckets"), textOf("primary.buckets"));
-    const { exitCode, stderr } = await settle();
+    const { exitCode, stderr } = await reconcile();
     expect(exitCode).toBe(1);
     expect(stderr).toContain("only a person can say which is right");
     expect([...asked("add"), ...asked("rm"), ...asked("resync")]).toEqual([]);
   });
 
-  test.each(["away", "filling"])("once no drive is %s, what it missed is brought to it", async (state) => {
-    await settle("watch");
+  test.each(["unreachable", "filling"])("heals drives that missed data once none is %s", async (state) => {
+    await reconcile("watch");
     expect(textOf("systemctl")).toBe("");
     writeFileSync(at(state), "");
-    await settle("watch");
+    await reconcile("watch");
     expect(textOf("systemctl")).toBe("");
     rmSync(at(state));
-    await settle("watch");
+    await reconcile("watch");
     expect(textOf("systemctl")).toContain("start --no-block heal-storage@primary.service");
-    expect(await settle("heal", "primary")).toMatchObject({
+    expect(await reconcile("heal", "primary")).toMatchObject({
       exitCode: 0,
       stdout: "primary: 41 objects looked at, 3 brought onto drives that lacked them",
     });
     rmSync(at("systemctl"));
     rmSync(at("state/gaps-replica"));
-    await settle("watch");
+    await reconcile("watch");
     expect(textOf("systemctl")).toBe("");
   });
 
-  test("a node that was started again since the last look missed something", async () => {
-    await settle("watch");
+  test("heals after a node was restarted since the last check", async () => {
+    await reconcile("watch");
     writeFileSync(at("uptime"), "60");
     utimesSync(at("state/looked-primary"), new Date(), new Date(Date.now() - 50_000));
-    await settle("watch");
+    await reconcile("watch");
     expect(textOf("systemctl")).toBe("");
     utimesSync(at("state/looked-primary"), new Date(), new Date(Date.now() - 70_000));
-    await settle("watch");
+    await reconcile("watch");
     expect(textOf("systemctl")).toBe("start --no-block heal-storage@primary.service\n");
   });
 
   test.each(["killed", "later"])(
-    "it is done again where it was cut off, or a drive went away in it (%s)",
+    "heals again if healing was cut off, or a drive failed meanwhile (%s)",
     async (how) => {
       writeFileSync(at("state/gaps-primary"), "");
       writeFileSync(at(how), "");
-      await settle("heal", "primary");
-      await settle("watch");
+      await reconcile("heal", "primary");
+      await reconcile("watch");
       expect(textOf("systemctl")).toContain("start --no-block heal-storage@primary.service");
     },
   );
 
-  test("an unknown site is refused", async () => {
-    const { exitCode, stderr } = await settle("heal", "secondary");
+  test("refuses an unknown site", async () => {
+    const { exitCode, stderr } = await reconcile("heal", "secondary");
     expect(exitCode).toBe(1);
     expect(stderr).toContain("write which site: reconcile-storage heal primary");
   });

@@ -7,7 +7,10 @@ const [first] = storageMachines(exampleEnvironment("prod"), "primary");
 if (!first) throw new Error("the environment has no storage");
 const conf = renderS3Proxy(first);
 
-/** What a `map` of nginx gives for a value: its patterns are PCRE that JavaScript reads alike, and none matches nothing. */
+/**
+ * What a `map` of nginx gives for a value. Its patterns are PCRE that JavaScript reads in the same way, and none
+ * matches the empty text.
+ */
 function map(variable: string, value: string): string {
   const body = new RegExp(`map \\S.* \\$${variable} \\{\n(.*?)\n {2}\\}`, "s").exec(conf)?.[1] ?? "";
   const lines = [...body.matchAll(/^ *(?:"([^"]*)"|(default)) (\S+);$/gm)];
@@ -31,7 +34,7 @@ test.each([
   "partNumber=1&uploadId=a%2Fb",
   "x-id=PutObject",
   "delete",
-])("lets objects be asked for: ?%s", (args) => expect(map("foreign", args)).toBe("0"));
+])("lets requests for objects pass: ?%s", (args) => expect(map("foreign", args)).toBe("0"));
 
 test.each([
   "X-Amz-Credential=lotus%2F20260101%2Fus-east-1%2Fs3%2Faws4_request",
@@ -44,7 +47,7 @@ test.each([
   "versioning=",
   "AWSAccessKeyId=lotus",
   "prefix=a&&events=b",
-])("asks MinIO for nothing else: ?%s", (args) => expect(map("foreign", args)).toBe("1"));
+])("refuses all other requests: ?%s", (args) => expect(map("foreign", args)).toBe("1"));
 
 test.each([
   [
@@ -54,22 +57,22 @@ test.each([
   ["", "1"],
   ["AWS lotus:c2lnbmF0dXJl", "1"],
   ["Bearer eyJhbGciOiJIUzUxMiJ9", "1"],
-])("wants a signature of the header, version 4: %s", (header, refused) =>
+])("requires a signature, version 4, in the header: %s", (header, refused) =>
   expect(map("unsigned", header)).toBe(refused),
 );
 
 test.each(["STREAMING-UNSIGNED-PAYLOAD-TRAILER", "x, streaming-unsigned-payload-trailer"])(
-  "refuses uploads whose signature nobody looks at: %s",
+  "refuses uploads whose signature nobody checks: %s",
   (header) => expect(map("unverified", header)).toBe("1"),
 );
 
-test("hands out no temporary keys, and lists buckets", () => {
+test("gives no temporary keys, and lists buckets", () => {
   expect(map("sts", "POST /")).toBe("1");
   expect(map("sts", "GET /")).toBe("0");
   expect(map("sts", "POST /space-lotus/urn:oid:1")).toBe("0");
 });
 
-test("asks its own MinIO and no other, which may not be ready for requests", () => {
+test("asks only its own MinIO: another one may not be ready for requests", () => {
   expect([...conf.matchAll(/^ {4}server (\S+):9000 /gm)].map(([, address]) => address)).toEqual([
     first.privateAddress,
   ]);

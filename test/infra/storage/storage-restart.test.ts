@@ -1,4 +1,5 @@
-// When a storage server restarts its MinIO: the part of infra/storage/install.sh that decides, with fakes for systemctl and curl.
+// When a storage server restarts its MinIO. Runs the part of storage.sh that decides, with fakes for systemctl and
+// curl.
 import { execa } from "execa";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,7 +19,7 @@ beforeEach(() => {
   writeFileSync(join(folder, "called"), "");
 });
 
-/** @param serving The nodes whose MinIO serves. Once it is started here, it does here, too. */
+/** @param serving The nodes whose MinIO serves. After a start, the MinIO of this machine serves, too. */
 async function restart(machine: string, serving: readonly string[], { missed = true, heals = false } = {}) {
   for (const node of serving) writeFileSync(join(folder, `serves-${node}`), "");
   fake(
@@ -61,11 +62,11 @@ restart_minio`;
 }
 
 describe("a storage server's MinIO", () => {
-  test("is restarted where the site can do without it", async () => {
+  test("is restarted if the site can do without it", async () => {
     expect(await restart("storage-a2", NODES)).toMatchObject({ exitCode: 0, started: true });
   });
 
-  test("is started where it is new, though the site serves without it", async () => {
+  test("is started if it is new, even though the site serves without it", async () => {
     expect(await restart("storage-a2", ["storage-a1", "storage-a3"])).toMatchObject({
       exitCode: 0,
       started: true,
@@ -76,13 +77,13 @@ describe("a storage server's MinIO", () => {
     ["another node is down", NODES.slice(0, 2), {}, "another node is down"],
     ["drives of others are missing", NODES, { missed: false }, "drives of other nodes are missing"],
     ["a drive is being filled", NODES, { heals: true }, "a replaced drive is still being filled"],
-  ])("stays as it is while %s", async (_, serving, state, says) => {
+  ])("is not restarted while %s", async (_, serving, state, says) => {
     const { exitCode, stderr, started } = await restart("storage-a2", serving, state);
     expect({ exitCode, started }).toEqual({ exitCode: 1, started: false });
     expect(stderr).toContain(`storage-a2: nothing was restarted: ${says}`);
   });
 
-  test("is started where nothing of the site serves yet", async () => {
+  test("is started if no node of the site serves yet", async () => {
     expect(await restart("storage-a1", [])).toMatchObject({ exitCode: 0, started: true });
   });
 });

@@ -1,4 +1,4 @@
-// What makes a storage node and the pair of sites: files, pool, order, policy.
+// What makes a storage node and the pair of sites: files, pool, order and policy.
 import { describe, expect, it } from "vitest";
 import { servingMachines, storageMachines } from "../../../infra/inventory/addresses.ts";
 import { crossChecks } from "../../../infra/inventory/environment-checks.ts";
@@ -32,7 +32,7 @@ describe("a node", () => {
     );
   });
 
-  it("mounts each drive by its own stable id, and boots without it", () => {
+  it("mounts each drive by its stable id, and boots without the drive", () => {
     const mounts = files.filter(({ path }) => path.endsWith(".mount"));
     expect(mounts.map(({ path }) => path)).toEqual(
       [1, 2, 3, 4].map((drive) => String.raw`/etc/systemd/system/srv-minio-drive\x2d${drive}.mount`),
@@ -54,7 +54,7 @@ describe("a node", () => {
   });
 });
 
-/** The example with some of its storage changed. */
+/** The example environment with some of its storage changed. */
 const changed = (change: Partial<Storage>): Environment => ({
   ...environment,
   storage: { ...storage, ...change },
@@ -62,7 +62,7 @@ const changed = (change: Partial<Storage>): Environment => ({
 
 describe("a pool", () => {
   it.each([
-    // 320 TB raw, 192 TB usable: what the design promises, and what the real server makes of it.
+    // 320 TB raw, 192 TB usable: the promise of the design, and what the real server makes of it.
     [
       { nodes: 5, drivesPerNode: 4, driveTerabytes: 16 },
       4,
@@ -78,7 +78,7 @@ describe("a pool", () => {
       4,
       { sets: 1, setSize: 16, usable: 12, nodesToLose: 1 },
     ],
-    // 12 divides 36, but not evenly over nine nodes.
+    // 12 divides 36, but is not a multiple of nine nodes.
     [
       { nodes: 9, drivesPerNode: 4, driveTerabytes: 1 },
       4,
@@ -101,7 +101,7 @@ describe("a site", () => {
     expect(renderPools(storage.pools, primary)).toBe("https://storage-a{1...5}:9000/srv/minio/drive-{1...4}");
   });
 
-  it("grows by a pool, whose nodes follow those that are there", () => {
+  it("grows by a pool, whose nodes come after the existing ones", () => {
     expect(renderPools([...storage.pools, { nodes: 4, drivesPerNode: 6, driveTerabytes: 20 }], primary)).toBe(
       "https://storage-a{1...5}:9000/srv/minio/drive-{1...4} https://storage-a{6...9}:9000/srv/minio/drive-{1...6}",
     );
@@ -113,20 +113,20 @@ describe("a site", () => {
     );
   });
 
-  it("spends the configured number of drives on parity, and gives up uploads as configured", () => {
+  it("uses the configured number of drives for parity, and drops old unfinished uploads as configured", () => {
     const text = renderMinioEnvironment("primary", storage, "x");
     expect(text).toContain("\nMINIO_STORAGE_CLASS_STANDARD=EC:4\n");
     expect(text).toContain("\nMINIO_API_STALE_UPLOADS_EXPIRY=48h\n");
     expect(text).toContain("\nMINIO_SYNC_BOOT=on\n");
   });
 
-  it("has one name for all of its nodes, in /etc/hosts and in their certificates", async () => {
+  it("has one name for all its nodes, in /etc/hosts and in their certificates", async () => {
     const { script } = commandOf(await prodPlatform(), "ops-1-base");
     expect(script.match(/^10\.0\.128\.1\d storage-a\d storage-a$/gm)).toHaveLength(5);
     expect(script.match(/^10\.0\.128\.2\d storage-b\d storage-b$/gm)).toHaveLength(5);
   });
 
-  it("serves spaces where the configuration says so", () => {
+  it("serves spaces if the configuration says so", () => {
     expect(servingMachines(environment).map(({ name }) => name)).toContain("storage-a1");
     const moved = changed({ serving: "replica" });
     expect(servingMachines(moved).map(({ name }) => name)).toEqual(
@@ -148,14 +148,14 @@ describe("a site", () => {
   });
 });
 
-describe("settling", () => {
-  it("comes last: after the site that serves, which comes after the other", async () => {
+describe("the reconciliation of storage", () => {
+  it("runs last: after the site that serves, which comes after the other site", async () => {
     const graph = await prodPlatform();
     expect(commandsBefore(commandOf(graph, "storage-settle").resource)).toContain("storage-a5-role");
     expect(commandsBefore(commandOf(graph, "storage-a1-role").resource)).toContain("storage-b5-role");
   });
 
-  it("leaves a site alone that is away, and still wants a pair", () => {
+  it("ignores a site that is declared unreachable, and still expects a pair", () => {
     const text = renderReconcileSettings({
       ...storage,
       serving: "replica",
@@ -178,7 +178,7 @@ describe("settling", () => {
     expect(script).toContain("file '/root/.mc/config.json' 0600 root:root");
   });
 
-  it("knows the replica only where there is one", () => {
+  it("knows the replica only if there is one", () => {
     const { primary: only } = storage.sites;
     const aliases: unknown = JSON.parse(renderMcAliases(changed({ sites: { primary: only } }), "x"));
     expect(aliases).toMatchObject({ aliases: { primary: { url: "https://storage-a:9000" } } });
@@ -191,7 +191,7 @@ describe("settling", () => {
     );
   });
 
-  it("keeps users of services to what is theirs", () => {
+  it("gives users of services only what is theirs", () => {
     const backup = JSON.stringify(POLICIES.backup);
     expect(backup.match(/arn:aws:s3:::[^"]*/g)).toEqual(
       ["backup", "backup/*", "backup/*"].map((name) => `arn:aws:s3:::${name}`),
@@ -202,7 +202,7 @@ describe("settling", () => {
     });
   });
 
-  it("lets old versions go everywhere, and exports in the archive", () => {
+  it("lets old versions expire everywhere, and exports in the archive", () => {
     const { archive = "", others = "" } = renderLifecycles(storage);
     const rules = (text: string) =>
       (JSON.parse(text) as { Rules: Record<string, unknown>[] }).Rules.map(
@@ -220,12 +220,12 @@ describe("settling", () => {
 describe("refused", () => {
   it.each<[string, Partial<Storage>, string]>([
     [
-      "a site that serves and is away",
+      "a site that serves and is declared unreachable",
       { sites: { ...storage.sites, primary: { ...storage.sites.primary, declaredUnreachable: "fire" } } },
       'storage.serving: "primary", which is declared unreachable (fire); write replica, or take `declaredUnreachable` off',
     ],
     [
-      "a site that serves and is not declared",
+      "a site that serves and does not exist",
       { serving: "replica", sites: { primary: storage.sites.primary } },
       'storage.serving: "replica", but storage.sites has no such site; write primary',
     ],
@@ -235,7 +235,7 @@ describe("refused", () => {
       "storage.sites.primary.servers: 5 servers; write 10, as storage.pools says",
     ],
     [
-      "drives that divide into no set",
+      "drives that cannot be divided into sets",
       { pools: [{ nodes: 1, drivesPerNode: 1, driveTerabytes: 16 }] },
       "storage.pools.0.nodes: 1 × 1 drives divide into no erasure set; write numbers whose product has a divisor from 2 to 16 that is even over the nodes",
     ],

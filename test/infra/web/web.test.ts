@@ -1,4 +1,4 @@
-// What keeps spaces apart on a web server, read from the configuration as it lands there.
+// What keeps spaces apart on a web server, read from the configuration that it gets.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -9,7 +9,7 @@ const files = join(import.meta.dirname, "../../../infra/web/rootfs");
 const rules = readFileSync(join(files, "etc/nginx/space.conf"), "utf8");
 const pool = readFileSync(join(files, "etc/php/8.4/fpm/php-fpm.conf"), "utf8");
 
-/** The bodies of nginx's outermost locations, by what they match. */
+/** The bodies of nginx's outermost locations, by pattern. */
 function locations(text: string): Map<string, string> {
   const found = new Map<string, string>();
   const starts = [...text.matchAll(/^location (.*?) *\{/gm)];
@@ -25,7 +25,7 @@ function locations(text: string): Map<string, string> {
 describe("PHP", () => {
   const running = [...locations(rules)].filter(([, body]) => body.includes("fastcgi_pass"));
 
-  it("runs in one place, which sets everything that sticks to a worker", () => {
+  it("runs in one place, which sets everything that a worker would keep", () => {
     expect(running.map(([match]) => match)).toEqual([String.raw`~ \.php(?:$|/)`]);
     expect(rules.match(/fastcgi_pass/g)).toHaveLength(1);
     const [value = ""] = /PHP_ADMIN_VALUE '([^']*)'/.exec(running[0]?.[1] ?? "")?.slice(1) ?? [];
@@ -38,10 +38,10 @@ describe("PHP", () => {
     for (const line of value.split("\n")) expect(line).toContain("$space");
   });
 
-  it("sees its own space, the release and nothing of other spaces", () => {
+  it("sees its own space and the release, and nothing of other spaces", () => {
     const [paths = ""] = /open_basedir="([^"]*)"/.exec(rules)?.slice(1) ?? [];
     for (const path of paths.split(":"))
-      // Without the slash at the end, PHP compares by prefix: lotus would see lotus-2.
+      // Without the final slash, PHP compares by prefix: lotus would see lotus-2.
       expect(path).toMatch(
         /^(\$realpath_root\/|\/srv\/spaces\/\$space\/|\/usr\/local\/share\/.*|\/etc\/framaspace\/platform\.json|\/dev\/urandom)$/,
       );
@@ -65,13 +65,13 @@ describe("PHP", () => {
     ["COPY 12", ""],
     ["PUT 12", "12"],
     ["REPORT 100", "100"],
-  ])("is told of '%s' the length '%s'", (key, expected) => {
-    // As if nginx had put $content_length there.
+  ])("gets for '%s' the length '%s'", (key, expected) => {
+    // nginx replaces $content_length in this way.
     const length = nginxMap(renderWebNginx("example.org", "10.0.20.1"), "body_length")(key);
     expect(length.replace("$content_length", key.split(" ")[1] ?? "")).toBe(expected);
   });
 
-  it("is told no other length than that", () => {
+  it("gets no other length", () => {
     expect(rules).not.toContain("include fastcgi_params");
     expect(rules.match(/fastcgi_param (HTTP_)?CONTENT_LENGTH .*/g)).toEqual([
       "fastcgi_param CONTENT_LENGTH $body_length if_not_empty;",
@@ -79,20 +79,20 @@ describe("PHP", () => {
     ]);
   });
 
-  it("waits for a session's lock until that of a killed worker has gone, and no longer", () => {
+  it("waits for a session's lock until the lock of a killed worker expires, and not longer", () => {
     const [expires = 0, retries = 0, wait = 0] = ["expire", "retries", "wait_time"].map((name) =>
       Number(
         new RegExp(`^php_admin_value\\[redis\\.session\\.lock_${name}\\] = (\\d+)$`, "m").exec(pool)?.[1],
       ),
     );
-    // Longer than Nextcloud has those wait who typed wrong passwords, with their session in hand.
+    // Nextcloud delays people who typed wrong passwords while their session stays locked. The lock must last longer.
     expect(expires).toBeGreaterThan(25);
     const seconds = (retries * wait) / 1e6;
     expect(seconds).toBeGreaterThan(expires + 1);
     expect(seconds).toBeLessThan(40);
   });
 
-  it("is named by the real path, so that spaces share compiled code", () => {
+  it("gets scripts by their real path, so that spaces share compiled code", () => {
     expect(rules).toContain("SCRIPT_FILENAME $realpath_root$fastcgi_script_name;");
   });
 
@@ -105,7 +105,7 @@ describe("PHP", () => {
   });
 });
 
-it("decides by the space's directory, before anything else", () => {
+it("first decides by the space's directory", () => {
   const decisions = [...rules.matchAll(/^if \((.*?)\) \{ return (\d+); \}/gm)].map(
     ([, test, status]) => `${test}: ${status}`,
   );
@@ -120,13 +120,13 @@ it("decides by the space's directory, before anything else", () => {
   ]);
 });
 
-it("tells sync clients when to come back to a suspended space", () => {
+it("tells sync clients when to try a suspended space again", () => {
   const suspended = locations(rules).get("@suspended");
   expect(suspended).toContain("Retry-After 3600 always");
   expect(suspended).toMatch(/default_type text\/plain;[^]*return 503 "/);
 });
 
-it("repeats the headers wherever a location adds one, which drops those of the server", () => {
+it("repeats the headers in each location that adds one, because it drops those of the server", () => {
   const inherited = rules.match(/^add_header (\S+)/gm) ?? [];
   const incomplete = [...locations(rules)].filter(
     ([match, body]) =>
@@ -138,7 +138,7 @@ it("repeats the headers wherever a location adds one, which drops those of the s
   expect(incomplete).toEqual([]);
 });
 
-it("listens on the private network alone", () => {
+it("listens only on the private network", () => {
   const nginx = renderWebNginx("example.org", "10.0.20.1");
   expect(nginx.match(/listen \S+/g)).toEqual(["listen 10.0.20.1:80"]);
 });

@@ -1,4 +1,4 @@
-// What config.php is told of an environment.
+// The settings of an environment that config.php reads.
 import type { Output } from "@pulumi/pulumi";
 import { expect, it } from "vitest";
 import type { Environment } from "../../../infra/inventory/environment.ts";
@@ -11,23 +11,23 @@ async function platform(environment: Environment): Promise<Record<string, unknow
 }
 const plain = (output: Output<string>) => new Promise<string>((resolve) => output.apply(resolve));
 
-it("has a port in spaces' addresses where browsers need one: in labs", async () => {
+it("puts a port into the addresses of spaces where browsers need one: in labs", async () => {
   const environment = exampleEnvironment("prod");
   expect(await platform(environment)).not.toHaveProperty("port");
   expect(await platform({ ...environment, port: 8443 })).toMatchObject({ port: 8443 });
 });
 
-it("tells spaces of no secret of an office suite: what one knows, all know", async () => {
+it("gives spaces no secret of an office suite: what one space knows, all spaces know", async () => {
   expect(await platform(exampleEnvironment("prod"))).toMatchObject({ office: { suites: ["collabora"] } });
   const { office } = await platform(exampleEnvironment("prod"));
   expect(Object.keys(office ?? {})).toEqual(["suites"]);
 });
 
-it("shuts libc to code on the command line, as it is shut on web servers", () => {
+it("gives code on the command line no access to libc, as on web servers", () => {
   expect(renderCli()).toMatch(/^ffi\.enable = 0$/m);
 });
 
-it("gives Imaginary no key: it would stand in the address of each request", async () => {
+it("gives Imaginary no key: it would be in the address of each request", async () => {
   const { imaginary } = await platform(exampleEnvironment("prod"));
   expect(imaginary).toEqual({ url: expect.stringMatching(/^http:\/\/imaginary-1:\d+$/) });
 });

@@ -1,4 +1,4 @@
-// What Nextcloud is told of a space by config.php, as PHP runs it.
+// What config.php sets for a space. PHP runs the real file.
 import { execaSync } from "execa";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -38,7 +38,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
-/** The configuration of a space, as the command line has it. */
+/** The configuration of a space on the command line. */
 function config(space: object = {}): { "data-fingerprint": string } {
   writeFileSync(at("lotus/config/space.json"), JSON.stringify({ ...SPACE, ...space }));
   const program =
@@ -48,7 +48,7 @@ function config(space: object = {}): { "data-fingerprint": string } {
 }
 
 describe.skipIf(!onPath("php"))("config.php (php on PATH)", () => {
-  it("has the fingerprint of a space that was put back, and an empty one else", () => {
+  it("has a fingerprint for a restored space, and an empty one for others", () => {
     expect(config()["data-fingerprint"]).toBe("");
     expect(config({ dataFingerprint: "0123" })["data-fingerprint"]).toBe("0123");
   });

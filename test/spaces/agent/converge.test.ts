@@ -1,4 +1,4 @@
-// converge-space with everything around it played: no root, no network. What it does on real machines is the lab's.
+// converge-space with everything around it faked: no root, no network. The lab tests what it does on real machines.
 import { execa, execaSync } from "execa";
 import {
   existsSync,
@@ -13,17 +13,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { onPath, play, programIn, fake, ZSTD } from "../../support/fakes.ts";
+import { onPath, fakeCommands, programIn, fake, ZSTD } from "../../support/fakes.ts";
 
 const SCRIPTS = ["space-lib.sh", "converge-space"] as const;
 const tools = onPath("jq", "flock");
 
-/** The programs that it calls, as shell: what they are asked for stands in `calls`, what they say in files. */
-const PLAYED = {
+/** The fakes of the programs that it calls, as shell. `calls` lists the calls; other files contain the answers. */
+const FAKES = {
   chown: ":",
   sync: ":",
   install: 'for word; do case $word in "$ROOT"/*) mkdir -p "$word" ;; esac; done',
-  // The table framaspace is the file `found`, a line for each key.
+  // The file `found` is the table framaspace, with one line for each key.
   psql: String.raw`did() { echo "$1" >>"$ROOT/did"; }
     [ ! -e "$ROOT/no-database" ] || { echo "psql: FATAL: no pg_hba.conf entry" >&2; exit 2; }
     case " $* " in
@@ -43,20 +43,21 @@ const PLAYED = {
   pg_dump: 'echo dump >>"$ROOT/did"; echo dumped',
   zstd: ZSTD,
   "prepare-release": 'echo "release $1: it lacks forms" >&2; exit 1',
-  // occ: what it is asked for stands in `asked`; it fails at what stands in `fails`.
+  // occ: the file `asked` lists its arguments. It fails at the arguments in the file `fails`.
   setpriv: String.raw`while [[ $1 != */occ ]]; do shift; done; shift 3; echo "$*" >>"$ROOT/asked"
     [ ! -e "$ROOT/fails" ] || [[ $* != "$(cat "$ROOT/fails")"* ]] || { echo "no luck"; exit 5; }
     [[ $* != user:add* ]] || echo "was created successfully"
-    # As Nextcloud logs it, where it is told to log to standard error; its status is 0.
+    # Nextcloud logs this to standard error where it is set up so, and ends with status 0.
     [ ! -e "$ROOT/refuses" ] || [[ $* != *--email* && $* != user:welcome* ]] || [ "$NC_log_type" != errorlog ] ||
       cat "$ROOT/refuses" >&2`,
   "redis-users": "cat",
-  // --keep ID: what is wanted, in PostgreSQL and here.
+  // --keep ID: the wanted state of a space, in PostgreSQL and here.
   "finish-spaces": String.raw`mkdir -p "$ROOT/var/lib/framaspace/wanted"; [ ! -e "$ROOT/not-kept" ] || exit 1
     cat >"$ROOT/var/lib/framaspace/wanted/$2"`,
   "distribute-spaces":
     'echo "distribute $1" >>"$ROOT/calls"; cat "$ROOT/missed" 2>/dev/null && exit 1; exit 0',
-  // As maintenance has it, what is seen behind it, and the relay.
+  // Three answers: that of the space, which follows the maintenance file; that of a request past the maintenance; and
+  // that of the relay.
   curl: String.raw`seen=$(cat "$ROOT/status"); [ ! -e "$ROOT/srv/spaces/lotus/maintenance" ] || seen=503
     case $* in
       *smtp*) [ ! -e "$ROOT/no-relay" ]; exit ;;
@@ -81,7 +82,7 @@ beforeEach(() => {
   ])
     mkdirSync(at(folder), { recursive: true });
   for (const release of ["34.0.4", "35.0.2"]) writeFileSync(at("srv/releases", release, "index.php"), "");
-  play(root, PLAYED);
+  fakeCommands(root, FAKES);
   writeFileSync(
     at("etc/framaspace/platform.json"),
     '{"database":{"hosts":"postgres-1,postgres-2"},"mail":{"host":"relay","port":25}}',
@@ -132,7 +133,7 @@ const LOTUS = {
 function converge(change: Record<string, unknown> = {}) {
   return run(JSON.stringify({ ...LOTUS, ...change }));
 }
-/** As finish-spaces does. */
+/** As finish-spaces runs it. */
 const again = (id = "lotus") => run("", "--again", id);
 
 function run(input: string, ...words: string[]) {
@@ -148,10 +149,10 @@ const space = (...path: string[]) => at("srv/spaces/lotus", ...path);
 const distributions = () =>
   existsSync(at("calls")) ? readFileSync(at("calls"), "utf8").trim().split("\n").length : 0;
 
-/** What was done to the space's database, and who may write to it, in this order. */
+/** What was done to the space's database and who could write to it, in order. */
 const did = () => (existsSync(at("did")) ? readFileSync(at("did"), "utf8").trim().split("\n") : []);
 const asked = () => (existsSync(at("asked")) ? readFileSync(at("asked"), "utf8").trim().split("\n") : []);
-/** Why the space is not done yet. */
+/** The reason why the space is unfinished. */
 const unfinished = () =>
   existsSync(at("var/lib/framaspace/unfinished/lotus"))
     ? readFileSync(at("var/lib/framaspace/unfinished/lotus"), "utf8").trim().replaceAll(root, "")
@@ -180,7 +181,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(distributions()).toBe(1);
   });
 
-  it("invites later where the relay does not answer, and not twice", () => {
+  it("invites later, and only once, if the relay does not answer", () => {
     writeFileSync(at("no-relay"), "");
     const { stderr, exitCode } = converge();
     expect({ exitCode, stderr }).toEqual({
@@ -196,7 +197,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(converge().changed).toEqual([]);
   });
 
-  it("invites later where the relay answers and takes no mail, of which Nextcloud's log alone tells", () => {
+  it("invites later if the relay refuses the mail, which only Nextcloud's log shows", () => {
     const message = JSON.stringify({
       Exception: "UnexpectedResponseException",
       Message: 'Expected response code "250" but got code "450", with message "450 greylisted".',
@@ -219,14 +220,14 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(unfinished()).toBeUndefined();
   });
 
-  it("keeps what is wanted before it begins, and goes by that again", () => {
+  it("keeps the wanted state before it begins, and uses it the next time", () => {
     writeFileSync(at("not-kept"), "");
     expect(converge().exitCode).toBe(1);
     expect(existsSync(at("found"))).toBe(false);
     rmSync(at("not-kept"));
     converge();
     expect(JSON.parse(readFileSync(at("var/lib/framaspace/wanted/lotus"), "utf8"))).toEqual(LOTUS);
-    // Lost, with the machine that it was on.
+    // Lost with its machine.
     rmSync(space(), { recursive: true });
     expect(again()).toMatchObject({ exitCode: 0, changed: ["directory"] });
     expect(again("iris")).toMatchObject({
@@ -235,20 +236,20 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     });
   });
 
-  it("says why it is not done, until it is", () => {
+  it("says why a space is unfinished, until it is finished", () => {
     writeFileSync(at("no-database"), "");
     converge();
     expect(unfinished()).toMatch(/^database: its role cannot use its database/);
     rmSync(at("no-database"));
     expect(again().exitCode).toBe(0);
     expect(unfinished()).toBeUndefined();
-    // Killed somewhere in between.
+    // Killed somewhere in the middle.
     fake(at("bin/redis-users"), "kill -9 $PPID; sleep 1");
     converge();
     expect(unfinished()).toBe("begun, and cut off");
   });
 
-  it("says where the space is, with the port that browsers need in a lab", () => {
+  it("prints the address of the space, with the port that browsers need in a lab", () => {
     expect(converge()).toMatchObject({ url: "https://lotus.example.org/" });
     const platform = JSON.parse(readFileSync(at("etc/framaspace/platform.json"), "utf8")) as object;
     writeFileSync(at("etc/framaspace/platform.json"), JSON.stringify({ ...platform, port: 8443 }));
@@ -265,7 +266,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(existsSync(space("suspended"))).toBe(false);
   });
 
-  it("upgrades a space behind its maintenance", () => {
+  it("upgrades a space during its maintenance", () => {
     converge();
     const { changed, exitCode, stderr } = converge(UP);
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
@@ -283,7 +284,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(converge(UP).changed).toEqual([]);
   });
 
-  it("dumps a database, and puts it back, while nobody else can write to it", () => {
+  it("dumps and restores a database while nobody else can write to it", () => {
     converge();
     writeFileSync(at("sessions"), "2");
     writeFileSync(at("fails"), "upgrade");
@@ -294,7 +295,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(did()).toEqual(["SET", "terminate", "dump", "SET", "load", "RESET"]);
   });
 
-  it("waits for a background job before it shuts visitors out", async () => {
+  it("waits for a background job before it starts the maintenance", async () => {
     converge();
     const job = execa("flock", [at("run/framaspace/cron-lotus.lock"), "sleep", "3"]);
     await sleep(300);
@@ -310,7 +311,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(JSON.parse((await upgrade).stdout)).toMatchObject({ release: "35.0.2" });
   });
 
-  it("opens a database that a killed run left shut", () => {
+  it("opens a database that a killed run left closed to writes", () => {
     converge();
     found("version 34.0.4.1\nquota 40 GB\nadministrator x\nshut 1\n");
     writeFileSync(space("maintenance"), "");
@@ -318,7 +319,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(did()).toEqual(["RESET"]);
   });
 
-  it("keeps the fingerprint of a space that was put back", () => {
+  it("keeps the fingerprint of a restored space", () => {
     converge();
     found("version 34.0.4.1\nquota 40 GB\nadministrator x\nfingerprint 0123456789abcdef\n");
     const fingerprint = () =>
@@ -335,7 +336,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
   it.each([
     ["occ fails", () => writeFileSync(at("fails"), "upgrade"), "occ upgrade ended with status 5: no luck"],
     ["a web server serves another release", () => writeFileSync(at("served"), "34.0.4"), "web-1 says"],
-  ])("puts a space back where %s, and says so", (_, spoil, why) => {
+  ])("undoes an upgrade if %s, and says so", (_, spoil, why) => {
     converge();
     spoil();
     const { exitCode, stderr } = converge(UP);
@@ -353,7 +354,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(existsSync(at("var/lib/framaspace/waves/main/35.0.2/lotus"))).toBe(false);
   });
 
-  it("begins an upgrade again that was cut off", () => {
+  it("starts an upgrade again that was cut off", () => {
     converge();
     const kept = at("var/lib/framaspace/kept/lotus");
     mkdirSync(kept, { recursive: true });
@@ -365,7 +366,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(existsSync(space("maintenance"))).toBe(false);
   });
 
-  it("stops a wave in which too many failed, but lets those try that did", () => {
+  it("stops a wave in which too many spaces failed, but lets the failed ones try again", () => {
     converge();
     const marks = at("var/lib/framaspace/waves/main/35.0.2");
     mkdirSync(marks, { recursive: true });
@@ -386,7 +387,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
       "35.0.2",
       'it is on 33.0.9, and 35.0.2 is 2 majors ahead: one at a time. Nothing was changed; move wave "main" to a 34 release first',
     ],
-  ])("leaves a space on %s that is asked to go to %s", (version, release, message) => {
+  ])("refuses to move a space from %s to %s", (version, release, message) => {
     found(`version ${version}\n`);
     const { exitCode, stderr } = converge({ release });
     expect(exitCode).toBe(1);
@@ -394,7 +395,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(existsSync(space())).toBe(false);
   });
 
-  it("refuses a list of apps that the machine does not know yet, and a release that lacks one", () => {
+  it("refuses another list of apps than the machine has, and a release that lacks an app", () => {
     expect(converge({ apps: ["deck", "forms"] }).stderr).toContain("the catalog lists other apps");
     expect(converge({ appsOptional: ["forms"] }).stderr).toContain("the catalog lists other apps");
     rmSync(at("var/lib/framaspace/releases/34.0.4/key"));
@@ -402,7 +403,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(existsSync(space())).toBe(false);
   });
 
-  it("leaves to the space which office suite it has, and whether strangers may ask for an account", () => {
+  it("does not change the office suite, nor whether strangers may register", () => {
     converge();
     writeFileSync(
       at("more"),
@@ -413,7 +414,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
 
   const said = (text: string) => asked().filter((words) => words.includes(text));
 
-  it("turns registration off where nobody ever chose that it be on, and has accounts approved from then on", () => {
+  it("disables registration that nobody chose to enable, and requires approval of accounts", () => {
     converge();
     const rest = "accounts 1\nused 0\ndefault-quota 40 GB\n";
     writeFileSync(at("more"), `apps deck files office registration\n${rest}`);
@@ -422,13 +423,13 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
       "app:disable registration",
       "config:app:set registration admin_approval_required --value=yes --type=boolean",
     ]);
-    // Its administrator has turned it on, and approval off.
+    // The administrator of the space has enabled it and disabled approval.
     writeFileSync(at("more"), `apps deck files office registration\napproval 0\n${rest}`);
     expect(converge().changed).toEqual(["registration by approval"]);
     expect(said("app:disable")).toHaveLength(1);
   });
 
-  it("takes an app that no space may have from those that had it, and gives them the entry's suite", () => {
+  it("removes an app that no space may have, and enables the office suite of the entry", () => {
     converge();
     const rest = "approval 1\naccounts 1\nused 0\ndefault-quota 40 GB\n";
     writeFileSync(at("more"), `apps deck files onlyoffice\nrefused onlyoffice\n${rest}`);
@@ -436,12 +437,12 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(readFileSync(at("statements"), "utf8")).toBe(
       "DELETE FROM oc_appconfig WHERE appid = 'onlyoffice'\nDELETE FROM oc_jobs WHERE starts_with(lower(class), 'oca\\onlyoffice\\')\n",
     );
-    // Off, with the secret that its settings page kept; the space has the other suite.
+    // The app is disabled, but the secret of its settings page is still there. The space has the other suite.
     writeFileSync(at("more"), `apps deck files office\nrefused onlyoffice\n${rest}`);
     expect(converge().changed).toEqual(["no onlyoffice"]);
   });
 
-  it("takes no more files where the plan's storage is used up", () => {
+  it("refuses more files when the storage of the plan is used up", () => {
     converge();
     writeFileSync(
       at("more"),
@@ -453,13 +454,13 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(asked().at(-1)).toBe("config:app:set files default_quota --value=60 GB");
   });
 
-  it("says where more accounts are enabled than the plan has", () => {
+  it("reports more enabled accounts than the plan allows", () => {
     converge();
     writeFileSync(at("more"), "apps deck files office\napproval 1\naccounts 53\nused 0\n");
     expect(converge().stderr).toContain("space lotus: 53 accounts are enabled, 50 are in its plan");
   });
 
-  it("takes what a killed run left: changed here, and perhaps not on the web servers", () => {
+  it("distributes again what a killed run changed here, and perhaps not on the web servers", () => {
     converge();
     mkdirSync(at("var/lib/framaspace/undistributed"), { recursive: true });
     writeFileSync(at("var/lib/framaspace/undistributed/lotus"), "");
@@ -469,7 +470,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(existsSync(at("var/lib/framaspace/undistributed/lotus"))).toBe(false);
   });
 
-  it("goes on without a web server that is unreachable, says so, and leaves it to the timer", () => {
+  it("continues without an unreachable web server, says so, and leaves it to the timer", () => {
     converge();
     mkdirSync(at("run/framaspace/unreachable"), { recursive: true });
     writeFileSync(at("run/framaspace/unreachable/web-2"), "");
@@ -481,7 +482,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(existsSync(at("var/lib/framaspace/undistributed/lotus"))).toBe(true);
   });
 
-  it("fails where no web server answers as it should, after copying once more", () => {
+  it("copies once more and then fails if no web server answers as it should", () => {
     writeFileSync(at("status"), "502");
     const { exitCode, stderr } = converge();
     expect(exitCode).toBe(1);

@@ -1,5 +1,5 @@
-// Restores that are cut off, with everything around them played: what each program of ops-1 advises then, and what comes
-// of following it. No root, no network; on real machines it is the lab's (test/lab/restore.test.ts).
+// Restores that are cut off. Everything around the programs is faked: no root, no network. Each test follows the advice
+// that a program of ops-1 prints, and checks where it leads. The lab tests real machines (test/lab/restore.test.ts).
 import { execaSync } from "execa";
 import {
   existsSync,
@@ -14,7 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { onPath, play, programIn, ZSTD } from "../../support/fakes.ts";
+import { onPath, fakeCommands, programIn, ZSTD } from "../../support/fakes.ts";
 
 const PROGRAMS = [
   "converge-space",
@@ -27,11 +27,14 @@ const PROGRAMS = [
 const LIBRARIES = ["space-lib.sh", "archive-lib.sh"];
 const tools = onPath("jq", "flock", "setsid");
 
-/** Kills the program that calls it, and all that it has started, at the call that is like what stands in `fuse`. */
+/**
+ * Kills the program that calls it, and everything that the program started, at a call that matches the pattern in
+ * `fuse`.
+ */
 const FUSE = `if [ -e "$ROOT/fuse" ] && [[ "\${0##*/} $*" == $(<"$ROOT/fuse") ]]; then kill -KILL 0; fi`;
 
-/** What a database holds is a file under `db`; the versions of a bucket's objects are the lines of \`versions\`. */
-const PLAYED = {
+/** A database is a file under `db`. Each line of `versions` is one version of an object in the bucket. */
+const FAKES = {
   "finish-spaces": "cat >/dev/null",
   chown: ":",
   sync: ":",
@@ -82,7 +85,7 @@ const PLAYED = {
   curl: String.raw`for word; do case $word in http*) [ ! -e "$ROOT/srv/spaces/lotus/maintenance" ] && echo "$word 200" || echo "$word 503" ;; esac; done`,
 };
 
-/** What restore-space-at has of PostgreSQL's backups. */
+/** The functions of restore-space-at that read PostgreSQL's backups. */
 const SCRATCH = String.raw`CLUSTER=/nowhere
 scratch_start() { :; }
 scratch_stop() { :; }
@@ -124,7 +127,7 @@ beforeEach(() => {
   ])
     mkdirSync(at(folder), { recursive: true });
   for (const release of ["34.0.4", "35.0.2"]) writeFileSync(at("srv/releases", release, "index.php"), "");
-  play(root, PLAYED);
+  fakeCommands(root, FAKES);
   for (const name of LIBRARIES) writeFileSync(at(name), programIn(root, name));
   for (const name of PROGRAMS) writeFileSync(at("bin", name), programIn(root, name), { mode: 0o755 });
   writeFileSync(at("scratch-postgres.sh"), `ROOT=${root}\nPGBIN=${at("bin")}\n${SCRATCH}`);
@@ -140,7 +143,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
-/** A space that was changed, and upgraded, since the moment. */
+/** Sets up a space that was changed and upgraded after the moment. */
 function begin(): void {
   for (const folder of ["restoring", "restoring-at", "undistributed"])
     rmSync(at("var/lib/framaspace", folder), { recursive: true, force: true });
@@ -156,7 +159,7 @@ function begin(): void {
 }
 const space = (...path: string[]) => at("srv/spaces/lotus", ...path);
 
-/** Types a command line on ops-1. */
+/** Runs a command line on ops-1. */
 function type(command: string, input = "") {
   const { stdout, stderr, exitCode, signal } = execaSync("setsid", ["-w", "bash", "-c", command], {
     input,
@@ -171,21 +174,21 @@ function type(command: string, input = "") {
   };
 }
 
-/** Types it, and kills it in front of a call like that of one of the programs that it works by. */
+/** Runs a command line, and kills it just before a call that matches the pattern. */
 function cutOff(command: string, call: string): void {
   writeFileSync(at("fuse"), call);
   const { killed, stderr } = type(command);
-  if (!killed) throw new Error(`it never came to ${call}: ${stderr}`);
+  if (!killed) throw new Error(`it never reached ${call}: ${stderr}`);
   rmSync(at("fuse"));
 }
 
-/** Killed while it puts the files back: one is there. */
+/** Kills the restore while it puts the files back: one file is there. */
 function cutOffInFiles(): void {
   cutOff(COMMAND, "mc *cp*space-lotus/b");
   expect(versions()).toHaveLength(MADE.length + SINCE.length + 1);
 }
 
-/** What it calls on its way, as a pattern of bash; it is killed in front of it. */
+/** Calls of the restore, as bash patterns. The tests kill it just before each of them. */
 const CALLS = [
   "pg_restore *",
   "mv *restoring-at*",
@@ -202,7 +205,7 @@ const CALLS = [
 ];
 
 const versions = () => readFileSync(at("versions"), "utf8").trim().split("\n");
-/** Key → content of what is in the bucket now. */
+/** Key → current content of the bucket. */
 function bucket(): Record<string, string> {
   const now: Record<string, string> = {};
   for (const [key = "", , content = ""] of versions().map((line) => line.split(" "))) now[key] = content;
@@ -229,7 +232,7 @@ function expectRestored(): void {
 }
 
 const wanted = (change: object = {}) => JSON.stringify({ ...LOTUS, ...change });
-/** Every program that works on a space's data, with what is typed for it and what it reads. */
+/** Every program that works on the data of a space: its command line and its input. */
 const OTHERS: [string, string][] = [
   ["converge-space", wanted()],
   ["converge-space", wanted({ state: "suspended" })],
@@ -240,12 +243,12 @@ const OTHERS: [string, string][] = [
 ];
 
 describe.skipIf(!tools)("a restore to a moment (jq, flock and setsid on PATH)", { timeout: 120_000 }, () => {
-  it("puts database, files and release back, with a new fingerprint, and keeps what was there", () => {
+  it("restores database, files and release, with a new fingerprint, and keeps what was there", () => {
     expect(type(COMMAND)).toMatchObject({ exitCode: 0 });
     expectRestored();
   });
 
-  it("killed anywhere, is finished by the same command", () => {
+  it("is finished by the same command after it was killed anywhere", () => {
     for (const call of CALLS) {
       begin();
       cutOff(COMMAND, call);
@@ -255,7 +258,7 @@ describe.skipIf(!tools)("a restore to a moment (jq, flock and setsid on PATH)", 
     }
   });
 
-  it("that was cut off is finished by what each other program says, and none of them touches the space", () => {
+  it("is finished by the advice of every other program, and none of them touches the space", () => {
     cutOffInFiles();
     const left = versions();
     for (const [program, input] of OTHERS) {
@@ -282,7 +285,7 @@ describe.skipIf(!tools)("a restore to a moment (jq, flock and setsid on PATH)", 
     expectRestored();
   });
 
-  it("that was cut off goes on with the same moment and the same spaces only", () => {
+  it("continues after a kill only with the same moment and the same spaces", () => {
     cutOffInFiles();
     for (const words of ["lotus '2026-11-01 09:00'", `iris '${MOMENT}' lotus`])
       expect(type(`restore-space-at ${words}`).stderr).toContain(
@@ -292,7 +295,7 @@ describe.skipIf(!tools)("a restore to a moment (jq, flock and setsid on PATH)", 
     expectRestored();
   });
 
-  it("beside another space names both", () => {
+  it("into another space names both spaces in the advice", () => {
     mkdirSync(at("srv/spaces/lotus-old/config"), { recursive: true });
     const copy = { ...LOTUS, id: "lotus-old", database: { ...LOTUS.database, name: "lotus-old" } };
     writeFileSync(at("srv/spaces/lotus-old/config/space.json"), JSON.stringify(copy));
@@ -303,7 +306,7 @@ describe.skipIf(!tools)("a restore to a moment (jq, flock and setsid on PATH)", 
     );
   });
 
-  it("that an earlier version of the program began is not taken for the restore of an export", () => {
+  it("of an earlier version of the program is not taken for the restore of an export", () => {
     mkdirSync(at("var/lib/framaspace/restoring"));
     writeFileSync(at("var/lib/framaspace/restoring/lotus"), "");
     writeFileSync(at("db/lotus"), "then, half of it\n");
@@ -322,7 +325,7 @@ describe.skipIf(!tools)("a restore to a moment (jq, flock and setsid on PATH)", 
     expect(existsSync(at("var/lib/framaspace/restoring/lotus"))).toBe(false);
   });
 
-  it("is refused, before anything changes, where the space cannot go back to there", () => {
+  it("is refused before anything changes, if the space cannot go back to that moment", () => {
     const untouched = () => {
       expect(versions()).toEqual([...MADE, ...SINCE]);
       expect(existsSync(space("maintenance"))).toBe(false);
@@ -342,8 +345,8 @@ describe.skipIf(!tools)("a restore to a moment (jq, flock and setsid on PATH)", 
   });
 });
 
-describe.skipIf(!tools)("requests that are ended (jq, flock and setsid on PATH)", () => {
-  /** As a program that works on the space, with what such requests do to its bucket meanwhile. */
+describe.skipIf(!tools)("requests that a program ends (jq, flock and setsid on PATH)", () => {
+  /** Closes the database as a program that works on the space does. Meanwhile, requests change the bucket. */
   const close = (meanwhile: string[]) => {
     writeFileSync(at("sizes"), "a 3\nc 3\nd 3\ne 8\n");
     const late = meanwhile.map((line) => `echo "${line}" >>${at("versions")}`).join("; ");
@@ -353,7 +356,7 @@ describe.skipIf(!tools)("requests that are ended (jq, flock and setsid on PATH)"
   };
   const OVERWRITTEN = ["a v7 unacknowledged", "c v8 -", "d v9 new", "e v10 upgraded"];
 
-  it("leave files as the database has them: what they overwrote or deleted is brought back", () => {
+  it("leave files as the database has them: overwritten or deleted files come back", () => {
     writeFileSync(at("sessions"), "2");
     expect(close(OVERWRITTEN)).toMatchObject({
       exitCode: 0,
@@ -363,7 +366,7 @@ describe.skipIf(!tools)("requests that are ended (jq, flock and setsid on PATH)"
     expect(versions().slice(0, 10)).toEqual([...MADE, ...SINCE, ...OVERWRITTEN]);
   });
 
-  it("are the only reason to look at a bucket", () => {
+  it("are the only reason to check a bucket", () => {
     expect(close(OVERWRITTEN)).toMatchObject({ exitCode: 0, stderr: "" });
     expect(versions()).toEqual([...MADE, ...SINCE, ...OVERWRITTEN]);
   });
@@ -373,7 +376,7 @@ describe.skipIf(!tools)(
   "the restore of an export (jq, flock and setsid on PATH)",
   { timeout: 60_000 },
   () => {
-    it("that was cut off is finished by what each other program says", () => {
+    it("is finished by the advice of every other program after it was cut off", () => {
       const begun = "lotus/20261101T000000Z";
       mkdirSync(at("var/lib/framaspace/restoring"));
       writeFileSync(at("var/lib/framaspace/restoring/lotus"), `${begun}\n`);
@@ -393,7 +396,7 @@ describe.skipIf(!tools)(
       expect(versions()).toEqual([...MADE, ...SINCE]);
     });
 
-    it("into a suspended space keeps the old versions of what that has, killed on the way or not", () => {
+    it("into a suspended space keeps the old versions of its files, even after a kill", () => {
       writeFileSync(space("config/space.json"), wanted({ state: "suspended" }));
       cutOff("restore-space lotus", "mv *release");
       const { stdout, stderr } = type("restore-space lotus");
@@ -402,7 +405,7 @@ describe.skipIf(!tools)(
       expect(bucket()).toEqual({ a: "-", b: "-", c: "-", d: "-" });
       expect(versions().slice(0, 6)).toEqual([...MADE, ...SINCE]);
       expect(readlinkSync(space("release"))).toBe(at("srv/releases/34.0.4"));
-      // By a link that was left, it would have been made inside the release.
+      // With a leftover link, it would have been created inside the release.
       expect(existsSync(at("srv/releases/34.0.4/34.0.4"))).toBe(false);
       expect(JSON.parse(text("srv/spaces/lotus/config/space.json") ?? "")).toMatchObject({
         release: "34.0.4",
@@ -411,7 +414,7 @@ describe.skipIf(!tools)(
       expect(existsSync(at("var/lib/framaspace/restoring/lotus"))).toBe(false);
     });
 
-    it("destroys old versions of an archived space alone", () => {
+    it("destroys old versions only of an archived space", () => {
       writeFileSync(space("config/space.json"), wanted({ state: "suspended" }));
       const script = `. ${at("archive-lib.sh")}; read_space <${space("config/space.json")}; STEP=x; destroy_bucket`;
       expect(type(script)).toMatchObject({

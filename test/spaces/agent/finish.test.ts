@@ -1,5 +1,5 @@
-// finish-spaces, with PostgreSQL's table played by a folder of files: what is wanted of spaces outlives the machine, and
-// what is unfinished is tried again.
+// finish-spaces, with PostgreSQL's table faked as a folder of files. The wanted state of spaces outlives the machine,
+// and unfinished spaces are tried again.
 import { execaSync } from "execa";
 import {
   existsSync,
@@ -14,7 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { onPath, play, programIn } from "../../support/fakes.ts";
+import { onPath, fakeCommands, programIn } from "../../support/fakes.ts";
 
 const tools = onPath("jq", "flock", "openssl");
 
@@ -22,8 +22,8 @@ let root: string;
 const at = (...path: string[]) => join(root, ...path);
 const data = (...path: string[]) => at("var/lib/framaspace", ...path);
 
-const PLAYED = {
-  // A row is the file table/<id>: digest, key, sealed.
+const FAKES = {
+  // A row is a file table/<id> with digest, key and sealed text.
   psql: String.raw`[ ! -e "$ROOT/no-database" ] || { echo "psql: connection refused" >&2; exit 2; }
     sql=
     while [ $# -gt 0 ]; do
@@ -55,7 +55,7 @@ beforeEach(() => {
   for (const folder of ["bin", "table", "fails", "run/framaspace", "srv/spaces", "etc/framaspace/wanted"])
     mkdirSync(at(folder), { recursive: true });
   writeFileSync(at("etc/framaspace/wanted/key"), "of-this-platform\n");
-  play(root, PLAYED);
+  fakeCommands(root, FAKES);
   writeFileSync(at("finish-spaces"), programIn(root, "finish-spaces"));
 });
 afterEach(() => rmSync(root, { recursive: true }));
@@ -79,8 +79,8 @@ const tried = () => {
 const spaces = (folder: string) => readdirSync(folder).filter((name) => !name.startsWith("."));
 const age = (file: string, seconds: number) =>
   utimesSync(file, Date.now() / 1000 - seconds, Date.now() / 1000 - seconds);
-/** What `--keep` and a converge that went well leave. */
-function settled(...ids: string[]) {
+/** The state after `--keep` and a successful converge. */
+function converged(...ids: string[]) {
   for (const id of ids) {
     expect(keep(id)).toEqual({ exitCode: 0, stderr: "" });
     mkdirSync(at("srv/spaces", id, "config"), { recursive: true });
@@ -93,7 +93,7 @@ const unfinished = (id: string, why: string, seconds: number) => {
   writeFileSync(data("unfinished", id), `${why}\n`);
   age(data("unfinished", id), seconds);
 };
-/** All that a new machine does not have. */
+/** Removes everything that a new machine does not have. */
 function loseMachine() {
   for (const folder of [at("srv/spaces"), at("var"), at("run/framaspace/tries")])
     rmSync(folder, { recursive: true, force: true });
@@ -101,14 +101,14 @@ function loseMachine() {
 }
 
 describe.skipIf(!tools)("finish-spaces (jq, flock and openssl on PATH)", () => {
-  it("does nothing where all is done", () => {
-    settled("iris", "lotus");
+  it("does nothing if everything is finished", () => {
+    converged("iris", "lotus");
     expect(finish()).toEqual({ exitCode: 0, stderr: "" });
     expect(tried()).toEqual([]);
   });
 
-  it("makes spaces again on a new ops-1, as they were wanted last", () => {
-    settled("iris", "lotus");
+  it("makes spaces again on a new ops-1, in their last wanted state", () => {
+    converged("iris", "lotus");
     expect(keep("lotus", { release: "36.0.0" }).exitCode).toBe(0);
     loseMachine();
     expect(finish(["--fetch"])).toEqual({ exitCode: 0, stderr: "" });
@@ -123,7 +123,7 @@ describe.skipIf(!tools)("finish-spaces (jq, flock and openssl on PATH)", () => {
   });
 
   it("shows no secret in PostgreSQL", () => {
-    settled("iris", "lotus");
+    converged("iris", "lotus");
     for (const id of ["iris", "lotus"]) {
       const row = readFileSync(at("table", id), "utf8");
       expect(row).not.toContain("secret");
@@ -131,8 +131,8 @@ describe.skipIf(!tools)("finish-spaces (jq, flock and openssl on PATH)", () => {
     }
   });
 
-  it("seals all again with another key, and says so where it has another than they were sealed with", () => {
-    settled("iris", "lotus");
+  it("seals everything again with a new key, and reports a key that opens nothing", () => {
+    converged("iris", "lotus");
     writeFileSync(at("etc/framaspace/wanted/key"), "of-the-next-generation\n");
     finish();
     loseMachine();
@@ -149,8 +149,8 @@ describe.skipIf(!tools)("finish-spaces (jq, flock and openssl on PATH)", () => {
     expect(spaces(data("wanted"))).toEqual(["iris", "lotus"]);
   });
 
-  it("counts its own word where a database was put back to an earlier moment", () => {
-    settled("iris", "lotus");
+  it("keeps its own wanted state when a database goes back to an earlier moment", () => {
+    converged("iris", "lotus");
     const before = readFileSync(at("table/lotus"));
     keep("lotus", { state: "suspended" });
     writeFileSync(at("table/lotus"), before);
@@ -163,8 +163,8 @@ describe.skipIf(!tools)("finish-spaces (jq, flock and openssl on PATH)", () => {
     expect(spaces(data("wanted"))).toEqual(["iris", "lotus"]);
   });
 
-  it("keeps nothing that PostgreSQL has not got, and goes on with what it knows", () => {
-    settled("iris", "lotus");
+  it("keeps nothing that PostgreSQL did not store, and continues with what it knows", () => {
+    converged("iris", "lotus");
     writeFileSync(at("no-database"), "");
     const { exitCode, stderr } = keep("lotus", { release: "36.0.0" });
     expect(exitCode).toBe(1);
@@ -184,7 +184,7 @@ describe.skipIf(!tools)("finish-spaces (jq, flock and openssl on PATH)", () => {
   });
 
   it("forgets a space for good", () => {
-    settled("iris", "lotus");
+    converged("iris", "lotus");
     unfinished("lotus", "…", 120);
     expect(finish(["--forget", "lotus"])).toEqual({ exitCode: 0, stderr: "" });
     finish(["--all"]);
@@ -194,15 +194,15 @@ describe.skipIf(!tools)("finish-spaces (jq, flock and openssl on PATH)", () => {
     expect(spaces(data("unfinished"))).toEqual([]);
   });
 
-  it("makes users of Redis known again where their records are lost", () => {
-    settled("iris", "lotus");
+  it("makes the users of Redis again when their records are lost", () => {
+    converged("iris", "lotus");
     rmSync(data("redis/lotus"));
     finish(["--all"]);
     expect(tried()).toEqual(["lotus"]);
   });
 
-  it("tries what is unfinished a minute later, then less and less often, at least every hour", () => {
-    settled("iris", "lotus");
+  it("tries an unfinished space after a minute, then less and less often, at least every hour", () => {
+    converged("iris", "lotus");
     writeFileSync(at("fails/lotus"), "");
     unfinished("lotus", "the invitation could not be sent", 50);
     finish();
@@ -226,8 +226,8 @@ describe.skipIf(!tools)("finish-spaces (jq, flock and openssl on PATH)", () => {
     expect(existsSync(at("run/framaspace/tries/lotus"))).toBe(false);
   });
 
-  it("leaves to people an upgrade that failed, and a space that was closed when ops-1 was lost", () => {
-    settled("iris", "lotus", "rose");
+  it("leaves to people a failed upgrade, and a space that was closed when ops-1 was lost", () => {
+    converged("iris", "lotus", "rose");
     mkdirSync(data("waves/main/35.0.2"), { recursive: true });
     writeFileSync(data("waves/main/35.0.2/iris"), "why\n");
     writeFileSync(data("closed/lotus"), "");
@@ -237,8 +237,8 @@ describe.skipIf(!tools)("finish-spaces (jq, flock and openssl on PATH)", () => {
     expect(spaces(data("unfinished"))).toEqual(["iris", "lotus"]);
   });
 
-  it("leaves alone what somebody is at work on", () => {
-    settled("iris", "lotus");
+  it("does not touch a space that another program works on", () => {
+    converged("iris", "lotus");
     unfinished("lotus", "begun, and cut off", 120);
     const lock = at("run/framaspace/space-lotus.lock");
     execaSync("flock", [lock, "bash", at("finish-spaces"), "--all"], {

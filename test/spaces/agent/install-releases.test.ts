@@ -1,4 +1,5 @@
-// install-releases with folders in the place of a machine's: the times of a release's files, and the apps that it loses.
+// install-releases, with folders in place of a machine's: the times of the files of a release, and the apps that it
+// removes.
 import { execa, execaSync } from "execa";
 import { createHash } from "node:crypto";
 import {
@@ -30,7 +31,7 @@ afterEach(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-/** An archive whose files all have one time. */
+/** An archive whose files all have the same time. */
 async function archive(name: string, seconds: number, content = "<?php\n"): Promise<Buffer> {
   const tree = join(root, name);
   mkdirSync(join(tree, "nextcloud/apps/files"), { recursive: true });
@@ -42,7 +43,7 @@ async function archive(name: string, seconds: number, content = "<?php\n"): Prom
   return readFileSync(`${tree}.tar`);
 }
 
-/** Installs archives on a machine under `root`; those of an earlier call stay. */
+/** Installs archives on a machine under `root`. Archives of an earlier call stay. */
 async function install(releases: Record<string, Buffer>): Promise<string> {
   const bodies = Object.values(releases);
   const server = createServer(({ url }, response) => response.end(bodies[Number(url?.slice(1))]));
@@ -56,7 +57,7 @@ async function install(releases: Record<string, Buffer>): Promise<string> {
   return run(list);
 }
 
-/** Runs the program with what the machine is told of releases and of apps that no space may have. */
+/** Runs the program with the machine's lists of releases and of apps that no space may have. */
 async function run(releases: string[], refusedApps: string[] = []): Promise<string> {
   mkdirSync(join(root, "etc"), { recursive: true });
   writeFileSync(join(root, "etc/releases"), releases.join(""));
@@ -71,14 +72,14 @@ async function run(releases: string[], refusedApps: string[] = []): Promise<stri
 const timesOf = (version: string) =>
   FILES.map((file) => statSync(join(root, "releases", version, file)).mtimeMs / 1000);
 
-// OPcache keeps nothing of a file whose time is 0 or less than two seconds ago (ZendAccelerator.c).
-describe("all files of a release have one time, which lies in the past", () => {
+// OPcache keeps no file whose time is 0, or less than two seconds ago (ZendAccelerator.c).
+describe("all files of a release have one time in the past", () => {
   it.each([
     ["0, as in a reproducible archive", 0],
     ["before 1970", -1000],
     ["today", Math.floor(Date.now() / 1000)],
     ["to come", 4_000_000_000],
-  ])("where the archive's is %s", async (_, seconds) => {
+  ])("if the time in the archive is %s", async (_, seconds) => {
     await install({ "34.0.4": await archive("a", seconds) });
     const [time = 0, ...others] = timesOf("34.0.4");
     expect(others).toEqual([time, time]);
@@ -86,7 +87,7 @@ describe("all files of a release have one time, which lies in the past", () => {
     expect(time).toBeLessThan(Date.UTC(2010) / 1000);
   });
 
-  it("the same on every machine, and another in another release: nginx makes ETags of it", async () => {
+  it("which is equal on all machines and differs between releases: nginx makes ETags of it", async () => {
     const [one, other] = [await archive("a", 0, "<?php 1;\n"), await archive("b", 0, "<?php 2;\n")];
     await install({ "34.0.4": one, "34.0.5": other });
     const [before, second] = [timesOf("34.0.4")[0], timesOf("34.0.5")[0]];
@@ -97,7 +98,7 @@ describe("all files of a release have one time, which lies in the past", () => {
     expect(timesOf("34.0.4")[0]).toBe(before);
   });
 
-  it("on a machine that has the release from before, too", async () => {
+  it("even on a machine that has the release already", async () => {
     const body = await archive("a", 0);
     await install({ "34.0.4": body });
     const [time = 0] = timesOf("34.0.4");
@@ -108,7 +109,7 @@ describe("all files of a release have one time, which lies in the past", () => {
   });
 });
 
-it("takes the code of apps that no space may have, from releases that are in service too", async () => {
+it("removes the code of apps that no space may have, even from releases in use", async () => {
   const at = (...path: string[]) => join(root, "releases", ...path);
   for (const release of ["34.0.4", "35.0.2"]) {
     for (const app of ["deck", "onlyoffice"]) mkdirSync(at(release, "apps", app, "lib"), { recursive: true });

@@ -1,4 +1,4 @@
-// remove-space: the last to say no before the engine destroys a space's database and bucket.
+// remove-space: the last program that can refuse before the engine destroys the database and bucket of a space.
 import { execaSync } from "execa";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,7 +21,7 @@ beforeEach(() => {
   const note = `echo "$(basename "$0") $*" >>${root}/calls`;
   fake(at("bin/finish-spaces"), `${note}; [ ! -e ${root}/no-database ]`);
   fake(at("bin/redis-users"), note);
-  // What the space's database says; a database that is not there is an error.
+  // What the space's database answers. A missing database is an error.
   fake(at("bin/psql"), `[ -e ${root}/holds ] || { echo "does not exist" >&2; exit 2; }; cat ${root}/holds`);
   for (const name of ["space-lib.sh", "archive-lib.sh", "remove-space"])
     writeFileSync(at(name), programIn(root, name));
@@ -44,14 +44,14 @@ function archived({ exported }: { exported: boolean }) {
 }
 
 describe.skipIf(!tools)("remove-space (jq and flock on PATH)", () => {
-  it("forgets what was wanted before the directory goes, so that nobody makes the space again", () => {
+  it("forgets the wanted state before it removes the directory, so that nothing makes the space again", () => {
     archived({ exported: true });
     expect(remove()).toEqual({ exitCode: 0, stderr: "" });
     expect(calls()).toEqual(["finish-spaces --forget lotus", "redis-users --remove lotus"]);
     expect(existsSync(at("srv/spaces/lotus"))).toBe(false);
   });
 
-  it("removes nothing that would be made again", () => {
+  it("removes nothing if the space would be made again", () => {
     archived({ exported: true });
     writeFileSync(at("no-database"), "");
     expect(remove().exitCode).toBe(1);
@@ -71,7 +71,7 @@ describe.skipIf(!tools)("remove-space (jq and flock on PATH)", () => {
     expect(calls()).toEqual([]);
   });
 
-  it("refuses a space that a new ops-1 has not got back, of which nothing says that it is archived", () => {
+  it("refuses a space that a new ops-1 does not have yet, because nothing says that it is archived", () => {
     writeFileSync(at("holds"), "t\n");
     const { exitCode, stderr } = remove();
     expect(exitCode).toBe(1);
@@ -84,7 +84,7 @@ describe.skipIf(!tools)("remove-space (jq and flock on PATH)", () => {
   it.each([
     ["was emptied", "f\n"],
     ["is not there", undefined],
-  ])("forgets one that never converged, or was removed before: its database %s", (_, said) => {
+  ])("forgets a space that never converged, or was removed before: its database %s", (_, said) => {
     if (said !== undefined) writeFileSync(at("holds"), said);
     expect(remove()).toEqual({ exitCode: 0, stderr: "" });
     expect(calls()).toEqual(["finish-spaces --forget lotus"]);

@@ -51,7 +51,7 @@ describe("inserting", () => {
       "  state: active\n\n- id: iris # kept\n",
     ],
     [
-      "between, above the comments of the next",
+      "between two, above the comments of the next",
       "jasmin",
       "since the beginning\n\n- id: jasmin\n",
       "  state: active\n\n# Two lines\n# about lotus.\n- id: lotus\n",
@@ -65,21 +65,21 @@ describe("inserting", () => {
     expect(text.split("\n")[line - 1]).toBe(`- id: ${id}`);
   });
 
-  test("keeps the habit of a file without blank lines", () => {
+  test("adds no blank line to a file without blank lines", () => {
     const dense = "- id: iris\n  state: active\n- id: lotus\n  state: active\n";
     expect(insertEntry(dense, draft("jasmin")).text).toBe(
       `- id: iris\n  state: active\n${renderEntry(draft("jasmin"))}- id: lotus\n  state: active\n`,
     );
   });
 
-  test("begins a file, or one that said it was empty", () => {
+  test("starts a new file, or a file with an empty list", () => {
     const begun = `# yaml-language-server: $schema=../../tenants.schema.json\n\n${renderEntry(draft("iris"))}`;
     expect(insertEntry(undefined, draft("iris"))).toEqual({ text: begun, line: 3 });
     expect(insertEntry(removeEntry(begun, "iris"), draft("iris"))).toEqual({ text: begun, line: 3 });
   });
 });
 
-test("whatever is inserted, in whatever order: sorted, formatted, every other line kept", async () => {
+test("inserts any entries in any order: sorted, formatted, and every other line kept", async () => {
   const id = fc.stringMatching(/^[a-z][a-z0-9]{2,8}$/);
   const name = fc
     .string({ unit: "grapheme", minLength: 1, maxLength: 120 })
@@ -138,7 +138,7 @@ describe("changing the state", () => {
     );
   });
 
-  test("archives, reason and date in place", () => {
+  test("archives, and keeps reason and date in place", () => {
     expect(changeState(FILE, "lotus", { state: "archived", reason: "dissolved", since: "2026-11-02" })).toBe(
       FILE.replace("state: suspended", "state: archived")
         .replace('"asked: by its board"', "dissolved")
@@ -147,7 +147,7 @@ describe("changing the state", () => {
   });
 });
 
-test("removing takes the comments right above the entry along, and the last entry leaves an empty list", () => {
+test("removing an entry removes the comments right above it; the last entry leaves an empty list", () => {
   const rest = removeEntry(FILE, "iris");
   expect(rest).toBe(FILE.replace(/- id: iris[^]*?\n\n/, ""));
   expect(removeEntry(rest, "lotus")).toBe(FILE.slice(0, FILE.indexOf("- id: iris")) + "[]\n\n# The end.\n");

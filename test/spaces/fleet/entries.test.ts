@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { readPlainEntry, splitEntries } from "../../../spaces/fleet/entries.ts";
 
-// Texts that come close to what YAML reads otherwise.
+// Texts that are close to what YAML reads in another way.
 const scrap = fc.constantFrom(
   ..."a é : # - ' \" \\ , [ ] { } & * ! | > % @ ` ? ~ = < . 0 1".split(" "),
   " ",
@@ -26,7 +26,7 @@ const scrap = fc.constantFrom(
 const scraps = fc.array(scrap, { maxLength: 6 }).map((parts) => parts.join(""));
 const key = fc.constantFrom("id", "name", "kind", "constructor", "Name", "n1", "a-b");
 
-test("what is read without the parser is what the parser reads", () => {
+test("reads an entry as the parser does", () => {
   const line = fc.oneof(
     { weight: 5, arbitrary: fc.tuple(key, scraps).map(([name, text]) => `${name}: ${text}`) },
     { weight: 2, arbitrary: fc.tuple(key, scraps).map(([name, text]) => `${name}: "${text}"`) },
@@ -48,11 +48,11 @@ test("what is read without the parser is what the parser reads", () => {
     }),
     { numRuns: 20_000 },
   );
-  // Enough of them took the short way for the comparison to mean something.
+  // Enough texts were read without the parser, so the comparison means something.
   expect(direct).toBeGreaterThan(500);
 });
 
-test("a list cut at its hyphens holds what the list holds", () => {
+test("a list that is split at its hyphens has the same entries", () => {
   const value = fc.oneof(fc.string(), fc.string({ unit: "grapheme" }), scraps);
   const entry = fc.record({ id: value, name: value, nested: fc.array(value, { maxLength: 2 }) });
   fc.assert(
@@ -73,7 +73,7 @@ test("a list cut at its hyphens holds what the list holds", () => {
 });
 
 test.each([
-  ["a marker of the document's start", "---\n- id: lotus\n"],
+  ["a marker of the start of a document", "---\n- id: lotus\n"],
   ["an indented list", "  - id: lotus\n"],
   ["a mapping", "lotus:\n  name: Lotus\n"],
   ["a line that lost its indentation", "- id: lotus\nname: Lotus\n"],

@@ -11,7 +11,7 @@ import {
   TENANTS_2,
 } from "../../support/fleet-fixture.ts";
 
-test("a valid fleet has its spaces in file order, and no problem", () => {
+test("a valid fleet has its spaces in file order and no problems", () => {
   const fleet = loadFleet(copyFleet(), "demo");
   expect(fleet.problems).toEqual([]);
   expect(fleet.shards.map(({ name, file, tenants }) => [name, file, tenants.map(({ id }) => id)])).toEqual([
@@ -37,7 +37,7 @@ test("a valid fleet has its spaces in file order, and no problem", () => {
 const NOT_ONLYOFFICE =
   "it has one token secret for all spaces and shows it to each space's administrator, who opens every space's documents with it (docs/decisions/0022-no-onlyoffice.md)";
 
-/** Breaks the fleet in one place; the whole report is what follows. The fault is never in the first entry. */
+/** Breaks the fleet in one place, and gives the whole report. The fault is never in the first entry. */
 const REFUSALS: [title: string, break_: (root: string) => void, report: string][] = [
   [
     "an id that another file has",
@@ -52,7 +52,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
   spaces/tenants/demo/001.yaml:13:7  space "iris": id is already used in spaces/tenants/demo/001.yaml:3; choose another.`,
   ],
   [
-    "an id that looks like another's",
+    "an id that looks like another id",
     (root) => replaceIn(root, TENANTS_2, "id: zinnia", "id: l0-tus"),
     `Environment demo is not valid: 1 problem.
   spaces/tenants/demo/002.yaml:10:7  space "l0-tus": id looks like "lotus" (spaces/tenants/demo/001.yaml:13); choose one that nobody takes for it.`,
@@ -64,7 +64,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
   spaces/tenants/demo/001.yaml:13:7  space "acacia": stands after "iris"; entries are sorted by id: move it above "iris" (line 3).`,
   ],
   [
-    "a key that is mistyped",
+    "a typing error in a key",
     (root) => replaceIn(root, TENANTS_2, /wave: main\n(?!.*wave)(?=  state: s)/s, "wafe: main\n"),
     `Environment demo is not valid: 1 problem.
   spaces/tenants/demo/002.yaml:16:3  space "zinnia": unknown key \`wafe\`; did you mean \`wave\`?`,
@@ -76,7 +76,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
   spaces/tenants/demo/001.yaml:17:3  space "lotus": unknown key \`quotaGb\`; did you mean \`plan\`?`,
   ],
   [
-    "a key too many",
+    "an unknown key",
     (root) => replaceIn(root, TENANTS_1, "plan: small", "plan: small\n  theme: dark"),
     `Environment demo is not valid: 1 problem.
   spaces/tenants/demo/001.yaml:18:3  space "lotus": unknown key \`theme\`; remove it, or write one of reason, since.`,
@@ -146,7 +146,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
   spaces/tenants/demo/001.yaml:18:11  space "lotus": office is "papyrus"; write collabora.`,
   ],
   [
-    "an office suite by which a space opens the others, wherever it is asked for",
+    "an office suite by which one space could open others, in every place that asks for it",
     (root) => {
       replaceIn(root, CONFIGURATION, "suites: [collabora]", "suites: [collabora, onlyoffice]");
       replaceIn(root, CATALOG, "papyrus: { app: papyrus }", "onlyoffice: { app: onlyoffice }");
@@ -173,7 +173,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
   spaces/tenants/demo/002.yaml:10:3  space "zinnia": reason is missing; write text (why; visitors do not see it).`,
   ],
   [
-    "suspended since no day",
+    "suspended without a valid date",
     (root) => replaceIn(root, TENANTS_2, "since: 2026-10-12", "since: last week"),
     `Environment demo is not valid: 1 problem.
   spaces/tenants/demo/002.yaml:19:10  space "zinnia": since is "last week"; write a date such as 2026-11-30.`,
@@ -191,13 +191,13 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
   spaces/tenants/demo/002.yaml:17:10  space "zinnia": state is "deleted"; write one of active, suspended, archived.`,
   ],
   [
-    "more storage promised than there is",
+    "more storage promised than there is room for",
     (root) => replaceIn(root, CATALOG, "storageGb: 40", "storageGb: 4000"),
     `Environment demo is not valid: 1 problem.
   Pulumi.demo.yaml:27:18  storage: spaces are promised 8.61 TB, but 0.12 TB is the most (0.12 TB usable × commitRatio 1); archive spaces, add storage servers, or raise commitRatio if measured use allows.`,
   ],
   [
-    "secrets that nobody has, or that never rotate",
+    "secrets that do not exist or never rotate",
     (root) =>
       replaceIn(
         root,
@@ -210,13 +210,13 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
   Pulumi.demo.yaml:68:103  generations.lotus/nextcloud-secret: names no secret that rotates; write one of lotus/postgres, lotus/redis, lotus/s3.`,
   ],
   [
-    "secrets of a space that is not there",
+    "secrets of a space that does not exist",
     (root) => replaceIn(root, CONFIGURATION, "generations: {}", "generations: { lotus/s3: 2, zinia/s3: 2 }"),
     `Environment demo is not valid: 1 problem.
   Pulumi.demo.yaml:68:52  generations.zinia/s3: no space has the id "zinia"; did you mean "zinnia"?`,
   ],
   [
-    "YAML that does not parse, other entries still checked",
+    "YAML that does not parse; other entries are still checked",
     (root) => {
       replaceIn(root, TENANTS_1, "name: Collectif Lotus", 'name: "Collectif Lotus');
       replaceIn(root, TENANTS_2, /plan: standard/, "plan: huge");
@@ -257,13 +257,13 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
   spaces/tenants/demo/002.yaml:1:1  the file is empty; write its content, or delete it.`,
   ],
   [
-    "a file of comments",
+    "a file with only comments",
     (root) => writeFileSync(join(root, TENANTS_2), "# none yet\n"),
     `Environment demo is not valid: 1 problem.
   spaces/tenants/demo/002.yaml:1:1  the file has no entry; add one with \`npm run space -- add\`, or write \`[]\`.`,
   ],
   [
-    "a file that is no list",
+    "a file that is not a list",
     (root) => writeFileSync(join(root, TENANTS_2), "spaces:\n  - id: jasmin\n"),
     `Environment demo is not valid: 1 problem.
   spaces/tenants/demo/002.yaml:1:1  the file is no list of spaces; begin each entry with \`- id: …\` in the first column.`,
@@ -287,13 +287,13 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
   spaces/tenants/demo/003.yaml:801:7  space "group-1100": the file has 101 entries; keep at most 100: \`npm run space -- add\` finds a file with room.`,
   ],
   [
-    "a wave on a release that is leaving",
+    "a wave on a release with the state leaving",
     (root) => replaceIn(root, CATALOG, "early: 34.0.4", "early: 33.0.9"),
     `Environment demo is not valid: 1 problem.
   spaces/catalog.yaml:19:10  wave "early": release is "33.0.9"; write 34.0.4.`,
   ],
   [
-    "a catalog of wrong types",
+    "a catalog with wrong types",
     (root) =>
       replaceIn(
         root,
@@ -318,7 +318,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
   Pulumi.demo.yaml:2:3  framaspace:masterSecret is missing; run \`openssl rand -base64 48 | npx pulumi config set --secret framaspace:masterSecret --config-file Pulumi.demo.yaml --stack demo-platform\`.`,
   ],
   [
-    "a master secret in the clear, which is not repeated",
+    "a master secret in plain text, which is not repeated",
     (root) =>
       replaceIn(
         root,
@@ -330,7 +330,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
   Pulumi.demo.yaml:73:28  framaspace:masterSecret is in the clear; run \`openssl rand -base64 48 | npx pulumi config set --secret framaspace:masterSecret --config-file Pulumi.demo.yaml --stack demo-platform\`.`,
   ],
   [
-    "four servers in a site of five",
+    "four servers in a site that needs five",
     (root) => replaceIn(root, CONFIGURATION, / {10}- name: storage-a5\n(?: {12}.*\n)*/, ""),
     `Environment demo is not valid: 1 problem.
   Pulumi.demo.yaml:38:11  storage.sites.primary.servers: 4 servers; write 5, as storage.pools says.`,
@@ -343,7 +343,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
   ],
 ];
 
-describe("refused, with this report:", () => {
+describe("refuses, with this report:", () => {
   test.each(REFUSALS)("%s", (_title, breakIt, expected) => {
     const root = copyFleet();
     breakIt(root);
@@ -353,7 +353,7 @@ describe("refused, with this report:", () => {
   });
 });
 
-test("every problem of every file is in one report, in file order", () => {
+test("reports every problem of every file at once, in file order", () => {
   const root = copyFleet();
   replaceIn(root, TENANTS_2, "plan: small", "plan: tiny");
   replaceIn(root, TENANTS_1, "id: lotus", "id: www");
@@ -366,7 +366,7 @@ test("every problem of every file is in one report, in file order", () => {
   ]);
 });
 
-test("a file may say that it has no space left, so that its stack can drop the last one", () => {
+test("accepts a file with an empty list, so that its stack can remove the last space", () => {
   const root = copyFleet();
   writeFileSync(join(root, TENANTS_2), "# All gone.\n\n[]\n");
   expect(loadFleet(root, "demo").problems).toEqual([]);

@@ -14,7 +14,7 @@ const id = fc
   .stringMatching(/^[a-z][a-z0-9]{0,15}(-[a-z0-9]{1,15})?$/)
   .filter((text) => refuseId(text) === undefined);
 
-test("two ids never give one name, nor a name that another system refuses", () => {
+test("two ids never give the same name, nor a name that another system refuses", () => {
   fc.assert(
     fc.property(id, id, (one, other) => {
       const names = spaceNames(one, "example.org");
@@ -30,7 +30,7 @@ test("two ids never give one name, nor a name that another system refuses", () =
 
 describe("ids", () => {
   test.each(["lotus", "abc", "a1b", "amap-du-vallon", "x".repeat(TENANT_LIMITS.idLongest)])(
-    "%s will do",
+    "accepts %s",
     (good) => {
       expect(refuseId(good)).toBeUndefined();
     },
@@ -57,14 +57,14 @@ describe("ids", () => {
     expect(refuseId(bad)).toMatch(why);
   });
 
-  test("every role's machines are reserved, and its name", () => {
+  test("the name of every role and the names of its machines are reserved", () => {
     for (const role of [...CLOUD_ROLES, "storage"]) {
       expect(`${role}-1`).toMatch(MACHINE_NAME);
       expect(RESERVED_IDS).toContain(role);
     }
   });
 
-  test("what looks alike to people is one appearance", () => {
+  test("ids that look alike have the same appearance", () => {
     expect(new Set(["lotus", "l0tus", "1otus", "lo-tus"].map(appearance)).size).toBe(1);
     expect(appearance("iris")).not.toBe(appearance("lris"));
   });

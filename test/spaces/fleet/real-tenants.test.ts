@@ -1,4 +1,4 @@
-// The committed data, not a copy: what is merged is what is deployed.
+// Checks the committed data, not a copy: what is merged is deployed.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -8,7 +8,7 @@ import { loadFleet, reportFleet } from "../../../spaces/fleet/fleet.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
 
-test("prod and lab are the environments", () => {
+test("the environments are prod and lab", () => {
   expect(environmentNames(ROOT)).toEqual(["lab", "prod"]);
 });
 
@@ -17,7 +17,7 @@ test.each(environmentNames(ROOT))("%s is valid", (name) => {
   expect(fleet.problems, reportFleet(fleet)).toEqual([]);
 });
 
-test("the editors' schema is fresh", () => {
+test("the schema for editors is up to date", () => {
   const { catalog } = loadFleet(ROOT, "prod");
   expect(JSON.parse(readFileSync(join(ROOT, EDITOR_SCHEMA_FILE), "utf8"))).toEqual(
     JSON.parse(JSON.stringify(editorSchema(catalog!))),

@@ -1,5 +1,5 @@
-// Nobody's space is called what the platform itself is called somewhere: names are gathered from what is rendered and
-// from the programs, so that a new one cannot be forgotten.
+// No space may have a name that the platform itself uses. The names are collected from the rendered files and from the
+// programs, so that a new name cannot be forgotten.
 import { globSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -12,7 +12,7 @@ import { prodPlatform } from "../../support/platform-graph.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
 const graph = await prodPlatform();
-/** What every machine is sent: each script, and each file in it. */
+/** Everything that machines receive: each script, and each file in it. */
 const scripts = graph.resources
   .filter(({ type }) => type === "command:remote:Command")
   .map(({ inputs }) => String(reveal(inputs.stdin)))
@@ -22,7 +22,7 @@ const sources = globSync("{infra,spaces}/**/{*.sh,rootfs*/**/*}", { cwd: ROOT, w
   .map(({ parentPath, name }) => readFileSync(join(parentPath, name), "utf8"))
   .join("\n");
 
-/** What the groups of an expression found, a word each. */
+/** What the groups of an expression match, as single words. */
 const found = (text: string, expression: RegExp) =>
   [...text.matchAll(expression)].flatMap(([, ...groups]) =>
     groups
@@ -35,7 +35,7 @@ const records = graph.resources
   .map(({ inputs }) => String(inputs.name));
 const domain = exampleEnvironment("prod").domain.replaceAll(".", String.raw`\.`);
 
-/** By system; the second is one of them that shows that the expression still finds what it is for. */
+/** Names by system. The second value is one known name. It shows that the expression still finds what it should. */
 const USED: Record<string, [names: string[], known: string]> = {
   "tags of nginx": [found(scripts, /syslog:server=[^ ]*tag=([\w-]+)/g), "nginx"],
   "tags of logger": [found(sources, /\blogger\b.*? -t ([\w-]+)/g), "platform-health"],
@@ -54,7 +54,7 @@ const USED: Record<string, [names: string[], known: string]> = {
     [...found(scripts, /^MINIO_ROOT_USER=(\S+)/gm), ...found(scripts, /storage\/policies\/([\w-]+)\.json/g)],
     "metrics",
   ],
-  "what MinIO makes by itself": [
+  "users that MinIO makes by itself": [
     found(readFileSync(join(ROOT, "docs/threat-model.md"), "utf8"), /(site-replicator-\d)/g),
     "site-replicator-0",
   ],
@@ -75,14 +75,14 @@ const USED: Record<string, [names: string[], known: string]> = {
   "owners of secrets": [Object.keys(PLATFORM_SECRETS), "deploy"],
 };
 
-describe("a space is not called as something of the platform", () => {
+describe("no space may have a name of the platform", () => {
   test.each(Object.entries(USED))("%s", (_, [names, known]) => {
     expect(names).toContain(known);
-    // What no id can be anyhow, by its length or its letters, is refused, too.
+    // Names that no id can have, because of their length or characters, are refused too.
     expect([...new Set(names)].filter((name) => refuseId(name) === undefined)).toEqual([]);
   });
 
-  test("programs that are installed by their own file's name", () => {
+  test("programs that are installed under the names of their files", () => {
     const own = globSync("{infra,spaces}/**/usr/local/sbin/*", { cwd: ROOT }).map((file) => basename(file));
     expect(own).toContain("run-cron");
     expect(own.filter((name) => refuseId(name) === undefined)).toEqual([]);

@@ -1,4 +1,5 @@
-// Who is let through to spaces' databases and buckets: nobody, unless both answer as themselves.
+// The gate lets a command reach the databases and buckets of spaces only if both services answer with their own
+// certificates.
 import { createServer as createHttpsServer } from "node:https";
 import { createServer, type AddressInfo, type Server } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -12,14 +13,14 @@ let ca: string;
 async function serve(server: Server): Promise<number> {
   servers.push(server);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  // It listens on a port.
+  // The server listens on a port.
   return (server.address() as AddressInfo).port;
 }
 
 const authorityOf = (master: string) =>
   new Authority(new Secrets(master, "test", {}), { notBefore: "2026-01-01", years: 10 });
 
-/** PostgreSQL as far as it is asked: one byte for SSLRequest. */
+/** PostgreSQL as far as the gate asks it: one byte as the answer to SSLRequest. */
 const postgresql = (answer: string) =>
   serve(createServer((socket) => socket.once("data", () => socket.end(answer)).on("error", () => {})));
 
@@ -41,7 +42,7 @@ afterAll(() => {
   for (const server of servers) server.close();
 });
 
-test("lets through where both answer", async () => {
+test("lets a command through if both answer", async () => {
   const services: Service[] = [
     { kind: "PostgreSQL", host: "localhost", port: await postgresql("S") },
     { kind: "MinIO", host: "localhost", port: await minio(200) },
@@ -49,7 +50,7 @@ test("lets through where both answer", async () => {
   await expect(assertAnswering(services, ca)).resolves.toBeUndefined();
 });
 
-test("says who is missing, and that nothing was changed", async () => {
+test("says which service is missing, and that nothing was changed", async () => {
   const port = await postgresql("S");
   await new Promise((resolve) => servers.at(-1)?.close(resolve));
   const answers = await minio(200);
@@ -67,14 +68,14 @@ test("says who is missing, and that nothing was changed", async () => {
   await expect(asked).rejects.not.toThrow(/MinIO at/);
 });
 
-test("not to a PostgreSQL without TLS", async () =>
+test("refuses a PostgreSQL without TLS", async () =>
   expect(ask("PostgreSQL", await postgresql("N"))).rejects.toThrow("takes no TLS"));
 
-test("not to a port that says nothing and closes", async () =>
+test("refuses a port that closes without an answer", async () =>
   expect(ask("PostgreSQL", await postgresql(""))).rejects.toThrow("closes the connection"));
 
-test("not to a MinIO that lacks drives", async () =>
+test("refuses a MinIO that lacks drives", async () =>
   expect(ask("MinIO", await minio(503))).rejects.toThrow("answers 503: too few of its drives are there"));
 
-test("not to a MinIO with somebody else's certificate", async () =>
+test("refuses a MinIO with a foreign certificate", async () =>
   expect(ask("MinIO", await minio(200, "another master"))).rejects.toThrow(/certificate/));
