@@ -1,6 +1,6 @@
 // Attacks on object storage from a web server, as PHP that an attacker controls could make them: with a space's own key
 // on the data of others, with no key, and with the forged requests that MinIO's last free release accepts as signed
-// (docs/decisions/s3-proxy.md). Whatever the answer is, the target must not change.
+// (docs/decisions/0018-s3-proxy.md). Whatever the answer is, the target must not change.
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PORTS } from "../../infra/machine/firewall.ts";

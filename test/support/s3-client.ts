@@ -159,7 +159,7 @@ async function write(writer: number): Promise<void> {
 /**
  * Deletes an object and returns the version of the delete marker. An answer without a version means that there was
  * nothing to delete. MinIO also says this about an object of which too few parts can be reached
- * (docs/decisions/minio-versions.md). Then nothing was acknowledged.
+ * (docs/decisions/0015-minio-versions.md). Then nothing was acknowledged.
  */
 async function remove(client: S3Client, key: string): Promise<string> {
   const { DeleteMarker, VersionId } = await client.send(

@@ -1,4 +1,4 @@
-// When a storage server restarts its MinIO. Runs the part of storage.sh that decides, with fakes for systemctl and
+// When a storage server restarts its MinIO. Runs the part of install.sh that decides, with fakes for systemctl and
 // curl.
 import { execa } from "execa";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
