@@ -3,6 +3,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
+import { environmentNames } from "../infra/inventory/environment-file.ts";
 import { CATALOG_FILE, tenantsFolder, TENANTS_FOLDER } from "../spaces/fleet/fleet.ts";
 
 export interface Stack {
@@ -16,10 +17,10 @@ export interface Stack {
 
 /** What no stack reads. Whatever is not listed here counts as part of the program. */
 const NO_INPUT =
-  /^(docs|test|evaluate|plan|lab|bench|bin|policies)\/|^\.|^[^/]*\.md$|^(LICENSE|CODEOWNERS|tsconfig\.json|vitest\.config\.ts|renovate\.json|spaces\/tenants\.schema\.json)$/;
+  /^(docs|test|evaluate|plan|check|lab|bench|bin|policies)\/|^\.|^[^/]*\.md$|^(LICENSE|CODEOWNERS|tsconfig\.json|vitest\.config\.ts|renovate\.json|spaces\/tenants\.schema\.json)$/;
 /** What neither runs nor says what runs: data that its own rules check, and texts. */
 const NO_CODE = /^spaces\/tenants\/|^docs\/|^[^/]*\.md$|^LICENSE$/;
-const CONFIGURATION = /^Pulumi\.([a-z][a-z0-9]*)\.yaml$/;
+const CONFIGURATION = /^Pulumi\.[a-z][a-z0-9]*\.yaml$/;
 
 /** What a plan reads of a base whose program is the work tree's own: most of the time to put it into a folder is saved. */
 export const DATA = ["*.yaml"];
@@ -102,9 +103,4 @@ function stacksOf(root: string): Map<string, Pick<Stack, "environment" | "tenant
     }
   }
   return stacks;
-}
-
-/** The environments that a version configures. */
-export function environmentNames(root: string): string[] {
-  return readdirSync(root).flatMap((name) => CONFIGURATION.exec(name)?.[1] ?? []);
 }

@@ -35,7 +35,7 @@ export const stateOf = (entry: Entry | undefined): string | undefined => {
 };
 
 /** The entries of the base's files, file by file; a file that cannot be read has none. */
-export function readEntries(root: string, files: readonly string[]): Map<string, Entry[]> {
+export function readBaseEntries(root: string, files: readonly string[]): Map<string, Entry[]> {
   const schema = z.looseObject({ id: z.string() });
   return new Map(
     files.map((file) => {

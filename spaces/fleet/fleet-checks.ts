@@ -7,7 +7,7 @@ import {
   usableBytes,
   type Environment,
 } from "../../infra/inventory/environment.ts";
-import { nearest, oneOf, show } from "../../validation/wording.ts";
+import { nearest, oneOf, inOneLine } from "../../validation/wording.ts";
 import type { Problem } from "../../validation/positions.ts";
 import { GIGABYTE, REFUSED_APPS, type Catalog } from "./catalog.ts";
 import { appearance, TENANT_LIMITS } from "./ids.ts";
@@ -46,7 +46,7 @@ function wavesPointAtCurrentReleases({ catalog, sources }: Fleet): Problem[] {
       file: sources.catalog.file,
       ...sources.catalog.at(["waves", wave]),
       who: `wave "${wave}"`,
-      what: `release is ${show(version)}; write ${oneOf(current)}`,
+      what: `release is ${inOneLine(version)}; write ${oneOf(current)}`,
     }));
 }
 
@@ -183,7 +183,7 @@ function unknownNames(
           shard,
           tenant,
           key,
-          `${key} is ${show(tenant[key])}; ${meant === undefined ? `write ${oneOf(known)}` : `did you mean "${meant}"?`}${why === undefined ? "" : `: ${why}`}`,
+          `${key} is ${inOneLine(tenant[key])}; ${meant === undefined ? `write ${oneOf(known)}` : `did you mean "${meant}"?`}${why === undefined ? "" : `: ${why}`}`,
         );
       }),
   );
