@@ -2,7 +2,9 @@
 import * as pulumi from "@pulumi/pulumi";
 import { crossChecks } from "./infra/inventory/environment-checks.ts";
 import { environmentSchema, SECRET_KEYS, type Environment } from "./infra/inventory/environment.ts";
+import { environmentValues } from "./infra/inventory/environment-values.ts";
 import { Secrets } from "./infra/pki/secrets.ts";
+import { UserError } from "./validation/user-error.ts";
 
 export interface Configuration {
   environment: Environment;
@@ -12,26 +14,7 @@ export interface Configuration {
   mailPassword: pulumi.Output<string> | undefined;
 }
 
-/** Which stack this is: its environment and what it holds. */
-export interface StackName {
-  environment: string;
-  /** `platform`, or the number of a tenants file. */
-  part: { kind: "platform" } | { kind: "spaces"; shard: string };
-}
-
-/** Reads a stack's name. Throws a RunError that says how stacks are named. */
-export function parseStackName(stack: string): StackName {
-  const match = /^([a-z][a-z0-9]*)-(?:platform|spaces-(\d{3}))$/.exec(stack);
-  const environment = match?.[1];
-  if (!environment)
-    throw new pulumi.RunError(
-      `stack "${stack}" is not one of this project; name it <environment>-platform or <environment>-spaces-NNN, such as prod-platform or prod-spaces-001.`,
-    );
-  const shard = match[2];
-  return { environment, part: shard === undefined ? { kind: "platform" } : { kind: "spaces", shard } };
-}
-
-/** Reads and checks the configuration of an environment. Throws a RunError with every problem. */
+/** Reads and checks the configuration of an environment. Throws a UserError with every problem. */
 export function readConfiguration(environmentName: string): Configuration {
   const config = new pulumi.Config();
   const file = `Pulumi.${environmentName}.yaml`;
@@ -41,16 +24,9 @@ export function readConfiguration(environmentName: string): Configuration {
       problems.push(
         `framaspace:${key} is missing; run ${remedy.replace("FILE", file).replace("STACK", pulumi.getStack())}`,
       );
-  const values = Object.fromEntries(
-    Object.keys(environmentSchema.shape).flatMap((key) => {
-      const text = config.get(key);
-      return text === undefined ? [] : [[key, parseValue(text)]];
-    }),
-  );
+  const values = environmentValues((key) => config.get(key));
   if (Object.keys(values).length === 0)
-    throw new pulumi.RunError(
-      `stack ${pulumi.getStack()} was given no configuration; add --config-file ${file}`,
-    );
+    throw new UserError(`stack ${pulumi.getStack()} was given no configuration; add --config-file ${file}`);
   const parsed = environmentSchema.safeParse(values);
   if (parsed.success)
     for (const { path, what } of crossChecks(parsed.data))
@@ -59,7 +35,7 @@ export function readConfiguration(environmentName: string): Configuration {
     for (const issue of parsed.error.issues)
       problems.push(`framaspace:${issue.path.join(".")}: ${issue.message}`);
   if (problems.length > 0 || !parsed.success)
-    throw new pulumi.RunError(
+    throw new UserError(
       `${file} is not valid: ${problems.length} ${problems.length === 1 ? "problem" : "problems"}.\n${problems.map((problem) => `  ${problem}`).join("\n")}\n  \`npm run check\` gives the lines.`,
     );
   return {
@@ -68,13 +44,4 @@ export function readConfiguration(environmentName: string): Configuration {
     hcloudToken: config.requireSecret("hcloudToken"),
     mailPassword: config.getSecret("mailPassword"),
   };
-}
-
-/** The engine hands structured values over as JSON, and strings as they are. */
-function parseValue(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
 }

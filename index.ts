@@ -1,30 +1,42 @@
 // The program: the stack's name says what it holds. A function, so that importing this module creates nothing and
 // `evaluate/recorder.ts` can evaluate it again and again.
 import * as pulumi from "@pulumi/pulumi";
-import { parseStackName, readConfiguration } from "./config.ts";
+import { readConfiguration } from "./config.ts";
+import { parseStackName } from "./infra/inventory/stack-name.ts";
 import { Platform } from "./infra/platform.ts";
 import { catalogOf } from "./spaces/fleet/catalog.ts";
 import { spaceSoftware } from "./spaces/agent/agent.ts";
 import { passGate, Spaces } from "./spaces/spaces.ts";
-import { assertValid, InvalidFleet, loadFleet, tenantsFolder, type Fleet } from "./spaces/fleet/fleet.ts";
+import { assertValid, loadFleet, tenantsFolder, type Fleet } from "./spaces/fleet/fleet.ts";
+import { UserError } from "./validation/user-error.ts";
 
 /**
  * Declares the stack's resources; returns its outputs. `fleet` spares reading 10,000 entries again to those who
  * evaluate many stacks of one environment. Throws a RunError, with every problem, where a file is not valid.
  */
 export default async function program(fleet?: Fleet): Promise<Record<string, unknown>> {
+  try {
+    return await declare(fleet);
+  } catch (error) {
+    // The engine shows its message alone, without a stack trace.
+    throw error instanceof UserError ? new pulumi.RunError(error.message) : error;
+  }
+}
+
+async function declare(given?: Fleet): Promise<Record<string, unknown>> {
   const { environment: name, part } = parseStackName(pulumi.getStack());
   const configuration = readConfiguration(name);
-  const { catalog: shared, shards } = validFleet(fleet ?? loadFleet(import.meta.dirname, name));
-  const catalog = catalogOf(shared, configuration.environment);
+  const fleet = given ?? loadFleet(import.meta.dirname, name);
+  assertValid(fleet);
+  const catalog = catalogOf(fleet.catalog, configuration.environment);
   if (part.kind === "platform") {
     const software = spaceSoftware({ ...configuration, catalog });
     const { opsAddress, deployPublicKey } = new Platform("platform", { ...configuration, software });
     return { opsAddress, deployPublicKey };
   }
-  const shard = shards.find((candidate) => candidate.name === part.shard);
+  const shard = fleet.shards.find((candidate) => candidate.name === part.shard);
   if (!shard)
-    throw new pulumi.RunError(
+    throw new UserError(
       `stack ${pulumi.getStack()}: ${tenantsFolder(name)}/${part.shard}.yaml is missing; \`npm run space -- add\` makes a new file when all are full.`,
     );
   const spaces = new Spaces(`spaces-${shard.name}`, {
@@ -34,14 +46,4 @@ export default async function program(fleet?: Fleet): Promise<Record<string, unk
     tenants: shard.tenants,
   });
   return { spaces: spaces.results };
-}
-
-/** The same text as `npm run check` gives, and no stack trace: the fault is in a file, not here. */
-function validFleet(fleet: Fleet) {
-  try {
-    assertValid(fleet);
-    return fleet;
-  } catch (error) {
-    throw error instanceof InvalidFleet ? new pulumi.RunError(error.message) : error;
-  }
 }

@@ -1,111 +1,22 @@
-// `npm run bench:spaces`: what spaces cost in a lab that is up, beside their budgets: creating them, with all of their
-// resources and a page that answers; converging them unchanged; and how long an upgrade keeps one from answering. Adds
-// a tenants file of its own, and takes it away at the end; the spaces stay in the lab.
-import { execa } from "execa";
-import { existsSync } from "node:fs";
-import { rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { parseArgs } from "node:util";
-import { renderEntry } from "../spaces/fleet/edit.ts";
-import { tenantsFolder } from "../spaces/fleet/fleet.ts";
+// `npm run bench:spaces`: what spaces cost in a lab that is up, beside their budgets.
+import { Command } from "commander";
+import { benchSpaces } from "../bench/spaces.ts";
+import { runMain } from "../validation/user-error.ts";
 
-const ROOT = join(import.meta.dirname, "..");
-const FILE = join(ROOT, tenantsFolder("lab"), "999.yaml");
-
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    name: { type: "string", default: "lab" },
-    spaces: { type: "string", default: "100" },
-    /** To be moved to, for the outage; without it that is not measured. */
-    upgrade: { type: "string" },
-  },
-});
-const count = Number(values.spaces);
-// No two of them look alike to the eye (spaces/fleet/ids.ts), and none looks like a word that is reserved.
-const ids = Array.from(
-  { length: count },
-  (_, index) => `banc-${String.fromCharCode(97 + (index % 26), 97 + (Math.floor(index / 26) % 26))}-essai`,
-);
-
-async function lab(...words: string[]): Promise<string> {
-  const { stdout } = await execa(
-    process.execPath,
-    [join(ROOT, "bin/lab.ts"), "--name", values.name, ...words],
-    {
-      stdin: "ignore",
-    },
-  );
-  return stdout;
-}
-const ops = (command: string) => lab("ssh", "ops-1", command);
-
-async function seconds(act: () => Promise<unknown>): Promise<number> {
-  const start = performance.now();
-  await act();
-  return (performance.now() - start) / 1000;
+interface Options {
+  name: string;
+  spaces: string;
+  upgrade?: string;
 }
 
-function report(what: string, found: number, budget: number): void {
-  const fine = found <= budget;
-  console.log(`${fine ? "✔" : "✘"} ${what}: ${found.toFixed(2)} s, at most ${budget} s`);
-  if (!fine) process.exitCode = 1;
-}
+const program = new Command("npm run bench:spaces --")
+  .description("What spaces cost in a lab that is up: to create, to converge, to upgrade.")
+  .argument("[options...]", "after another --: options of the lab's up, such as --nextcloud")
+  .option("--name <name>", "the lab's name", "lab")
+  .option("--spaces <n>", "how many are created", "100")
+  .option("--upgrade <release>", "the release that one space is moved to, for its outage")
+  .action(async (upOptions: string[], { spaces, ...options }: Options) => {
+    if (!(await benchSpaces({ ...options, spaces: Number(spaces), upOptions }))) process.exitCode = 1;
+  });
 
-/** Options of `up` that follow `--`, such as --nextcloud, are the lab's own. */
-const up = () => lab("up", ...positionals);
-
-/** Seconds of the longest time without a 200 while the command runs, asked of a web server every 50 ms. */
-async function outage(id: string, release: string): Promise<{ outage: number; own: number }> {
-  const text = await ops(`
-    host=$(jq -r .host /srv/spaces/${id}/config/space.json)
-    jq -c 'del(.version) | .release = "${release}"' /srv/spaces/${id}/config/space.json >/tmp/bench.json
-    { while [ ! -e /tmp/bench.done ]; do
-        echo "$(date +%s.%N) $(curl -s -o /dev/null -w '%{http_code}' --max-time 5 -H "Host: $host" http://web-1/status.php)"; sleep 0.05
-      done; } >/tmp/bench.seen &
-    # When occ upgrade begins and ends, by the process that runs it.
-    { while [ ! -e /tmp/bench.done ]; do pgrep -f 'occ --no-interaction --no-ansi upgrade' >/dev/null && date +%s.%N; sleep 0.05; done; } >/tmp/bench.own &
-    converge-space </tmp/bench.json >/dev/null; touch /tmp/bench.done; wait; rm /tmp/bench.done
-    awk '$2 != 200 { if (!from) from = $1; next } from { if ($1 - from > most) most = $1 - from; from = 0 } END { print most + 0 }' /tmp/bench.seen
-    awk 'NR == 1 { first = $1 } END { print $1 - first }' /tmp/bench.own`);
-  const [longest = NaN, own = NaN] = text.split("\n").map(Number);
-  return { outage: longest, own };
-}
-
-if (existsSync(FILE))
-  throw new Error(`${FILE} is there already; remove it, or let the run that made it end.`);
-console.log("the lab as it is");
-const idle = await seconds(up);
-try {
-  const entries = ids.map((id) =>
-    renderEntry({
-      id,
-      name: `Banc ${id}`,
-      kind: "collective",
-      contact: `${id}@banc.example`,
-      plan: "small",
-      office: "collabora",
-      wave: "main",
-    }),
-  );
-  await writeFile(FILE, entries.sort().join("\n"));
-  // What the platform and the spaces that were there take is not the new ones'.
-  report(`creating ${count} spaces, each`, ((await seconds(up)) - idle) / count, 2.5);
-
-  const wanted = `for id in ${ids.join(" ")}; do jq -c 'del(.version)' /srv/spaces/$id/config/space.json >/tmp/$id.json; done`;
-  await ops(wanted);
-  const unchanged = await ops(
-    `start=$(date +%s.%N); for id in ${ids.join(" ")}; do converge-space </tmp/$id.json; done | jq -s 'map(.changed | length) | add' >/tmp/changed; echo "$(cat /tmp/changed) $(awk -v a="$start" -v b="$(date +%s.%N)" 'BEGIN { print b - a }')"`,
-  );
-  const [changed, took] = unchanged.split(" ").map(Number);
-  if (changed !== 0) throw new Error(`converging what was just made changed ${changed} things`);
-  report(`converging ${count} unchanged spaces, each`, (took ?? NaN) / count, 0.15);
-
-  if (values.upgrade !== undefined) {
-    const [id = ""] = ids;
-    const { outage: longest, own } = await outage(id, values.upgrade);
-    report(`outage of ${id} in its upgrade, of which ${own.toFixed(2)} s are occ's`, longest, own + 3);
-  }
-} finally {
-  await rm(FILE, { force: true });
-}
+await runMain(() => program.parseAsync());

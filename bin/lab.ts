@@ -1,20 +1,15 @@
-// `npm run lab`: the platform on this machine. Only reads the command line; what it does is in lab/.
+// `npm run lab`: the platform on this machine. What the commands do is in lab/.
 import { Command, InvalidArgumentError, Option } from "commander";
-import { execa } from "execa";
-import { removeUnused } from "../lab/image.ts";
-import { openLab, type Lab } from "../lab/lab.ts";
-import { exists, lockLab, takeDown } from "../lab/lifecycle.ts";
-import { mails } from "../lab/mail.ts";
-import { consoleLog, insideMachine, isRunning } from "../lab/machine.ts";
-import { configurationFile, findPulumi, handToPulumi, isEveryday } from "../lab/pulumi-engine.ts";
-import { sshTo } from "../lab/ssh.ts";
+import * as commands from "../lab/commands.ts";
+import type { Lab } from "../lab/lab.ts";
 import { status } from "../lab/status.ts";
-import { closeTunnel, openTunnel } from "../lab/tunnel.ts";
 import { up, type UpOptions } from "../lab/up.ts";
-import { UserError } from "../validation/user-error.ts";
 
 const program = new Command("npm run lab --").description("The platform on this machine, as root.");
 program.option("--name <name>", "the lab's name; several can exist side by side", "lab");
+
+const run = (act: (lab: Lab) => Promise<void>) =>
+  commands.runOnLab(program.opts<{ name: string }>().name, act);
 
 const wholeNumber = (least: number, most: number) => (text: string) => {
   const value = Number(text);
@@ -56,108 +51,30 @@ program
   .command("down")
   .description("remove every process, mount, namespace and file of the lab; keeps the base image")
   .option("--image", "remove cached base images too, where no lab stands on them")
-  .action(({ image }: { image?: true }) =>
-    run(async (lab) => {
-      const lock = await lockLab(lab);
-      const found = await exists(lab);
-      await takeDown(lab);
-      lock.close();
-      console.log(found ? `Lab "${lab.name}" is gone.` : `There is no lab "${lab.name}".`);
-      if (image) console.log(`Removed: ${(await removeUnused()).join(", ") || "no image"}`);
-      else if (found)
-        console.log(
-          "The base image stays in /var/cache/framaspace-lab for the next one (down --image removes it).",
-        );
-    }),
-  );
+  .action((options: { image?: true }) => run((lab) => commands.down(lab, options)));
 
 program
   .command("logs <machine> [options...]")
   .description("a machine's journal; options are journalctl's, such as -f or -u nginx")
   .allowUnknownOption()
-  .action((machine: string, options: string[]) =>
-    run(async (lab) => {
-      if (!isRunning(lab, machine))
-        throw new UserError(
-          `${machine} does not run; its console's last output is in ${consoleLog(lab, machine)}`,
-        );
-      const words = options.length > 0 ? options : ["--lines=200"];
-      await handOver([...(await insideMachine(lab, machine)), "journalctl", "--no-pager", ...words]);
-    }),
-  );
+  .action((machine: string, options: string[]) => run((lab) => commands.logs(lab, machine, options)));
 
 program
   .command("mail")
   .description("what the spaces have written: invitations and the like, oldest first")
-  .action(() =>
-    run(async (lab) => {
-      if (!(await exists(lab)))
-        throw new UserError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);
-      const all = mails(lab);
-      console.log(all.length === 0 ? "No mails." : all.join(`\n${"─".repeat(80)}\n`));
-    }),
-  );
+  .action(() => run(commands.mail));
 
 program
   .command("ssh <machine> [command...]")
   .description("SSH to a machine, as the engine does: through ops-1, with the deploy key")
   .allowUnknownOption()
-  .action((machine: string, command: string[]) =>
-    run(async (lab) => {
-      if (!(await exists(lab)))
-        throw new UserError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);
-      await handOver([...(await sshTo(lab, machine)), ...command]);
-    }),
-  );
+  .action((machine: string, command: string[]) => run((lab) => commands.ssh(lab, machine, command)));
 
 program
   .command("pulumi [arguments...]")
   .description("`npm run pulumi` on the lab's stacks, such as: pulumi refresh --stack lab-platform")
   .helpOption(false)
   .allowUnknownOption()
-  .action((words: string[]) =>
-    run(async (lab) => {
-      // Of which stack, and so whether MinIO's provider is needed, the CLI itself will see.
-      const found = await findPulumi({ storage: false });
-      if ("missing" in found) throw new UserError(`${found.missing}; ${found.remedy}.`);
-      if (!(await exists(lab)))
-        throw new UserError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);
-      const rest = isEveryday(words) ? [...words, "--config-file", configurationFile(lab)] : words;
-      // The platform's needs none, and ops-1 may be what it is to build.
-      if (words.some((word) => /-spaces-\d{3}$/.test(word))) await openTunnel(lab);
-      try {
-        process.exitCode = await handToPulumi(lab, found.cli, rest);
-      } finally {
-        await closeTunnel(lab);
-      }
-    }),
-  );
-
-/** Gives the terminal to another program, and its exit status to whoever called. */
-async function handOver(words: string[]): Promise<void> {
-  const { exitCode } = await execa(`${words[0]}`, words.slice(1), { stdio: "inherit", reject: false });
-  process.exitCode = exitCode ?? 1;
-}
-
-async function run(act: (lab: Lab) => Promise<void>): Promise<void> {
-  if (process.getuid?.() !== 0) return becomeRoot();
-  try {
-    await act(openLab(program.opts<{ name: string }>().name));
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    console.error(`\n${error.message}`);
-    process.exitCode = 1;
-  }
-}
-
-/** The same command by sudo, which asks for the password where it needs one. */
-async function becomeRoot(): Promise<void> {
-  const command = ["env", `PATH=${process.env.PATH}`, process.execPath, ...process.argv.slice(1)];
-  console.error("The lab makes namespaces and mounts, so it needs root. Asking sudo.");
-  const { exitCode, failed } = await execa("sudo", command, { stdio: "inherit", reject: false });
-  if (failed && exitCode === undefined)
-    console.error(`There is no sudo here. As root: ${command.slice(2).join(" ")}`);
-  process.exitCode = exitCode ?? 1;
-}
+  .action((words: string[]) => run((lab) => commands.pulumi(lab, words)));
 
 await program.parseAsync();

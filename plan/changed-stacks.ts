@@ -4,6 +4,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
+import { environmentNames } from "../infra/inventory/environment-file.ts";
 import { CATALOG_FILE, tenantsFolder, TENANTS_FOLDER } from "../spaces/fleet/fleet.ts";
 
 export interface Stack {
@@ -17,10 +18,10 @@ export interface Stack {
 
 /** Files that no stack reads. Every other file counts as part of the program. */
 const NO_INPUT =
-  /^(docs|test|evaluate|plan|lab|bench|bin|policies)\/|^\.|^[^/]*\.md$|^(LICENSE|CODEOWNERS|tsconfig\.json|vitest\.config\.ts|renovate\.json|spaces\/tenants\.schema\.json)$/;
-/** Files that do not run and do not decide what runs: texts, and data that has its own checks. */
+  /^(docs|test|evaluate|plan|check|lab|bench|bin|policies)\/|^\.|^[^/]*\.md$|^(LICENSE|CODEOWNERS|tsconfig\.json|vitest\.config\.ts|renovate\.json|spaces\/tenants\.schema\.json)$/;
+/** What neither runs nor says what runs: data that its own rules check, and texts. */
 const NO_CODE = /^spaces\/tenants\/|^docs\/|^[^/]*\.md$|^LICENSE$/;
-const CONFIGURATION = /^Pulumi\.([a-z][a-z0-9]*)\.yaml$/;
+const CONFIGURATION = /^Pulumi\.[a-z][a-z0-9]*\.yaml$/;
 
 /**
  * What a plan reads of a base that has the same program as the work tree. Extracting only these files saves most of the
@@ -106,9 +107,4 @@ function stacksOf(root: string): Map<string, Pick<Stack, "environment" | "tenant
     }
   }
   return stacks;
-}
-
-/** The environments that a version configures. */
-export function environmentNames(root: string): string[] {
-  return readdirSync(root).flatMap((name) => CONFIGURATION.exec(name)?.[1] ?? []);
 }

@@ -47,8 +47,8 @@ export function describeDifferences(
   return [
     {
       path,
-      ...(before !== undefined && { before: show(before, hidden) }),
-      ...(after !== undefined && { after: show(after, hidden) }),
+      ...(before !== undefined && { before: shortText(before, hidden) }),
+      ...(after !== undefined && { after: shortText(after, hidden) }),
     },
   ];
 }
@@ -63,7 +63,7 @@ function describeTexts(before: string, after: string, path: string[], hidden: bo
   if (parts[0] && parts[1]) return describeDifferences(parts[0], parts[1], path.slice(0, -1), hidden);
   if (before.includes("\n") || after.includes("\n"))
     return [{ path, patch: patch(before, after).map((line) => (hidden ? hide(line) : line)) }];
-  return [{ path, before: show(before, hidden), after: show(after, hidden) }];
+  return [{ path, before: shortText(before, hidden), after: shortText(after, hidden) }];
 }
 
 function jsonObject(text: string): object | undefined {
@@ -86,7 +86,7 @@ function describeLists(before: unknown[], after: unknown[], path: string[], hidd
       return index < 0;
     });
   };
-  const signed = (sign: string, items: unknown[]) => items.map((item) => `${sign}${show(item, hidden)}`);
+  const signed = (sign: string, items: unknown[]) => items.map((item) => `${sign}${shortText(item, hidden)}`);
   const lines = [...signed("-", without(before, after)), ...signed("+", without(after, before))];
   return [{ path, patch: lines.slice(0, LONGEST_PATCH) }];
 }
@@ -98,7 +98,7 @@ function patch(before: string, after: string): string[] {
   return rest > 0 ? [...lines.slice(0, LONGEST_PATCH), ` … ${rest} more lines`] : lines;
 }
 
-function show(value: unknown, hidden: boolean): string {
+function shortText(value: unknown, hidden: boolean): string {
   const text = typeof value === "string" ? value : JSON.stringify(value);
   const visible = hidden ? hide(text) : text;
   return visible.length > LONGEST_VALUE ? `${visible.slice(0, LONGEST_VALUE)}…` : visible;

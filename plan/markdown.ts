@@ -26,7 +26,7 @@ function longestRun(text: string): number {
 }
 
 /** `1 space`, `10,000 spaces`. */
-export function count(n: number, thing: string): string {
+export function groupedCount(n: number, thing: string): string {
   return `${grouped(n)} ${thing}${n === 1 ? "" : "s"}`;
 }
 

@@ -3,7 +3,7 @@
 // the code of that pull request: give it no credentials and no write token.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { readEnvironment } from "../infra/inventory/environment-file.ts";
+import { environmentNames, readEnvironment } from "../infra/inventory/environment-file.ts";
 import type { Environment } from "../infra/inventory/environment.ts";
 import type { Catalog } from "../spaces/fleet/catalog.ts";
 import {
@@ -22,7 +22,6 @@ import {
   changedStacks,
   codeIn,
   DATA,
-  environmentNames,
   mayChangeProgram,
   readLeniently,
   type Stack,
@@ -30,7 +29,7 @@ import {
 import { block } from "./markdown.ts";
 import { Pool } from "./worker-pool.ts";
 import { isDangerous, renderPlan, type EnvironmentPlan } from "./report.ts";
-import { compareSpaces, dangerOf, readEntries } from "./space-changes.ts";
+import { compareSpaces, dangerOf, readBaseEntries } from "./space-changes.ts";
 import { findBase, type Base } from "./trees.ts";
 import { UserError } from "../validation/user-error.ts";
 
@@ -60,6 +59,14 @@ export async function plan(options: PlanOptions, pool = new Pool(options.root)):
   } finally {
     await pool.close();
   }
+}
+
+/** The plan of one environment against main; undefined where there is no main to compare with. */
+export async function planIfComparable(root: string, environment: string): Promise<Plan | undefined> {
+  return plan({ root, environments: [environment] }).catch((error: unknown) => {
+    if (!(error instanceof UserError)) throw error;
+    return undefined;
+  });
 }
 
 async function planWith(
@@ -159,7 +166,7 @@ function describeEnvironment({ name, base, root, stacks, fleet, comparison }: Si
     shards.filter(({ file }) => changed.has(file) === is),
   );
   const kept = (untouched ?? []).flatMap(({ tenants }) => tenants);
-  const old = readEntries(base.root, [...changed]);
+  const old = readBaseEntries(base.root, [...changed]);
   const spaces = compareSpaces(old, new Map(touched?.map(({ file, tenants }) => [file, tenants])));
 
   const oldEntries = [...old.values()].flat();

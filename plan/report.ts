@@ -5,7 +5,7 @@ import { terabytes } from "../spaces/fleet/fleet-checks.ts";
 import { NAMES_KEPT, type Group, type Kind, type Loss } from "./comparison.ts";
 import type { Difference } from "./differences.ts";
 import type { Figures } from "./fleet-figures.ts";
-import { block, code, count, grouped } from "./markdown.ts";
+import { block, code, grouped, groupedCount } from "./markdown.ts";
 import { dangerOf, stateOf, tooMany, type SpaceChange } from "./space-changes.ts";
 import { describeSpace, type Promises } from "./space-sentences.ts";
 
@@ -63,7 +63,7 @@ function renderSummary(environments: readonly EnvironmentPlan[]): string {
     ...Object.entries(resources).map(([verb, n]): [string, number, string] => [verb, n, "resource"]),
   ].filter(([, n]) => n > 0);
   if (parts.length === 0) return "Merging this changes nothing that is declared here.";
-  const said = parts.map(([verb, n, thing]) => `${verb}s ${count(n, thing)}`);
+  const said = parts.map(([verb, n, thing]) => `${verb}s ${groupedCount(n, thing)}`);
   return `Merging this, and running \`up\`, ${said.join(", ").replace(/, ([^,]*)$/, " and $1")}.`;
 }
 
@@ -295,8 +295,8 @@ function renderClosing({ base, environments, evaluated, total, leftOut }: PlanRe
   return [
     "---",
     "",
-    `**Spaces: ${list(spaces)}; ${count(existing, "space")} before. Resources: ${list(resources)}, ${grouped(unchanged)} unchanged.**`,
+    `**Spaces: ${list(spaces)}; ${groupedCount(existing, "space")} before. Resources: ${list(resources)}, ${grouped(unchanged)} unchanged.**`,
     "",
-    `Compared with ${code(base.name)} (${base.commit.slice(0, 12)}). Evaluated ${evaluated} of ${count(total, "stack")}: ${evaluated < total ? "the files that the others are made from have not changed" : "all"}.${leftOut.length > 0 ? ` Left out: ${leftOut.join(", ")} (\`--environment ${leftOut[0]}\` plans it).` : ""}`,
+    `Compared with ${code(base.name)} (${base.commit.slice(0, 12)}). Evaluated ${evaluated} of ${groupedCount(total, "stack")}: ${evaluated < total ? "nothing that the others are made from has changed" : "all"}.${leftOut.length > 0 ? ` Left out: ${leftOut.join(", ")} (\`--environment ${leftOut[0]}\` plans it).` : ""}`,
   ];
 }

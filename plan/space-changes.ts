@@ -34,8 +34,8 @@ export const stateOf = (entry: Entry | undefined): string | undefined => {
   return typeof state === "string" ? state : undefined;
 };
 
-/** The entries of the base's files, by file. A file that cannot be read has no entries. */
-export function readEntries(root: string, files: readonly string[]): Map<string, Entry[]> {
+/** The entries of the base's files, file by file; a file that cannot be read has none. */
+export function readBaseEntries(root: string, files: readonly string[]): Map<string, Entry[]> {
   const schema = z.looseObject({ id: z.string() });
   return new Map(
     files.map((file) => {

@@ -1,6 +1,6 @@
-// The two versions of the repository that a plan compares: the work tree, and a base from git. The base is extracted
-// into a temporary folder, which exists as long as the plan runs.
-import { execFileSync } from "node:child_process";
+// The two versions of the repository that a plan compares: the work tree as it is, and a base that git gives, put
+// into a temporary folder for as long as the plan runs.
+import { execaSync } from "execa";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -73,12 +73,8 @@ function succeeds(run: () => unknown): boolean {
 }
 
 function git(root: string, ...args: string[]): string {
-  return execFileSync("git", args, {
-    cwd: root,
-    encoding: "utf8",
-    maxBuffer: 2 ** 28,
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const options = { cwd: root, stdin: "ignore", maxBuffer: 2 ** 28, stripFinalNewline: false } as const;
+  return execaSync("git", args, options).stdout;
 }
 
 function lines(zeroSeparated: string): string[] {
@@ -100,7 +96,7 @@ function extract(root: string, commit: string, paths: readonly string[]): string
   mkdirSync(tree);
   const archive = join(folder, "base.tar");
   git(root, "archive", "--format=tar", "--output", archive, commit, "--", ...paths);
-  execFileSync("tar", ["-xf", archive, "-C", tree]);
+  execaSync("tar", ["-xf", archive, "-C", tree]);
   rmSync(archive);
   // The base runs with the packages of the work tree: a plan installs nothing.
   rmSync(join(tree, "node_modules"), { recursive: true, force: true });

@@ -3,7 +3,7 @@
 import * as minio from "@pulumi/minio";
 import * as postgresql from "@pulumi/postgresql";
 import * as pulumi from "@pulumi/pulumi";
-import { cloudMachines, opsHost, siteName, type MachineSpec } from "../infra/inventory/addresses.ts";
+import { opsHost, primaryPostgres, siteName } from "../infra/inventory/addresses.ts";
 import { Authority } from "../infra/pki/certificates.ts";
 import type { Environment } from "../infra/inventory/environment.ts";
 import { PORTS } from "../infra/machine/firewall.ts";
@@ -11,14 +11,8 @@ import { POSTGRES_ADMIN, STORAGE_ROOT } from "../infra/inventory/names.ts";
 import { Access } from "../infra/machine/remote.ts";
 import type { Secrets } from "../infra/pki/secrets.ts";
 import type { Catalog } from "./fleet/catalog.ts";
-import {
-  assertAnswering,
-  GATE_IS_OPEN,
-  gateFile,
-  openGate,
-  Unreachable,
-  type Service,
-} from "./gated-pulumi/gate.ts";
+import { assertAnswering, GATE_IS_OPEN, gateFile, openGate } from "./gated-pulumi/gate.ts";
+import { servicesOf } from "./gated-pulumi/services.ts";
 import { Space } from "./space.ts";
 import type { Tenant } from "./fleet/fleet.ts";
 
@@ -54,23 +48,6 @@ export class Spaces extends pulumi.ComponentResource {
   }
 }
 
-/** The PostgreSQL node that takes the writes. */
-function primaryOf(environment: Environment): MachineSpec {
-  const nodes = cloudMachines(environment, "postgres");
-  const primary = nodes.find(({ name }) => name === (environment.postgresPrimary ?? nodes[0]?.name));
-  if (!primary) throw new Error("environment without postgres-1 passed its checks");
-  return primary;
-}
-
-/** What must answer before a stack of spaces is changed or read again. */
-export function servicesOf(environment: Environment): Service[] {
-  const { storage } = environment;
-  return [
-    { kind: "PostgreSQL", host: primaryOf(environment).privateAddress, port: PORTS.postgres },
-    ...(storage ? [{ kind: "MinIO" as const, host: siteName(storage.serving), port: PORTS.minio }] : []),
-  ];
-}
-
 /**
  * The path of the authority's file, which both providers need: given, in an update, once the services answer. A preview
  * calls neither, so that one of a new stack works from anywhere; evaluated without the engine, no provider is loaded.
@@ -79,10 +56,7 @@ export async function passGate(environment: Environment, secrets: Secrets): Prom
   const stack = pulumi.getStack();
   if (!pulumi.runtime.hasEngine() || process.env[GATE_IS_OPEN] === stack) return gateFile(stack);
   const certificate = await new Authority(secrets, environment.certificates).root();
-  if (!pulumi.runtime.isDryRun())
-    await assertAnswering(servicesOf(environment), certificate).catch((error: unknown) => {
-      throw error instanceof Unreachable ? new pulumi.RunError(error.message) : error;
-    });
+  if (!pulumi.runtime.isDryRun()) await assertAnswering(servicesOf(environment), certificate);
   process.on("exit", openGate(stack, certificate));
   return gateFile(stack);
 }
@@ -97,7 +71,7 @@ function createPostgresql(
     "postgresql",
     {
       // The address, because only the machines themselves know the names.
-      host: primaryOf(environment).privateAddress,
+      host: primaryPostgres(environment).privateAddress,
       port: PORTS.postgres,
       username: POSTGRES_ADMIN,
       password: secrets.password("postgres", "superuser"),

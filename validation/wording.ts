@@ -24,7 +24,7 @@ export function oneOf(allowed: readonly string[]): string {
 }
 
 /** A value as one short line. */
-export function show(value: unknown): string {
+export function inOneLine(value: unknown): string {
   const text = value === undefined ? "nothing" : JSON.stringify(value);
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
@@ -143,7 +143,7 @@ function describe(schema: z.ZodType, issue: z.core.$ZodIssue): string {
     return `${name} is not a key that fits; ${issue.issues[0]?.message ?? issue.message}`;
   // A schema may say itself what was found, where the value must not be repeated.
   const found: unknown = issue.code === "custom" ? issue.params?.["found"] : undefined;
-  return `${name} is ${typeof found === "string" ? found : show(input)}; ${issue.message}`;
+  return `${name} is ${typeof found === "string" ? found : inOneLine(input)}; ${issue.message}`;
 }
 
 /** A union that does not know its discriminator's value is given the whole object. */

@@ -59,3 +59,12 @@ export interface Figures {
   idleCpuPercent: number | undefined;
   refusals: string[];
 }
+
+/** Of all ways, in all rounds. */
+export interface Result {
+  figures: Figures[][];
+  versions: string[];
+  spaces: number;
+  /** In each database. */
+  files: number;
+}

@@ -65,6 +65,14 @@ export function cloudMachines(environment: Environment, role: CloudRole): Machin
   }));
 }
 
+/** The PostgreSQL node that takes the writes. */
+export function primaryPostgres(environment: Environment): MachineSpec {
+  const nodes = cloudMachines(environment, "postgres");
+  const primary = nodes.find(({ name }) => name === (environment.postgresPrimary ?? nodes[0]?.name));
+  if (!primary) throw new Error("environment without postgres-1 passed its checks");
+  return primary;
+}
+
 /** The dedicated servers of one site, in order; empty where the environment has no such site. */
 export function storageMachines(environment: Environment, site: SiteRole): StorageSpec[] {
   return (environment.storage?.sites[site]?.servers ?? []).map((server, index) => ({

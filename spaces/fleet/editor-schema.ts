@@ -1,8 +1,11 @@
 // spaces/tenants.schema.json: what editors know of a tenants file. Generated from the schema that checks it.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import * as z from "zod";
+import { UserError } from "../../validation/user-error.ts";
 import type { Catalog } from "./catalog.ts";
 import { TENANT_LIMITS } from "./ids.ts";
-import { tenantSchema } from "./fleet.ts";
+import { readCatalog, tenantSchema } from "./fleet.ts";
 
 /** Where the schema stands, from the root of the repository. */
 export const EDITOR_SCHEMA_FILE = "spaces/tenants.schema.json";
@@ -20,4 +23,12 @@ export function editorSchema(catalog: Catalog): unknown {
       if (known && path.at(-2) === "properties") jsonSchema.enum = known;
     },
   });
+}
+
+/** Writes the file again from the repository's catalog. Throws a UserError where that has problems. */
+export function writeEditorSchema(root: string): void {
+  const { value, problems } = readCatalog(root);
+  if (!value)
+    throw new UserError(`The catalog has ${problems.length} problems; run \`npm run check -- tenants\`.`);
+  writeFileSync(join(root, EDITOR_SCHEMA_FILE), `${JSON.stringify(editorSchema(value), undefined, 2)}\n`);
 }

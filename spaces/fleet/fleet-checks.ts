@@ -3,7 +3,7 @@
 import { generationsOfSpaces } from "../../infra/inventory/environment-checks.ts";
 import { REFUSED_SUITES, type Environment } from "../../infra/inventory/environment.ts";
 import { describePools, usableBytes } from "../../infra/inventory/pools.ts";
-import { nearest, oneOf, show } from "../../validation/wording.ts";
+import { nearest, oneOf, inOneLine } from "../../validation/wording.ts";
 import type { Problem } from "../../validation/positions.ts";
 import { GIGABYTE, REFUSED_APPS, type Catalog } from "./catalog.ts";
 import { appearance, TENANT_LIMITS } from "./ids.ts";
@@ -42,7 +42,7 @@ function wavesPointAtCurrentReleases({ catalog, sources }: Fleet): Problem[] {
       file: sources.catalog.file,
       ...sources.catalog.at(["waves", wave]),
       who: `wave "${wave}"`,
-      what: `release is ${show(version)}; write ${oneOf(current)}`,
+      what: `release is ${inOneLine(version)}; write ${oneOf(current)}`,
     }));
 }
 
@@ -179,7 +179,7 @@ function unknownNames(
           shard,
           tenant,
           key,
-          `${key} is ${show(tenant[key])}; ${meant === undefined ? `write ${oneOf(known)}` : `did you mean "${meant}"?`}${why === undefined ? "" : `: ${why}`}`,
+          `${key} is ${inOneLine(tenant[key])}; ${meant === undefined ? `write ${oneOf(known)}` : `did you mean "${meant}"?`}${why === undefined ? "" : `: ${why}`}`,
         );
       }),
   );

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import * as z from "zod";
 import { environmentFile, readEnvironment } from "../../infra/inventory/environment-file.ts";
 import type { Environment } from "../../infra/inventory/environment.ts";
+import { UserError } from "../../validation/user-error.ts";
 import type { Path } from "../../validation/wording.ts";
 import { readYaml, report, type Position, type Problem, type Reading } from "../../validation/positions.ts";
 import { catalogSchema, type Catalog } from "./catalog.ts";
@@ -181,16 +182,14 @@ export function readShard(file: string, bytes: Uint8Array): Shard & { problems: 
   };
 }
 
-/** Throws, with every problem in the message, unless the fleet may be built. */
+/** Throws a UserError, with every problem in its message and `note` after them, unless the fleet may be built. */
 export function assertValid(
   fleet: Fleet,
+  note = "",
 ): asserts fleet is Fleet & Required<Pick<Fleet, "environment" | "catalog">> {
   if (fleet.problems.length > 0 || !fleet.environment || !fleet.catalog)
-    throw new InvalidFleet(reportFleet(fleet));
+    throw new UserError(`${reportFleet(fleet)}${note}`);
 }
-
-/** Bad input, not a fault of the program: its message is the report, and no stack is worth showing. */
-export class InvalidFleet extends Error {}
 
 /** The one text for everything that is wrong with an environment. */
 export function reportFleet(fleet: Fleet): string {

@@ -8,6 +8,7 @@ import { get } from "node:https";
 import { connect, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { connect as connectTls } from "node:tls";
+import { UserError } from "../../validation/user-error.ts";
 
 /** Somebody who must answer before the gate opens. */
 export interface Service {
@@ -37,7 +38,7 @@ export function openGate(stack: string, certificate: string): () => void {
   return () => rmSync(file, { force: true });
 }
 
-/** Rejects with what to do unless every service answers as itself. */
+/** Rejects with a UserError, which says what to do, unless every service answers as itself. */
 export async function assertAnswering(services: readonly Service[], certificate: string): Promise<void> {
   const problems = await Promise.all(
     services.map(async (service) => {
@@ -45,19 +46,20 @@ export async function assertAnswering(services: readonly Service[], certificate:
         await (service.kind === "MinIO" ? askMinio(service, certificate) : askPostgresql(service));
         return [];
       } catch (error) {
-        const why = error instanceof Error ? error.message || error.name : String(error);
-        return [`  ${service.kind} at ${service.host}:${service.port}: ${why}`];
+        return [`  ${service.kind} at ${service.host}:${service.port}: ${messageOf(error)}`];
       }
     }),
   );
   if (problems.flat().length > 0)
-    throw new Unreachable(
+    throw new UserError(
       `What holds the spaces' data is out of reach; nothing was changed.\n${problems.flat().join("\n")}\n  Both are reached through ops-1 (ALL_PROXY; \`npm run pulumi\` opens the way by itself). On ops-1, \`mc admin info serving\` and \`psql service=framaspace\` say how they are; docs/runbooks/ has what to do when a machine or site is lost.`,
     );
 }
 
-/** A service that does not answer: told to people without a stack. */
-export class Unreachable extends Error {}
+/** Why a service did not answer. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message || error.name : String(error);
+}
 
 /** Its word that a majority of drives can be written to. */
 async function askMinio(service: Service, ca: string): Promise<void> {

@@ -7,7 +7,16 @@ export async function runCommand(
   command: "check" | "space",
   ...args: string[]
 ): Promise<{ status: number; text: string }> {
+  return runCommandWith({}, command, ...args);
+}
+
+/** The same, with environment variables besides this process's own. */
+export async function runCommandWith(
+  env: Readonly<Record<string, string>>,
+  command: "check" | "space",
+  ...args: string[]
+): Promise<{ status: number; text: string }> {
   const file = join(import.meta.dirname, `../../bin/${command}.ts`);
-  const { exitCode, all } = await execa(process.execPath, [file, ...args], { all: true, reject: false });
+  const { exitCode, all } = await execa(process.execPath, [file, ...args], { all: true, env, reject: false });
   return { status: exitCode ?? -1, text: all };
 }

@@ -1,7 +1,8 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { assertValid, InvalidFleet, loadFleet, reportFleet } from "../../../spaces/fleet/fleet.ts";
+import { assertValid, loadFleet, reportFleet } from "../../../spaces/fleet/fleet.ts";
+import { UserError } from "../../../validation/user-error.ts";
 import {
   CATALOG,
   CONFIGURATION,
@@ -349,7 +350,7 @@ describe("refuses, with this report:", () => {
     breakIt(root);
     const fleet = loadFleet(root, "demo");
     expect(reportFleet(fleet)).toBe(expected);
-    expect(() => assertValid(fleet)).toThrow(new InvalidFleet(expected));
+    expect(() => assertValid(fleet)).toThrow(new UserError(expected));
   });
 });
 

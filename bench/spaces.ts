@@ -1,0 +1,117 @@
+// What spaces cost in a lab that is up, beside their budgets: creating them, with all of their resources and a page that
+// answers; converging them unchanged; and how long an upgrade keeps one from answering. Adds a tenants file of its own,
+// and takes it away at the end; the spaces stay in the lab.
+import { execa } from "execa";
+import { existsSync } from "node:fs";
+import { rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { renderEntry } from "../spaces/fleet/edit.ts";
+import { tenantsFolder } from "../spaces/fleet/fleet.ts";
+import { UserError } from "../validation/user-error.ts";
+
+const ROOT = join(import.meta.dirname, "..");
+const FILE = join(ROOT, tenantsFolder("lab"), "999.yaml");
+
+export interface SpacesBench {
+  /** Name of the lab. */
+  name: string;
+  /** How many are created. */
+  spaces: number;
+  /** The release that one space is moved to, for its outage; without it that is not measured. */
+  upgrade?: string;
+  /** Options of the lab's `up`, such as --nextcloud. */
+  upOptions: readonly string[];
+}
+
+/** Runs `npm run lab` with words. Resolves to its standard output. */
+type Lab = (...words: string[]) => Promise<string>;
+
+async function secondsOf(act: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await act();
+  return (performance.now() - start) / 1000;
+}
+
+/** Seconds of the longest time without a 200 while the command runs, asked of a web server every 50 ms. */
+async function outageOf(lab: Lab, id: string, release: string): Promise<{ outage: number; own: number }> {
+  const text = await lab(
+    "ssh",
+    "ops-1",
+    `
+    host=$(jq -r .host /srv/spaces/${id}/config/space.json)
+    jq -c 'del(.version) | .release = "${release}"' /srv/spaces/${id}/config/space.json >/tmp/bench.json
+    { while [ ! -e /tmp/bench.done ]; do
+        echo "$(date +%s.%N) $(curl -s -o /dev/null -w '%{http_code}' --max-time 5 -H "Host: $host" http://web-1/status.php)"; sleep 0.05
+      done; } >/tmp/bench.seen &
+    # When occ upgrade begins and ends, by the process that runs it.
+    { while [ ! -e /tmp/bench.done ]; do pgrep -f 'occ --no-interaction --no-ansi upgrade' >/dev/null && date +%s.%N; sleep 0.05; done; } >/tmp/bench.own &
+    converge-space </tmp/bench.json >/dev/null; touch /tmp/bench.done; wait; rm /tmp/bench.done
+    awk '$2 != 200 { if (!from) from = $1; next } from { if ($1 - from > most) most = $1 - from; from = 0 } END { print most + 0 }' /tmp/bench.seen
+    awk 'NR == 1 { first = $1 } END { print $1 - first }' /tmp/bench.own`,
+  );
+  const [longest = NaN, own = NaN] = text.split("\n").map(Number);
+  return { outage: longest, own };
+}
+
+/**
+ * Measures, and prints each figure. Resolves to whether all kept their budgets. Throws a UserError where the
+ * tenants file is there already.
+ */
+export async function benchSpaces({ name, spaces, upgrade, upOptions }: SpacesBench): Promise<boolean> {
+  const lab: Lab = async (...words) => {
+    const command = [join(ROOT, "bin/lab.ts"), "--name", name, ...words];
+    return (await execa(process.execPath, command, { stdin: "ignore" })).stdout;
+  };
+  const ops = (command: string) => lab("ssh", "ops-1", command);
+  const up = () => lab("up", ...upOptions);
+  // No two of them look alike to the eye (spaces/fleet/ids.ts), and none looks like a word that is reserved.
+  const ids = Array.from(
+    { length: spaces },
+    (_, index) => `banc-${String.fromCharCode(97 + (index % 26), 97 + (Math.floor(index / 26) % 26))}-essai`,
+  );
+  let passed = true;
+  const report = (what: string, found: number, budget: number) => {
+    const fits = found <= budget;
+    console.log(`${fits ? "✔" : "✘"} ${what}: ${found.toFixed(2)} s, at most ${budget} s`);
+    passed &&= fits;
+  };
+
+  if (existsSync(FILE))
+    throw new UserError(`${FILE} is there already; remove it, or let the run that made it end.`);
+  console.log("the lab as it is");
+  const idle = await secondsOf(up);
+  try {
+    const entries = ids.map((id) =>
+      renderEntry({
+        id,
+        name: `Banc ${id}`,
+        kind: "collective",
+        contact: `${id}@banc.example`,
+        plan: "small",
+        office: "collabora",
+        wave: "main",
+      }),
+    );
+    await writeFile(FILE, entries.sort().join("\n"));
+    // What the platform and the spaces that were there take is not the new ones'.
+    report(`creating ${spaces} spaces, each`, ((await secondsOf(up)) - idle) / spaces, 2.5);
+
+    const wanted = `for id in ${ids.join(" ")}; do jq -c 'del(.version)' /srv/spaces/$id/config/space.json >/tmp/$id.json; done`;
+    await ops(wanted);
+    const unchanged = await ops(
+      `start=$(date +%s.%N); for id in ${ids.join(" ")}; do converge-space </tmp/$id.json; done | jq -s 'map(.changed | length) | add' >/tmp/changed; echo "$(cat /tmp/changed) $(awk -v a="$start" -v b="$(date +%s.%N)" 'BEGIN { print b - a }')"`,
+    );
+    const [changed, took] = unchanged.split(" ").map(Number);
+    if (changed !== 0) throw new Error(`converging what was just made changed ${changed} things`);
+    report(`converging ${spaces} unchanged spaces, each`, (took ?? NaN) / spaces, 0.15);
+
+    if (upgrade !== undefined) {
+      const [id = ""] = ids;
+      const { outage: longest, own } = await outageOf(lab, id, upgrade);
+      report(`outage of ${id} in its upgrade, of which ${own.toFixed(2)} s are occ's`, longest, own + 3);
+    }
+  } finally {
+    await rm(FILE, { force: true });
+  }
+  return passed;
+}

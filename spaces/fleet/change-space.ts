@@ -1,0 +1,171 @@
+// Changes a space's entry in its tenants file as a person would in an editor, refuses what `npm run check` would refuse,
+// and says what to type next: a pull request and `up` do the rest.
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { sentence } from "../../validation/positions.ts";
+import { UserError } from "../../validation/user-error.ts";
+import { nearest } from "../../validation/wording.ts";
+import {
+  changeState,
+  entryText,
+  insertEntry,
+  refuseTransition,
+  removeEntry,
+  shardWithRoom,
+  type StateChange,
+} from "./edit.ts";
+import { assertValid, loadFleet, tenantsFolder, type Fleet, type Shard, type Tenant } from "./fleet.ts";
+
+/** What a new space gets when nothing else is said. */
+export const DEFAULTS = { kind: "association", plan: "standard", office: "collabora", wave: "main" };
+
+/** Which environment of which repository. */
+export interface Place {
+  /** Folder of the repository. */
+  root: string;
+  env: string;
+}
+
+export type NewSpace = { id: string; name: string; contact?: string } & Partial<typeof DEFAULTS>;
+
+/** Why a space is out of service, and its first day (`2026-11-01`). */
+export interface Stop {
+  reason?: string;
+  since: string;
+}
+
+/** A tenants file that was written. */
+export interface Edit {
+  /** Path from the root of the repository. */
+  file: string;
+  /** What was done, for people. */
+  text: string;
+  /** What a commit of it is called. */
+  title: string;
+}
+
+/** Inserts an entry at its place in the newest file with room. Throws a UserError; nothing was changed then. */
+export function addSpace({ root, env, id, name, contact, ...chosen }: Place & NewSpace): Edit {
+  const before = loadFleet(root, env);
+  assertValid(before, NOTHING_CHANGED);
+  const file = `${tenantsFolder(env)}/${shardWithRoom(before.shards)}.yaml`;
+  const existing = before.shards.some((shard) => shard.file === file)
+    ? readFileSync(join(root, file), "utf8")
+    : undefined;
+  const defaults = { ...DEFAULTS, contact: before.environment.administrators.mail };
+  const given = { ...chosen, ...(contact !== undefined && { contact }) };
+  const { text, line } = insertEntry(existing, { id, name, ...defaults, ...given });
+  save({ root, env }, file, text);
+  const assumed = Object.entries(defaults).filter(([key]) => !Object.hasOwn(given, key));
+  const said = [`Added space "${id}" to ${file}, line ${line}:`, "", indent(entryText(text, id)), ""];
+  if (assumed.length > 0)
+    said.push(`By default: ${assumed.map(([key, value]) => `--${key} ${value}`).join(" ")}`, "");
+  return { file, text: said.join("\n"), title: `Add the space ${id}` };
+}
+
+/** Takes a space out of service. Throws a UserError; nothing was changed then. */
+export function suspendSpace(id: string, { reason, since, ...place }: Place & Required<Stop>): Edit {
+  return changeSpace(place, id, () => ({ state: "suspended", reason, since }), "Suspend");
+}
+
+/** Puts a space back in service. Throws a UserError; nothing was changed then. */
+export function resumeSpace(id: string, place: Place): Edit {
+  return changeSpace(place, id, () => ({ state: "active" }), "Resume");
+}
+
+/** Archives a suspended space, by default for the reason of its suspension. Throws a UserError; nothing was changed then. */
+export function archiveSpace(id: string, { reason, since, ...place }: Place & Stop): Edit {
+  return changeSpace(
+    place,
+    id,
+    (entry) => ({ state: "archived", reason: reason ?? entry.reason ?? "", since }),
+    "Archive",
+  );
+}
+
+function changeSpace(
+  { root, env }: Place,
+  id: string,
+  to: (entry: Tenant) => StateChange,
+  verb: string,
+): Edit {
+  const { shard, entry } = findSpace(loadFleet(root, env), id);
+  const wanted = to(entry);
+  refuse(entry, wanted.state);
+  const text = changeState(readFileSync(join(root, shard.file), "utf8"), id, wanted);
+  save({ root, env }, shard.file, text);
+  const said = [
+    `Space "${id}" is now ${wanted.state} in ${shard.file}:`,
+    "",
+    indent(entryText(text, id)),
+    "",
+  ];
+  return { file: shard.file, text: said.join("\n"), title: `${verb} the space ${id}` };
+}
+
+/** Removes the entry of an archived space. Throws a UserError; nothing was changed then. */
+export function removeSpace(id: string, { root, env }: Place): Edit {
+  const { shard, entry } = findSpace(loadFleet(root, env), id);
+  refuse(entry, "removed");
+  save({ root, env }, shard.file, removeEntry(readFileSync(join(root, shard.file), "utf8"), id));
+  return {
+    file: shard.file,
+    text: `Removed space "${id}" from ${shard.file}.\n`,
+    title: `Remove the space ${id}`,
+  };
+}
+
+/**
+ * Prints what was done, its plan, and what to type next. Resolves to the plan's status.
+ * @param plan Resolves to undefined where there is nothing to compare with.
+ */
+export async function propose(
+  { file, text, title }: Edit,
+  plan: () => Promise<{ status: number; markdown: string } | undefined>,
+): Promise<number> {
+  console.log(text);
+  const planned = await plan();
+  if (planned) console.log(planned.markdown);
+  const next = [
+    planned ? "Next, open a pull request:" : "Next, see what it will do, then open a pull request:",
+    ...(planned ? [] : [`  npm run plan`]),
+    `  git switch -c ${title.toLowerCase().replaceAll(" ", "-")}`,
+    `  git add ${file}`,
+    `  git commit -m "${title}"`,
+  ];
+  console.log(next.join("\n"));
+  return planned?.status ?? 0;
+}
+
+/** The entry of a space, and its file. Throws a UserError, with the nearest id, where there is none. */
+export function findSpace(fleet: Fleet, id: string): { shard: Shard; entry: Tenant } {
+  assertValid(fleet, NOTHING_CHANGED);
+  for (const shard of fleet.shards) {
+    const entry = shard.tenants.find((candidate) => candidate.id === id);
+    if (entry) return { shard, entry };
+  }
+  const ids = fleet.shards.flatMap(({ tenants }) => tenants.map((entry) => entry.id));
+  const meant = nearest(id, ids);
+  const where = tenantsFolder(fleet.environmentName);
+  throw new UserError(
+    `There is no space "${id}" in ${where}${meant === undefined ? "." : `; did you mean "${meant}"?`}`,
+  );
+}
+
+const NOTHING_CHANGED = "\nNothing was changed.";
+
+function refuse(entry: Tenant, to: StateChange["state"] | "removed"): void {
+  const reason = refuseTransition(entry, to);
+  if (reason !== undefined) throw new UserError(`Space "${entry.id}": ${sentence(reason)}`);
+}
+
+/** Writes a tenants file if the fleet with it passes every check. */
+function save({ root, env }: Place, file: string, text: string): void {
+  assertValid(loadFleet(root, env, new Map([[file, text]])), NOTHING_CHANGED);
+  writeFileSync(join(root, file), text);
+}
+
+/** Text two spaces to the right. */
+export function indent(text: string): string {
+  return text.replace(/^(?=.)/gm, "  ");
+}

@@ -1,0 +1,41 @@
+// Which buckets MinIO has.
+import { ListBucketsCommand, S3Client } from "@aws-sdk/client-s3";
+import { Agent } from "node:https";
+import { UserError } from "../../validation/user-error.ts";
+import type { Cli } from "./cli.ts";
+import { dialTls, messageOf } from "./gate.ts";
+import { exportState, minioLogin } from "./state.ts";
+
+/**
+ * Names of all buckets. MinIO is asked with the key that the state holds, because a refresh uses that one: where it is
+ * no longer right, MinIO's refusal would count as "gone", too. Throws a UserError.
+ * @param ca MinIO's certificate authority, as PEM.
+ */
+export async function listBuckets(cli: Cli, ca: string): Promise<Set<string>> {
+  const login = minioLogin(await exportState(cli, "--show-secrets"));
+  if (!login) throw new UserError(`${cli.stack} has no MinIO provider in its state: run up first.`);
+  // Connected beforehand: the agent wants its connection at once.
+  const socket = await dialTls(login, ca).catch((error: unknown) => {
+    throw new UserError(`MinIO at ${login.host}:${login.port}: ${messageOf(error)}. Nothing was changed.`);
+  });
+  const httpsAgent = new Agent({ keepAlive: false, maxSockets: 1 });
+  httpsAgent.createConnection = () => socket;
+  const client = new S3Client({
+    endpoint: `https://${login.host}:${login.port}`,
+    region: "us-east-1",
+    forcePathStyle: true,
+    credentials: { accessKeyId: login.user, secretAccessKey: login.password },
+    requestHandler: { httpsAgent },
+    maxAttempts: 1,
+  });
+  try {
+    const { Buckets = [] } = await client.send(new ListBucketsCommand({}));
+    return new Set(Buckets.flatMap(({ Name }) => Name ?? []));
+  } catch (error) {
+    throw new UserError(
+      `MinIO does not take the key that the state of ${cli.stack} holds (${messageOf(error)}): a refresh would take every bucket for gone. Nothing was changed. If the key was rotated, run \`npm run pulumi -- up --stack ${cli.stack}\` first.`,
+    );
+  } finally {
+    client.destroy();
+  }
+}

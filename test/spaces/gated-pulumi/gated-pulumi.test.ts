@@ -1,0 +1,126 @@
+// `npm run pulumi` of a stack of spaces, as people type it: with fakes of PostgreSQL and MinIO behind a proxy, and of the
+// Pulumi CLI on PATH.
+import { execa } from "execa";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readStackConfiguration } from "../../../evaluate/stack-configuration.ts";
+import { Authority } from "../../../infra/pki/certificates.ts";
+import { Secrets } from "../../../infra/pki/secrets.ts";
+import { gateFile } from "../../../spaces/gated-pulumi/gate.ts";
+import { servicesOf } from "../../../spaces/gated-pulumi/services.ts";
+import { exampleEnvironment } from "../../support/example-environment.ts";
+import { FakePulumi, stateWith } from "../../support/fake-pulumi.ts";
+import {
+  closeServices,
+  serveMinio,
+  servePostgresql,
+  serveProxy,
+  type FakeMinio,
+} from "../../support/space-services.ts";
+
+const ROOT = join(import.meta.dirname, "../../..");
+/** There is no such tenants file, so nobody else uses its gate. */
+const STACK = "prod-spaces-999";
+const GATE = join(ROOT, gateFile(STACK));
+const BOTH = ["space-iris", "space-lotus"];
+
+const environment = exampleEnvironment("prod");
+const services = servicesOf(environment);
+const addressOf = (kind: "PostgreSQL" | "MinIO") => {
+  const { host, port } = services.find((service) => service.kind === kind)!;
+  return { host, address: `${host}:${port}` };
+};
+let minio: FakeMinio;
+let postgresqlPort: number;
+
+beforeAll(async () => {
+  const { values } = await readStackConfiguration(join(ROOT, "Pulumi.prod.yaml"), "example");
+  const secrets = new Secrets(values["framaspace:masterSecret"]!, "prod", environment.generations);
+  minio = await serveMinio(new Authority(secrets, environment.certificates), addressOf("MinIO").host);
+  minio.buckets = BOTH;
+  postgresqlPort = await servePostgresql();
+});
+afterAll(closeServices);
+
+test("what is asked: the PostgreSQL node that takes the writes, and the site that spaces use", () => {
+  expect(services).toEqual([
+    { kind: "PostgreSQL", host: "10.0.30.1", port: 5432 },
+    { kind: "MinIO", host: "storage-a", port: 9000 },
+  ]);
+  const { storage } = environment;
+  const moved = { ...environment, postgresPrimary: "postgres-2" as const };
+  expect(servicesOf({ ...moved, storage: storage && { ...storage, serving: "replica" } })).toEqual([
+    { kind: "PostgreSQL", host: "10.0.30.2", port: 5432 },
+    { kind: "MinIO", host: "storage-b", port: 9000 },
+  ]);
+  expect(servicesOf({ ...environment, storage: undefined })).toHaveLength(1);
+});
+
+/** `npm run pulumi` with services that can be reached; a proxy refuses what it does not know. */
+async function run(
+  cli: FakePulumi,
+  command: string,
+  reachable: readonly ("PostgreSQL" | "MinIO")[] = ["PostgreSQL", "MinIO"],
+) {
+  const all = { PostgreSQL: postgresqlPort, MinIO: minio.port };
+  const ports = Object.fromEntries(reachable.map((kind) => [addressOf(kind).address, all[kind]]));
+  const { exitCode, stderr } = await execa(
+    process.execPath,
+    [join(ROOT, "bin/pulumi.ts"), command, "--stack", STACK],
+    {
+      env: {
+        PATH: `${cli.folder}:${process.env.PATH}`,
+        PULUMI_CONFIG_PASSPHRASE: "example",
+        ALL_PROXY: `socks5://127.0.0.1:${await serveProxy(ports)}`,
+      },
+      reject: false,
+    },
+  );
+  return { exitCode, stderr };
+}
+
+/** Notes whether the gate is open, and for which stack the program would take it as open. */
+const NOTE_GATE = `echo "$FRAMASPACE_GATE $(ls ${GATE} 2>&1)" >>$FOLDER/calls;`;
+const fresh = (script = "") =>
+  new FakePulumi(stateWith(addressOf("MinIO").address, BOTH), `${NOTE_GATE} ${script}`);
+
+describe("npm run pulumi of a stack of spaces", { timeout: 60_000 }, () => {
+  test.each(["up", "destroy", "preview"])("%s finds the gate open, and closes it", async (command) => {
+    const cli = fresh("exit 5;");
+    expect(await run(cli, command)).toEqual({ exitCode: 5, stderr: "" });
+    expect(cli.calls[0]).toMatch(new RegExp(`^${command} --stack ${STACK} --config-file Pulumi.prod.yaml`));
+    expect(cli.calls.slice(1)).toEqual([`${STACK} ${GATE}`]);
+    expect(existsSync(GATE)).toBe(false);
+  });
+
+  test.each([
+    ["PostgreSQL", ["MinIO"]],
+    ["MinIO", ["PostgreSQL"]],
+  ] as const)("with %s unreachable the CLI is not called, and the gate stays closed", async (kind, rest) => {
+    const cli = fresh();
+    const { exitCode, stderr } = await run(cli, "refresh", rest);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(
+      `What holds the spaces' data is out of reach; nothing was changed.\n  ${kind} at ${addressOf(kind).address}: takes no connection\n`,
+    );
+    expect(cli.calls).toEqual([]);
+    expect(existsSync(GATE)).toBe(false);
+  });
+
+  test("a preview asks neither", async () => {
+    const cli = fresh();
+    expect(await run(cli, "preview", [])).toEqual({ exitCode: 0, stderr: "" });
+    expect(cli.calls).toContain(`${STACK} ${GATE}`);
+  });
+
+  test("a refresh that was stopped by Ctrl-C is compared all the same, and the gate closed", async () => {
+    const lost = stateWith(addressOf("MinIO").address, ["space-iris"]);
+    const cli = fresh(`kill -INT $PPID; sleep 0.3; echo '${lost}' >$FOLDER/state; exit 255;`);
+    const { exitCode, stderr } = await run(cli, "refresh");
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain("The refresh took 1 of 2 buckets for gone (space-lotus), but MinIO has them");
+    expect(cli.state).toBe(stateWith(addressOf("MinIO").address, BOTH));
+    expect(existsSync(GATE)).toBe(false);
+  });
+});
