@@ -93,7 +93,7 @@ program
     run(async (lab) => {
       if (!(await exists(lab)))
         throw new UserError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);
-      const all = mails(lab);
+      const all = await mails(lab);
       console.log(all.length === 0 ? "No mails." : all.join(`\n${"─".repeat(80)}\n`));
     }),
   );
