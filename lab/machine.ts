@@ -104,7 +104,7 @@ export async function boot(lab: Lab, spec: MachineSpec): Promise<void> {
       "--boot",
     ];
     const environment = {
-      PATH: process.env.PATH,
+      PATH: process.env.PATH ?? "",
       SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: "1",
       // The kernel's settings of its own network are the machine's.
       SYSTEMD_NSPAWN_API_VFS_WRITABLE: "network",
