@@ -54,6 +54,11 @@ export class Endpoint {
     await this.#save();
   }
 
+  /** Until all that has changed so far is written. */
+  saved(): Promise<void> {
+    return this.#writing;
+  }
+
   listen(where: ListenOptions): Promise<HttpServer> {
     const server = createServer((request, response) => {
       this.#answer(request).then(
@@ -225,7 +230,9 @@ export class Endpoint {
   }
 
   #start(command: string, resources: Action["resources"], work: Work | undefined): Action {
-    return startAction(this.state, command, resources, work, () => void this.#save());
+    return startAction(this.state, command, resources, work, () => {
+      this.#save().catch((error: unknown) => console.error(error));
+    });
   }
 
   #find<K extends keyof Collections>(kind: K, key: string): Collections[K][number] {
@@ -241,7 +248,8 @@ export class Endpoint {
   }
 
   #save(): Promise<void> {
-    this.#writing = this.#writing.then(() => writeState(this.#file, this.state));
+    // One that failed, as on a full disk, is no reason for the next to fail.
+    this.#writing = this.#writing.catch(() => {}).then(() => writeState(this.#file, this.state));
     return this.#writing;
   }
 }
