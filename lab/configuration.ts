@@ -18,7 +18,7 @@ import { sshKeyPair } from "../infra/pki/keys.ts";
 import { Secrets } from "../infra/pki/secrets.ts";
 import { loadFleet } from "../spaces/fleet/fleet.ts";
 import { readStackConfiguration } from "../evaluate/stack-configuration.ts";
-import { type Lab } from "./lab.ts";
+import type { Lab } from "./lab.ts";
 import { MAIL_PORT } from "./mail.ts";
 import { ADMIN_ADDRESS } from "./namespaces.ts";
 import type { DedicatedMachine, Settings } from "./settings.ts";

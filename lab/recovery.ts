@@ -4,7 +4,7 @@ import { execa } from "execa";
 import { readFile } from "node:fs/promises";
 import * as z from "zod";
 import { ask } from "./hcloud/client.ts";
-import { type Lab } from "./lab.ts";
+import type { Lab } from "./lab.ts";
 import { insideMachine } from "./machine.ts";
 import { UserError } from "../validation/user-error.ts";
 

@@ -12,7 +12,7 @@ import { applier } from "./applier/applier.ts";
 import type { Engine } from "./engine.ts";
 import { prepareHost } from "./host.ts";
 import { imagePath, provideImage } from "./image.ts";
-import { type Lab } from "./lab.ts";
+import type { Lab } from "./lab.ts";
 import { exists, lockLab, startDaemon, startForwarder, takeDown } from "./lifecycle.ts";
 import { Progress } from "./progress.ts";
 import { findPulumi, pulumi } from "./pulumi-engine.ts";

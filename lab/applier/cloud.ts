@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
 import type { Resource } from "../../evaluate/graph.ts";
 import { ask } from "../hcloud/client.ts";
-import { type Lab } from "../lab.ts";
+import type { Lab } from "../lab.ts";
 import { handler, type Handled, type Handler } from "./handler.ts";
 import { UserError } from "../../validation/user-error.ts";
 
