@@ -309,7 +309,8 @@ describe.skipIf(!haproxy)(`by HAProxy itself${haproxy ? "" : " (skipped: haproxy
         send("PUT /a HTTP/1.1", ...closing, "Content-Length: 9", "", "abc"),
       ]);
       expect(target).toMatch(/^HTTP\/1\.1 504 /);
-      expect(client).toMatch(/^HTTP\/1\.1 (408|504) /);
+      // HAProxy 2.6 says 408 or 504, 3.0 says 400.
+      expect(client).toMatch(/^HTTP\/1\.1 (400|408|504) /);
     });
 
     test("a body may take longer than the idle time, as long as some of it comes", async () => {
