@@ -237,7 +237,7 @@ async function pack(lab: Lab, tree: string, name: string): Promise<string> {
   return archive;
 }
 
-/** An inventory of servers that the lab racks, with drives that it makes. */
+/** An inventory of dedicated servers, which the lab boots, with drives that it makes. */
 function storage(given: Given, secrets: Secrets, minio: Artifact, mc: Artifact) {
   const { storageNodes, storageSecondPool, storageSites, storageServing, storageUnreachable } = given;
   const sites = Object.entries(SITES)

@@ -70,7 +70,7 @@ function isInstalled(program: string): boolean {
 /** Each machine's systemd takes about ten; Linux gives root 128 for all containers together. */
 const INOTIFY = "/proc/sys/fs/inotify/max_user_instances";
 const INOTIFY_INSTANCES = 2048;
-/** What it was before; away after a reboot, as is the raised value. */
+/** What it was before; gone after a reboot, as is the raised value. */
 const BEFORE = "/run/framaspace-lab-inotify";
 
 async function raiseLimits(report: (text: string) => void): Promise<void> {

@@ -1,5 +1,5 @@
 // A machine of the lab: an overlay on the base image and a Debian booted on it by systemd-nspawn, in a network namespace
-// and a cgroup of its own. Addresses and filters are network.ts's.
+// and a cgroup of its own. Addresses and filters are namespaces.ts's.
 import { execa } from "execa";
 import { mkdir, open, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -134,7 +134,7 @@ export async function halt(lab: Lab, name: string): Promise<void> {
   if (root) await rm(`/run/systemd/nspawn/locks/inode-${root.dev}:${root.ino}`, { force: true });
 }
 
-/** Takes a machine away for good, with its disk, its drives and, unless told otherwise, its place in the network. */
+/** Removes a machine for good, with its disk, its drives and, unless told otherwise, its place in the network. */
 export async function remove(lab: Lab, name: string, { keepNamespace = false } = {}): Promise<void> {
   await halt(lab, name);
   await unmountBelow(directoryOf(lab, name));

@@ -1,5 +1,5 @@
 // The lab's network: namespaces joined by veth pairs to one router, all routed, as at Hetzner. Nothing leads out of it:
-// no interface is ever put into the machine's own namespace. What may pass is said in filter.ts.
+// no interface is ever put into the machine's own namespace. What may pass is said in router-rules.ts.
 import { execa } from "execa";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { inside, namespace, type Lab } from "./lab.ts";

@@ -1,4 +1,4 @@
-// What may pass the lab's router: hcloud's firewalls, as stateful nftables rules. Pure text; network.ts loads it.
+// What may pass the lab's router: hcloud's firewalls, as stateful nftables rules. Pure text; namespaces.ts loads it.
 import type { FirewallRule } from "./hcloud/document.ts";
 import { MAIL_PORT } from "./mail.ts";
 import { ADMIN_ADDRESS, routerEnds } from "./namespaces.ts";

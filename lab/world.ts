@@ -41,7 +41,7 @@ export class LabWorld implements World {
     this.#settings = settings;
   }
 
-  async converge(state: State): Promise<void> {
+  async reconcile(state: State): Promise<void> {
     if (!this.#done.has("router")) await addRouter(this.#lab);
     this.#done.set("router", "");
     const { dedicated } = this.#settings;
@@ -82,7 +82,7 @@ export class LabWorld implements World {
   }
 
   /** Boots the dedicated servers, which no engine creates. */
-  async rack(): Promise<void> {
+  async bootDedicated(): Promise<void> {
     const present = this.#settings.dedicated.filter(({ declaredUnreachable }) => !declaredUnreachable);
     await Promise.all(present.map((server) => this.#bootMachine(specOfDedicated(server))));
   }

@@ -42,7 +42,7 @@ export class Endpoint {
 
   /** Brings the lab to what the document says, after a start. */
   async resume(): Promise<void> {
-    await this.#world.converge(this.state);
+    await this.#world.reconcile(this.state);
     await Promise.all(
       this.state.servers
         .filter(({ status }) => status !== "off")
@@ -94,7 +94,7 @@ export class Endpoint {
     if (method === "GET") return { status: 200, body: this.#get(path, searchParams) };
     const result = this.#last.then(async () => {
       const changed = await this.#change(method, path, body);
-      await this.#world.converge(this.state);
+      await this.#world.reconcile(this.state);
       // Work starts when the links are there, and the answer names its actions.
       const answer = changed();
       await this.#save();

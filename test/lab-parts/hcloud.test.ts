@@ -26,11 +26,11 @@ class FakeWorld implements World {
     this.#directory = directory;
   }
 
-  async converge(state: Endpoint["state"]): Promise<void> {
+  async reconcile(state: Endpoint["state"]): Promise<void> {
     this.most = Math.max(this.most, ++this.#now);
     await new Promise((resolve) => setImmediate(resolve));
     this.#now--;
-    this.done.push(`converge ${state.servers.map(({ name }) => name).join(" ")}`.trim());
+    this.done.push(`reconcile ${state.servers.map(({ name }) => name).join(" ")}`.trim());
   }
 
   async boot(_state: unknown, id: number): Promise<void> {
@@ -257,7 +257,7 @@ describe("servers", () => {
     const action = body.action?.id ?? 0;
     expect(await poll(action)).toMatchObject({ status: "running", finished: null });
     // Links come before the boot.
-    expect(world.done).toEqual(["converge web-1", `boot ${id}`]);
+    expect(world.done).toEqual(["reconcile web-1", `boot ${id}`]);
     booted();
     await expect.poll(() => poll(action)).toMatchObject({ status: "success", progress: 100 });
     expect((await get(`servers/${id}`)).body.server).toMatchObject({ status: "running" });
@@ -315,7 +315,7 @@ describe("servers", () => {
     await act(`load_balancers/${entrance}`, "add_target", { type: "server", server: { id } });
     world.done.length = 0;
     await ask("DELETE", `servers/${id}`);
-    expect(world.done).toEqual(["converge"]);
+    expect(world.done).toEqual(["reconcile"]);
     expect((await get(`load_balancers/${entrance}`)).body.load_balancer).toMatchObject({ targets: [] });
   });
 
@@ -325,7 +325,7 @@ describe("servers", () => {
     await expect.poll(() => endpoint.state.servers[0]?.status).toBe("off");
     await act(`servers/${id}`, "poweron");
     await expect.poll(() => endpoint.state.servers[0]?.status).toBe("running");
-    expect(world.done.filter((what) => !what.startsWith("converge"))).toEqual([
+    expect(world.done.filter((what) => !what.startsWith("reconcile"))).toEqual([
       `boot ${id}`,
       "halt web-1",
       `boot ${id}`,
@@ -458,7 +458,7 @@ describe("after a start", () => {
     await act(`servers/${off}`, "poweroff");
     await expect.poll(() => endpoint.state.servers[1]?.status).toBe("off");
     await restart();
-    expect(world.done).toEqual(["converge web-1 web-2", `boot ${on}`]);
+    expect(world.done).toEqual(["reconcile web-1 web-2", `boot ${on}`]);
   });
 
   test("an action that a killed process had begun is an error, so that nobody waits for it", async () => {

@@ -12,7 +12,7 @@ import { pendingFlags, removeOrphans } from "../../lab/recovery.ts";
 
 /** Nothing of it needs a machine. */
 const nothing: World = {
-  converge: () => Promise.resolve(),
+  reconcile: () => Promise.resolve(),
   boot: () => Promise.resolve(),
   halt: () => Promise.resolve(),
   address: () => "203.0.113.20",

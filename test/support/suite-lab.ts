@@ -193,7 +193,7 @@ export class TestLab {
 }
 
 /**
- * The lab that suites share: the first brings it up, the others find it, and setup.ts takes it down after the last. A
+ * The lab that suites share: the first brings it up, the others find it, and lab-teardown.ts takes it down after the last. A
  * suite leaves the machines in service; spaces that it added may stay, so it gives them ids that no other suite uses.
  */
 export class SharedLab extends TestLab {
