@@ -242,7 +242,7 @@ async function pack(lab: Lab, tree: string, name: string): Promise<string> {
   return archive;
 }
 
-/** An inventory of dedicated servers, with drives that the lab makes. */
+/** An inventory of dedicated servers, which the lab boots, with drives that it makes. */
 function storage(given: Given, secrets: Secrets, minio: Artifact, mc: Artifact) {
   const { storageNodes, storageSecondPool, storageSites, storageServing, storageUnreachable } = given;
   const sites = SITES.slice(0, storageSites).map(([role, host]) => {

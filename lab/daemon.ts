@@ -18,8 +18,8 @@ if (!settings) throw new Error(`there is no lab "${lab.name}"`);
 
 const world = new LabWorld(lab, settings);
 const endpoint = new Endpoint(join(lab.directory, "hcloud.json"), world);
-await world.converge(endpoint.state);
-await Promise.all([endpoint.resume(), world.rack()]);
+await world.reconcile(endpoint.state);
+await Promise.all([endpoint.resume(), world.bootDedicated()]);
 await serveArtifacts(settings.artifacts, ADMIN_ADDRESS, ARTIFACTS_PORT);
 await takeMail(lab, ADMIN_ADDRESS, MAIL_PORT);
 await endpoint.listen({ port: ENDPOINT_PORT, host: "127.0.0.1" });

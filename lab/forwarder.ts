@@ -1,20 +1,13 @@
 // The way in from the host's loopback: `node lab/forwarder.ts NAME PORT`. The only process of a lab in the host's
 // network; it knows a port and the load balancer's socket file, so no interface leads into the lab.
 import { connect, createServer } from "node:net";
-import { join } from "node:path";
-import { openLab, type Lab } from "./lab.ts";
+import { balancerSocket } from "./balancer.ts";
+import { openLab } from "./lab.ts";
 
-/** Where the load balancer listens for visitors from the host. */
-export function balancerSocket(lab: Lab): string {
-  return join(lab.directory, "balancer.sock");
-}
-
-if (import.meta.main) {
-  const [, , name = "", port = ""] = process.argv;
-  const path = balancerSocket(openLab(name));
-  createServer({ allowHalfOpen: true }, (visitor) => {
-    const balancer = connect({ path, allowHalfOpen: true });
-    visitor.on("error", () => balancer.destroy()).pipe(balancer);
-    balancer.on("error", () => visitor.destroy()).pipe(visitor);
-  }).listen(Number(port), "127.0.0.1");
-}
+const [, , name = "", port = ""] = process.argv;
+const path = balancerSocket(openLab(name));
+createServer({ allowHalfOpen: true }, (visitor) => {
+  const balancer = connect({ path, allowHalfOpen: true });
+  visitor.on("error", () => balancer.destroy()).pipe(balancer);
+  balancer.on("error", () => visitor.destroy()).pipe(visitor);
+}).listen(Number(port), "127.0.0.1");

@@ -12,7 +12,7 @@ const NEEDS: Readonly<Record<string, string>> = {
   ip: "iproute2",
   nft: "nftables",
   ssh: "openssh-client",
-  openssl: "openssl",
+  haproxy: "haproxy",
   losetup: "mount",
   sysctl: "procps",
 };
@@ -50,7 +50,17 @@ export async function prepareHost(report: (text: string) => void): Promise<void>
       throw new UserError(
         `apt could not install ${packages.join(" ")}:\n${result.all.split("\n").slice(-10).join("\n")}`,
       );
+    if (packages.includes("haproxy")) await stopService("haproxy");
   }
+}
+
+/** Debian starts what it installs; a lab runs its own. These work with systemd as without. */
+async function stopService(name: string): Promise<void> {
+  for (const words of [
+    ["invoke-rc.d", name, "stop"],
+    ["update-rc.d", name, "disable"],
+  ])
+    await execa(`${words[0]}`, words.slice(1), { reject: false });
 }
 
 function isInstalled(program: string): boolean {
@@ -60,7 +70,7 @@ function isInstalled(program: string): boolean {
 /** Each machine's systemd takes about ten; Linux gives root 128 for all containers together. */
 const INOTIFY = "/proc/sys/fs/inotify/max_user_instances";
 const INOTIFY_INSTANCES = 2048;
-/** What it was before; away after a reboot, as is the raised value. */
+/** What it was before; gone after a reboot, as is the raised value. */
 const BEFORE = "/run/framaspace-lab-inotify";
 
 async function raiseLimits(report: (text: string) => void): Promise<void> {

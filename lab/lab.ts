@@ -1,12 +1,11 @@
 // What a lab is called and where its things are. Everything a lab makes carries its name, so that it is found again,
 // and removed, by whoever comes next, whatever killed the one who made it.
-import { spawn } from "node:child_process";
-import { once } from "node:events";
+import { execa } from "execa";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { mkdir, open, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { UserError } from "../validation/user-error.ts";
 
 export interface Lab {
@@ -59,29 +58,43 @@ export async function withinGroup(lab: Lab, part: string): Promise<string[]> {
   return ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', group];
 }
 
-/** Starts a process that outlives this one, in a cgroup of the lab; what it says goes to a file. */
+/**
+ * Starts a process that outlives this one, in a cgroup of the lab; what it says goes to a file.
+ * @param env All that it gets of an environment; without, this process' own.
+ */
 export async function startDetached(
   lab: Lab,
   part: string,
   words: readonly string[],
   log: string,
-  env?: NodeJS.ProcessEnv,
+  env?: Readonly<Record<string, string>>,
 ): Promise<void> {
   // A group that was once killed keeps the mark of it: Linux would kill what systemd puts from there into new groups.
   await killGroup(lab, part);
-  const output = await open(log, "a");
-  const [command = "", ...rest] = [...(await withinGroup(lab, part)), ...words];
-  const child = spawn(command, rest, {
+  const logged = ["sh", "-c", 'exec "$@" >>"$0" 2>&1', log];
+  const [command = "", ...rest] = [...(await withinGroup(lab, part)), ...logged, ...words];
+  const { nodeChildProcess: child } = execa(command, rest, {
     detached: true,
-    stdio: ["ignore", output.fd, output.fd],
-    ...(env && { env }),
+    cleanup: false,
+    reject: false,
+    stdio: "ignore",
+    env: env ?? {},
+    extendEnv: env === undefined,
   });
-  await once(child, "spawn");
-  await output.close();
   child.unref();
   // Until it has entered its cgroup, it would seem not to run.
   for (const end = Date.now() + 2000; !isPopulated(lab, part) && child.exitCode === null && Date.now() < end;)
     await sleep(5);
+}
+
+/** Starts one of the lab's own processes. */
+export async function startProcess(lab: Lab, name: string, words: readonly string[]): Promise<void> {
+  await startDetached(lab, name, words, logOf(lab, name));
+}
+
+/** Where a process of the lab writes. */
+export function logOf(lab: Lab, name: string): string {
+  return join(lab.directory, `${name}.log`);
 }
 
 /** Whether any process lives in a part of the lab, or in the whole of it. */

@@ -1,67 +1,88 @@
 // The lab's own certificate authority, in Let's Encrypt's place: issues the load balancer's managed certificate.
-import { execa } from "execa";
+import "reflect-metadata"; // @peculiar/x509 wants it loaded first
+import * as x509 from "@peculiar/x509";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { webcrypto } from "node:crypto";
 import { join } from "node:path";
 import type { Lab } from "./lab.ts";
 
-const directoryOf = (lab: Lab) => join(lab.directory, "ca");
-const NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+x509.cryptoProvider.set(webcrypto);
+
+type Place = Pick<Lab, "name" | "directory">;
+const directoryOf = (lab: Pick<Lab, "directory">) => join(lab.directory, "ca");
+const rootKey = (directory: string) => join(directory, "root.key");
+const ALGORITHM = { name: "ECDSA", namedCurve: "P-256" };
+const SIGNING = { name: "ECDSA", hash: "SHA-256" };
+const ROOT_DAYS = 3650;
+/** Browsers take none that is valid for longer than 398 days. */
+const DAYS = 365;
 
 /** What a browser is told to trust, if one likes. */
-export function rootCertificate(lab: Lab): string {
+export function rootCertificate(lab: Pick<Lab, "directory">): string {
   return join(directoryOf(lab), "root.crt");
 }
 
 /** Makes the authority, if there is none yet. */
-export async function createAuthority(lab: Lab): Promise<void> {
+export async function createAuthority(lab: Place): Promise<void> {
   const directory = directoryOf(lab);
   if (existsSync(directory)) return;
+  const keys = await newKeys();
+  const root = await x509.X509CertificateGenerator.createSelfSigned({
+    name: `CN=Framaspace lab ${lab.name}`,
+    ...validFor(ROOT_DAYS),
+    signingAlgorithm: SIGNING,
+    keys,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  });
   const draft = `${directory}.new`;
   await rm(draft, { recursive: true, force: true });
   await mkdir(draft, { recursive: true, mode: 0o700 });
-  const files = ["-keyout", join(draft, "root.key"), "-out", join(draft, "root.crt")];
-  const subject = `/CN=Framaspace lab "${lab.name}"`;
-  await execa("openssl", ["req", "-x509", ...NEW_KEY, ...files, "-subj", subject, "-days", "3650"]);
+  await writeFile(rootKey(draft), await pemOf(keys.privateKey), { mode: 0o600 });
+  await writeFile(join(draft, "root.crt"), `${root.toString("pem")}\n`);
   await rename(draft, directory);
 }
 
-/** A certificate for names, wildcards included. */
+/** A certificate for names, wildcards included. Both are PEM. */
 export async function issue(
-  lab: Lab,
+  lab: Pick<Lab, "directory">,
   names: readonly string[],
 ): Promise<{ certificate: string; privateKey: string }> {
-  const directory = directoryOf(lab);
-  const draft = await mkdtemp(join(directory, "issue-"));
-  try {
-    const [key, request, extensions] = ["key", "request", "extensions"].map((file) => join(draft, file));
-    await execa("openssl", [
-      "req",
-      "-new",
-      ...NEW_KEY,
-      "-keyout",
-      `${key}`,
-      "-out",
-      `${request}`,
-      "-subj",
-      `/CN=${names[0]}`,
-    ]);
-    await writeFile(`${extensions}`, `subjectAltName=${names.map((name) => `DNS:${name}`).join(",")}\n`);
-    const issuer = ["-CA", rootCertificate(lab), "-CAkey", join(directory, "root.key"), "-CAcreateserial"];
-    const signing = [
-      "x509",
-      "-req",
-      "-in",
-      `${request}`,
-      ...issuer,
-      "-days",
-      "365",
-      "-extfile",
-      `${extensions}`,
-    ];
-    const { stdout } = await execa("openssl", signing);
-    return { certificate: `${stdout}\n`, privateKey: await readFile(`${key}`, "utf8") };
-  } finally {
-    await rm(draft, { recursive: true, force: true });
-  }
+  const root = new x509.X509Certificate(await readFile(rootCertificate(lab), "utf8"));
+  const [der] = x509.PemConverter.decode(await readFile(rootKey(directoryOf(lab)), "utf8"));
+  if (!der) throw new Error(`${rootKey(directoryOf(lab))} holds no key`);
+  const keys = await newKeys();
+  const certificate = await x509.X509CertificateGenerator.create({
+    subject: `CN=${names[0]}`,
+    issuer: root.subject,
+    ...validFor(DAYS),
+    signingAlgorithm: SIGNING,
+    publicKey: keys.publicKey,
+    signingKey: await webcrypto.subtle.importKey("pkcs8", der, ALGORITHM, false, ["sign"]),
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+      new x509.SubjectAlternativeNameExtension(names.map((value) => ({ type: "dns" as const, value }))),
+      await x509.AuthorityKeyIdentifierExtension.create(root.publicKey),
+    ],
+  });
+  return { certificate: `${certificate.toString("pem")}\n`, privateKey: await pemOf(keys.privateKey) };
+}
+
+function newKeys(): Promise<webcrypto.CryptoKeyPair> {
+  return webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
+}
+
+function validFor(days: number): { notBefore: Date; notAfter: Date } {
+  const now = Date.now();
+  return { notBefore: new Date(now), notAfter: new Date(now + days * 86_400_000) };
+}
+
+async function pemOf(key: webcrypto.CryptoKey): Promise<string> {
+  return `${x509.PemConverter.encode(await webcrypto.subtle.exportKey("pkcs8", key), "PRIVATE KEY")}\n`;
 }

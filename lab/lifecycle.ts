@@ -5,10 +5,9 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ask, endpointSocket } from "./hcloud/client.ts";
 import { restoreHost } from "./host.ts";
-import { inside, isPopulated, killGroup, tryLock, type Lab, type Lock } from "./lab.ts";
+import { inside, isPopulated, killGroup, logOf, startProcess, tryLock, type Lab, type Lock } from "./lab.ts";
 import { detachDrives, halt, machineNames, unmountBelow } from "./machine.ts";
 import { ADMIN, addRouter, namespaces, removeNamespaces } from "./namespaces.ts";
-import { logOf, startProcess } from "./world.ts";
 import { UserError } from "../validation/user-error.ts";
 
 /** Seconds that the lab's machines may take to be back after a restart of the host. */

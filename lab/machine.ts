@@ -1,5 +1,5 @@
 // A machine of the lab: an overlay on the base image and a Debian booted on it by systemd-nspawn, in a network namespace
-// and a cgroup of its own. Addresses are those of namespaces.ts, filters those of router-rules.ts.
+// and a cgroup of its own. Addresses and filters are namespaces.ts's.
 import { execa } from "execa";
 import { mkdir, open, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -104,7 +104,7 @@ export async function boot(lab: Lab, spec: MachineSpec): Promise<void> {
       "--boot",
     ];
     const environment = {
-      PATH: process.env.PATH,
+      PATH: process.env.PATH ?? "",
       SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: "1",
       // The kernel's settings of its own network are the machine's.
       SYSTEMD_NSPAWN_API_VFS_WRITABLE: "network",
@@ -134,7 +134,7 @@ export async function halt(lab: Lab, name: string): Promise<void> {
   if (root) await rm(`/run/systemd/nspawn/locks/inode-${root.dev}:${root.ino}`, { force: true });
 }
 
-/** Takes a machine away for good, with its disk, its drives and, unless told otherwise, its place in the network. */
+/** Removes a machine for good, with its disk, its drives and, unless told otherwise, its place in the network. */
 export async function remove(lab: Lab, name: string, { keepNamespace = false } = {}): Promise<void> {
   await halt(lab, name);
   await unmountBelow(directoryOf(lab, name));

@@ -4,7 +4,7 @@ import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Lab } from "./lab.ts";
 
-/** A dedicated server: not the cloud's, so the lab racks it before the engine runs. */
+/** A dedicated server: not the cloud's, so the lab boots it before the engine runs. */
 export interface DedicatedMachine {
   name: string;
   address: string;

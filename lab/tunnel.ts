@@ -1,9 +1,8 @@
 // The administrators' way to private addresses: a SOCKS proxy through ops-1, as `npm run pulumi` opens one.
 import { execa } from "execa";
-import { inside, isPopulated, killGroup, startDetached, type Lab } from "./lab.ts";
+import { inside, isPopulated, killGroup, startProcess, type Lab } from "./lab.ts";
 import { ADMIN } from "./namespaces.ts";
 import { sshTo } from "./ssh.ts";
-import { logOf } from "./world.ts";
 import { UserError } from "../validation/user-error.ts";
 
 /** On the loopback of the admin's namespace. */
@@ -25,7 +24,7 @@ export async function openTunnel(lab: Lab): Promise<void> {
   ];
   const ssh = await sshTo(lab, "ops-1", forward);
   // Without the words that put it into the group of short-lived connections.
-  await startDetached(lab, "tunnel", ssh.slice(ssh.indexOf("nsenter")), logOf(lab, "tunnel"));
+  await startProcess(lab, "tunnel", ssh.slice(ssh.indexOf("nsenter")));
   const script = `until (exec 3<>/dev/tcp/127.0.0.1/${PROXY_PORT}) 2>/dev/null; do sleep 0.1; done`;
   const [command, ...words] = [...inside(lab, ADMIN), "timeout", "15", "bash", "-c", script];
   const { failed } = await execa(`${command}`, words, { reject: false, stdin: "ignore" });

@@ -1,11 +1,11 @@
 // What the endpoint's document means on this machine: machines, links, filters and the load balancer's process. Level
 // triggered: everything is compared with what is there, so it goes on wherever a killed process stopped.
-import { join } from "node:path";
 import { issue } from "./lets-encrypt.ts";
 import { ApiError, find, type World } from "./hcloud/kind.ts";
 import type { FirewallRule, Server, State } from "./hcloud/document.ts";
 import { renderFilter, type Filtered } from "./router-rules.ts";
-import { inside, isPopulated, killGroup, startDetached, type Lab } from "./lab.ts";
+import { BALANCER, isBalancing, renderFor, runBalancer, stopBalancer } from "./balancer.ts";
+import type { Lab } from "./lab.ts";
 import { boot, halt, machineNames, prepare, remove, type MachineSpec } from "./machine.ts";
 import {
   addPrivateLink,
@@ -19,8 +19,6 @@ import type { DedicatedMachine, Settings } from "./settings.ts";
 
 /** Machines that boot at once: more would only make each slower. */
 const PARALLEL_BOOTS = 3;
-/** Namespace of the load balancer. */
-const BALANCER = "lb";
 
 /** A namespace's place in the network. `link` names the router's ends. */
 interface Place {
@@ -43,7 +41,7 @@ export class LabWorld implements World {
     this.#settings = settings;
   }
 
-  async converge(state: State): Promise<void> {
+  async reconcile(state: State): Promise<void> {
     if (!this.#done.has("router")) await addRouter(this.#lab);
     this.#done.set("router", "");
     const { dedicated } = this.#settings;
@@ -76,7 +74,7 @@ export class LabWorld implements World {
     ];
     for (const place of places) await this.#connect(place);
     await this.#filter(state);
-    await this.#runBalancer(balancer !== undefined);
+    await this.#balance(state);
   }
 
   async boot(state: State, id: number): Promise<void> {
@@ -84,7 +82,7 @@ export class LabWorld implements World {
   }
 
   /** Boots the dedicated servers, which no engine creates. */
-  async rack(): Promise<void> {
+  async bootDedicated(): Promise<void> {
     const present = this.#settings.dedicated.filter(({ declaredUnreachable }) => !declaredUnreachable);
     await Promise.all(present.map((server) => this.#bootMachine(specOfDedicated(server))));
   }
@@ -157,30 +155,15 @@ export class LabWorld implements World {
     this.#done.set(key, value);
   }
 
-  async #runBalancer(wanted: boolean): Promise<void> {
-    if (wanted && !isPopulated(this.#lab, "balancer"))
-      await startProcess(this.#lab, "balancer", [
-        ...inside(this.#lab, BALANCER),
-        process.execPath,
-        join(import.meta.dirname, "balancer.ts"),
-        this.#lab.name,
-      ]);
-    if (!wanted && this.#done.has(`${BALANCER} private`)) {
-      await killGroup(this.#lab, "balancer");
-      await removeNamespace(this.#lab, BALANCER);
-      for (const side of ["public", "private"]) this.#done.delete(`${BALANCER} ${side}`);
-    }
+  async #balance(state: State): Promise<void> {
+    const wanted = renderFor(this.#lab, state);
+    if (!wanted || !isBalancing(this.#lab)) this.#done.delete(BALANCER);
+    if (wanted) await this.#once(BALANCER, wanted.configuration, () => runBalancer(this.#lab, wanted));
+    else await stopBalancer(this.#lab);
+    if (state.load_balancers.length > 0 || !this.#done.has(`${BALANCER} private`)) return;
+    await removeNamespace(this.#lab, BALANCER);
+    for (const side of ["public", "private"]) this.#done.delete(`${BALANCER} ${side}`);
   }
-}
-
-/** Starts one of the lab's own processes. */
-export async function startProcess(lab: Lab, name: string, words: readonly string[]): Promise<void> {
-  await startDetached(lab, name, words, logOf(lab, name));
-}
-
-/** Where a process of the lab writes. */
-export function logOf(lab: Lab, name: string): string {
-  return join(lab.directory, `${name}.log`);
 }
 
 /** Rules of all firewalls of a server; undefined where it has none. */

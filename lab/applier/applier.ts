@@ -1,5 +1,5 @@
 // The engine for machines without the Pulumi CLI: evaluates the program and handles each resource as it is declared,
-// in dependency order. Converges and reports; keeps no state, so what is no longer declared stays, but for servers.
+// in dependency order. Reconciles and reports; keeps no state, so what is no longer declared stays, but for servers.
 import { record } from "../../evaluate/recorder.ts";
 import { reveal, type Resource } from "../../evaluate/graph.ts";
 import { attachPolicy, createBucket, createDatabase, createRole, createUser } from "./data.ts";

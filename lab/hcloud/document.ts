@@ -152,7 +152,7 @@ export interface State extends Collections {
   actions: Action[];
 }
 
-const EMPTY: State = {
+export const EMPTY: State = {
   lastId: 0,
   actions: [],
   ssh_keys: [],

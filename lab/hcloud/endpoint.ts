@@ -42,7 +42,7 @@ export class Endpoint {
 
   /** Brings the lab to what the document says, after a start. */
   async resume(): Promise<void> {
-    await this.#world.converge(this.state);
+    await this.#world.reconcile(this.state);
     await Promise.all(
       this.state.servers
         .filter(({ status }) => status !== "off")
@@ -52,6 +52,11 @@ export class Endpoint {
         }),
     );
     await this.#save();
+  }
+
+  /** Until all that has changed so far is written. */
+  saved(): Promise<void> {
+    return this.#writing;
   }
 
   listen(where: ListenOptions): Promise<HttpServer> {
@@ -89,7 +94,7 @@ export class Endpoint {
     if (method === "GET") return { status: 200, body: this.#get(path, searchParams) };
     const result = this.#last.then(async () => {
       const changed = await this.#change(method, path, body);
-      await this.#world.converge(this.state);
+      await this.#world.reconcile(this.state);
       // Work starts when the links are there, and the answer names its actions.
       const answer = changed();
       await this.#save();
@@ -225,7 +230,9 @@ export class Endpoint {
   }
 
   #start(command: string, resources: Action["resources"], work: Work | undefined): Action {
-    return startAction(this.state, command, resources, work, () => void this.#save());
+    return startAction(this.state, command, resources, work, () => {
+      this.#save().catch((error: unknown) => console.error(error));
+    });
   }
 
   #find<K extends keyof Collections>(kind: K, key: string): Collections[K][number] {
@@ -241,7 +248,8 @@ export class Endpoint {
   }
 
   #save(): Promise<void> {
-    this.#writing = this.#writing.then(() => writeState(this.#file, this.state));
+    // One that failed, as on a full disk, is no reason for the next to fail.
+    this.#writing = this.#writing.catch(() => {}).then(() => writeState(this.#file, this.state));
     return this.#writing;
   }
 }

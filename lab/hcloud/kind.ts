@@ -15,8 +15,8 @@ export class ApiError extends Error {
 
 /** What the endpoint does to the lab. Tests give another one. */
 export interface World {
-  /** Makes links, filters and the load balancer equal to the document; takes machines that are not in it away. */
-  converge(state: State): Promise<void>;
+  /** Makes links, filters and the load balancer equal to the document; removes machines that are not in it. */
+  reconcile(state: State): Promise<void>;
   /** Starts a server and waits until it answers. */
   boot(state: State, id: number): Promise<void>;
   /** Pulls a server's plug. */

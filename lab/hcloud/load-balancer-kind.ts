@@ -1,4 +1,4 @@
-// Load balancers. What they declare is done by balancer.ts, which reads the same document.
+// Load balancers. What they declare is done by HAProxy (haproxy.ts).
 import * as z from "zod";
 import { loadBalancerType, location } from "./offers.ts";
 import { ApiError, common, find, read, type Kind } from "./kind.ts";
@@ -6,7 +6,7 @@ import type { LoadBalancer, Service } from "./document.ts";
 
 const protocol = z.enum(["http", "https", "tcp"]);
 
-/** A service as asked for: what is absent stays, or takes Hetzner's default. */
+/** A service as asked for: what is absent stays, or takes Hetzner's default. `timeout_idle` in seconds. */
 const serviceBody = z.object({
   protocol: protocol.optional(),
   listen_port: z.number().optional(),
@@ -52,6 +52,12 @@ const target = z.object({
 });
 
 function merge(old: Service | undefined, asked: z.infer<typeof serviceBody>): Service {
+  if (asked.proxyprotocol || asked.http?.sticky_sessions)
+    throw new ApiError(
+      422,
+      "invalid_input",
+      "invalid input: the lab's load balancer has neither the PROXY protocol nor sticky sessions",
+    );
   const kind = asked.protocol ?? old?.protocol ?? "http";
   const standardPort = kind === "https" ? 443 : 80;
   const port = asked.destination_port ?? old?.destination_port ?? standardPort;
@@ -69,6 +75,7 @@ function merge(old: Service | undefined, asked: z.infer<typeof serviceBody>): Se
       certificates: [],
       redirect_http: false,
       sticky_sessions: false,
+      // Hetzner takes 30 to 300 (its provider's documentation), and says nowhere what it is where nobody asks.
       timeout_idle: 50,
       ...old?.http,
       ...defined(asked.http ?? {}),

@@ -195,9 +195,8 @@ export class TestLab {
 }
 
 /**
- * The lab that suites share. The first suite brings it up, the others use it, and lab-teardown.ts takes it down after
- * the last. A suite leaves the machines in service. The spaces that it added may stay, so their ids are used by no
- * other suite.
+ * The lab that suites share: the first brings it up, the others find it, and lab-teardown.ts takes it down after the last. A
+ * suite leaves the machines in service; spaces that it added may stay, so it gives them ids that no other suite uses.
  */
 export class SharedLab extends TestLab {
   /** Brings the lab to what the repository declares, whatever an earlier suite left. */
