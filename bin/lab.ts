@@ -62,14 +62,7 @@ program
 program
   .command("mail")
   .description("what the spaces have written: invitations and the like, oldest first")
-  .action(() =>
-    run(async (lab) => {
-      if (!(await exists(lab)))
-        throw new UserError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);
-      const all = await mails(lab);
-      console.log(all.length === 0 ? "No mails." : all.join(`\n${"─".repeat(80)}\n`));
-    }),
-  );
+  .action(() => run(commands.mail));
 
 program
   .command("ssh <machine> [command...]")

@@ -54,7 +54,7 @@ export async function logs(lab: Lab, machine: string, options: readonly string[]
 /** Prints the mails that the spaces have written, oldest first. */
 export async function mail(lab: Lab): Promise<void> {
   await assertThere(lab);
-  const all = mails(lab);
+  const all = await mails(lab);
   console.log(all.length === 0 ? "No mails." : all.join(`\n${"─".repeat(80)}\n`));
 }
 
