@@ -7,7 +7,8 @@ import { Platform } from "./infra/platform.ts";
 import { catalogOf } from "./spaces/fleet/catalog.ts";
 import { spaceSoftware } from "./spaces/agent/agent.ts";
 import { passGate, Spaces } from "./spaces/spaces.ts";
-import { assertValid, loadFleet, tenantsFolder, type Fleet } from "./spaces/fleet/fleet.ts";
+import { assertValid, tenantsFolder, type Fleet } from "./spaces/fleet/fleet.ts";
+import { loadFleet } from "./spaces/fleet/load-fleet.ts";
 import { UserError } from "./validation/user-error.ts";
 
 /**
@@ -34,16 +35,16 @@ async function declare(given?: Fleet): Promise<Record<string, unknown>> {
     const { opsAddress, deployPublicKey } = new Platform("platform", { ...configuration, software });
     return { opsAddress, deployPublicKey };
   }
-  const shard = fleet.shards.find((candidate) => candidate.name === part.shard);
-  if (!shard)
+  const tenantsFile = fleet.tenantsFiles.find((candidate) => candidate.name === part.tenantsFile);
+  if (!tenantsFile)
     throw new UserError(
-      `stack ${pulumi.getStack()}: ${tenantsFolder(name)}/${part.shard}.yaml is missing; \`npm run space -- add\` makes a new file when all are full.`,
+      `stack ${pulumi.getStack()}: ${tenantsFolder(name)}/${part.tenantsFile}.yaml is missing; \`npm run space -- add\` makes a new file when all are full.`,
     );
-  const spaces = new Spaces(`spaces-${shard.name}`, {
+  const spaces = new Spaces(`spaces-${tenantsFile.name}`, {
     ...configuration,
     ca: await passGate(configuration.environment, configuration.secrets),
     catalog,
-    tenants: shard.tenants,
+    entries: tenantsFile.entries,
   });
   return { spaces: spaces.results };
 }

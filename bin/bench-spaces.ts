@@ -1,6 +1,6 @@
 // `npm run bench:spaces`: what spaces cost in a lab that is up, beside their budgets.
 import { Command } from "commander";
-import { benchSpaces } from "../bench/spaces.ts";
+import { benchSpaces } from "../bench/measure-spaces.ts";
 import { runMain } from "../validation/user-error.ts";
 
 interface Options {

@@ -1,6 +1,6 @@
 // `npm run bench`: what checking and planning cost for 10,000 spaces, beside their budgets.
 import { Command } from "commander";
-import { benchFleet } from "../bench/fleet.ts";
+import { benchFleet } from "../bench/measure-fleet.ts";
 import { runMain } from "../validation/user-error.ts";
 
 const program = new Command("npm run bench --")

@@ -1,6 +1,6 @@
 // The parts of `npm run check`, and how they run: every one, whatever the others find.
 import { UserError } from "../validation/user-error.ts";
-import { checkShell } from "./shell.ts";
+import { checkShell } from "./shell-scripts.ts";
 import { checkTenants } from "./tenants.ts";
 import { runTool, type Outcome } from "./tool.ts";
 

@@ -3,7 +3,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { environmentNames } from "../infra/inventory/environment-file.ts";
 import { EDITOR_SCHEMA_FILE, editorSchema } from "../spaces/fleet/editor-schema.ts";
-import { loadFleet, reportFleets, TENANTS_FOLDER } from "../spaces/fleet/fleet.ts";
+import { loadFleet } from "../spaces/fleet/load-fleet.ts";
+import { reportFleets, TENANTS_FOLDER } from "../spaces/fleet/fleet.ts";
 import { count } from "../validation/positions.ts";
 import type { Outcome } from "./tool.ts";
 
@@ -20,8 +21,8 @@ export function checkTenants(root: string): Outcome {
   ];
   if (texts.length > 0) return { state: "failed", text: texts.join("\n") };
   const sizes = fleets.map(
-    ({ environmentName, shards }) =>
-      `${environmentName} ${count(shards.flatMap(({ tenants }) => tenants).length, "space")}`,
+    ({ environmentName, tenantsFiles }) =>
+      `${environmentName} ${count(tenantsFiles.flatMap(({ entries }) => entries).length, "space")}`,
   );
   return { state: "passed", text: sizes.join(", ") };
 }

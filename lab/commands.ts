@@ -8,7 +8,7 @@ import { mails } from "./mail.ts";
 import { consoleLog, insideMachine, isRunning } from "./machine.ts";
 import { configurationFile, findPulumi, handToPulumi, isEveryday } from "./pulumi-engine.ts";
 import { sshTo } from "./ssh.ts";
-import { closeTunnel, openTunnel } from "./tunnel.ts";
+import { closeTunnel, openTunnel } from "./lab-tunnel.ts";
 
 /** Runs a command on the lab of that name, as root: where this process is not root's, again by sudo. */
 export async function runOnLab(name: string, act: (lab: Lab) => Promise<void>): Promise<void> {

@@ -17,7 +17,7 @@ import {
 } from "../infra/inventory/environment.ts";
 import { sshKeyPair } from "../infra/pki/keys.ts";
 import { Secrets } from "../infra/pki/secrets.ts";
-import { loadFleet } from "../spaces/fleet/fleet.ts";
+import { loadFleet } from "../spaces/fleet/load-fleet.ts";
 import { readStackConfiguration } from "../evaluate/stack-configuration.ts";
 import type { Lab } from "./lab.ts";
 import { MAIL_PORT } from "./mail.ts";
@@ -26,7 +26,7 @@ import type { DedicatedMachine, Settings } from "./settings.ts";
 import { UserError } from "../validation/user-error.ts";
 
 export const ROOT = join(import.meta.dirname, "..");
-/** The environment whose configuration and tenants a lab uses. */
+/** The environment whose configuration and entries a lab uses. */
 export const ENVIRONMENT = "lab";
 /** What the secrets of the committed environments are encrypted with: they protect nothing. */
 export const PASSPHRASE = "example";

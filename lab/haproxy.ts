@@ -87,7 +87,7 @@ function targetsOf(state: State, balancer: LoadBalancer): Target[] {
 
 /**
  * Seconds of silence after which a connection is closed, to the client as to the target. Hetzner documents it for HTTP
- * alone, on both sides (hcloud-cloud-controller-manager, docs/reference/load_balancer_annotations.md); what it does with
+ * alone, on both sides (hcloud-cloud-controller-manager, load_balancer_annotations.md); what it does with
  * TCP is not said, so here it is the same.
  */
 const idleOf = ({ http }: Service) => http.timeout_idle;

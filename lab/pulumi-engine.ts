@@ -13,7 +13,7 @@ import { inside, killGroup, withinGroup, type Lab } from "./lab.ts";
 import { ADMIN } from "./namespaces.ts";
 import { stepOf } from "./progress.ts";
 import { afterProviderSessions, pendingFlags, removeOrphans } from "./recovery.ts";
-import { PROXY_PORT } from "./tunnel.ts";
+import { PROXY_PORT } from "./lab-tunnel.ts";
 import { UserError } from "../validation/user-error.ts";
 
 /** Resources at once. The machines share this machine's cores. */

@@ -1,5 +1,5 @@
 // `npm run lab -- status`: asks what is there, and changes nothing.
-import { loadFleet } from "../spaces/fleet/fleet.ts";
+import { loadFleet } from "../spaces/fleet/load-fleet.ts";
 import { ENVIRONMENT, ROOT } from "./configuration.ts";
 import { isPopulated, type Lab } from "./lab.ts";
 import { readSettings } from "./settings.ts";
@@ -12,6 +12,6 @@ export async function status(lab: Lab): Promise<string> {
   if (!settings) throw new UserError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);
   if (!isPopulated(lab, "daemon"))
     throw new UserError(`lab "${lab.name}" does not run; bring it back with: npm run lab`);
-  const { shards } = loadFleet(ROOT, ENVIRONMENT);
-  return summary(lab, await probeSpaces(lab, settings, shards, 0));
+  const { tenantsFiles } = loadFleet(ROOT, ENVIRONMENT);
+  return summary(lab, await probeSpaces(lab, settings, tenantsFiles, 0));
 }

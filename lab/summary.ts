@@ -7,7 +7,7 @@ import { machineGroup, processesIn, type Lab } from "./lab.ts";
 import { isRunning } from "./machine.ts";
 import { readSettings, type Settings } from "./settings.ts";
 import { probeUntil } from "./probe.ts";
-import type { Shard } from "../spaces/fleet/fleet.ts";
+import type { TenantsFile } from "../spaces/fleet/fleet.ts";
 import { rootCertificate } from "./lets-encrypt.ts";
 
 /** How a space answered. */
@@ -27,12 +27,12 @@ const ANSWERS = { active: [200, 302], suspended: [503], archived: [410, 404] } a
 export function probeSpaces(
   lab: Lab,
   { port, domain }: Pick<Settings, "port" | "domain">,
-  shards: readonly Shard[],
+  tenantsFiles: readonly TenantsFile[],
   seconds: number,
 ): Promise<Answer[]> {
   return Promise.all(
-    shards.flatMap(({ tenants }) =>
-      tenants.map(async ({ id, name, state }) => {
+    tenantsFiles.flatMap(({ entries }) =>
+      entries.map(async ({ id, name, state }) => {
         const host = `${id}.${domain}`;
         const expected: readonly number[] = ANSWERS[state];
         const { status } = await probeUntil(lab, port, host, expected, seconds);

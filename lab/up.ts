@@ -19,8 +19,9 @@ import { findPulumi, pulumi } from "./pulumi-engine.ts";
 import { readSettings, writeSettings } from "./settings.ts";
 import { writeSshConfiguration } from "./ssh.ts";
 import { probeSpaces, summary } from "./summary.ts";
-import { closeTunnel, openTunnel } from "./tunnel.ts";
-import { loadFleet, type Shard } from "../spaces/fleet/fleet.ts";
+import { closeTunnel, openTunnel } from "./lab-tunnel.ts";
+import { loadFleet } from "../spaces/fleet/load-fleet.ts";
+import type { TenantsFile } from "../spaces/fleet/fleet.ts";
 import { existsSync } from "node:fs";
 import { UserError } from "../validation/user-error.ts";
 
@@ -68,9 +69,9 @@ export async function up(lab: Lab, options: UpOptions): Promise<void> {
     );
     await startForwarder(lab, options.port);
     await writeSshConfiguration(lab, configuration);
-    const { shards } = fleet();
-    await bringUp(lab, engine, configuration, progress, shards);
-    const answers = await probeSpaces(lab, { port: options.port, domain }, shards, PATIENCE);
+    const { tenantsFiles } = fleet();
+    await bringUp(lab, engine, configuration, progress, tenantsFiles);
+    const answers = await probeSpaces(lab, { port: options.port, domain }, tenantsFiles, PATIENCE);
     console.log(`\n${await summary(lab, answers)}`);
     const silent = answers.filter(({ asExpected }) => !asExpected);
     if (silent.length > 0)
@@ -112,7 +113,7 @@ async function clearRemains(lab: Lab, progress: Progress): Promise<void> {
     await progress.step({ machine: "lab", step: "clearing what a killed command left" }, () => takeDown(lab));
 }
 
-function fleet(): { shards: Shard[] } {
+function fleet(): { tenantsFiles: TenantsFile[] } {
   return loadFleet(ROOT, ENVIRONMENT);
 }
 
@@ -121,7 +122,7 @@ async function bringUp(
   engine: Engine,
   configuration: LabConfiguration,
   progress: Progress,
-  shards: readonly Shard[],
+  tenantsFiles: readonly TenantsFile[],
 ): Promise<void> {
   // Longest first: `storage-a1` is not `storage-a`'s.
   const machines = knownMachines(configuration)
@@ -136,5 +137,5 @@ async function bringUp(
   };
   await run(`${ENVIRONMENT}-platform`);
   if (engine !== applier) await openTunnel(lab);
-  for (const shard of shards) await run(`${ENVIRONMENT}-spaces-${shard.name}`);
+  for (const tenantsFile of tenantsFiles) await run(`${ENVIRONMENT}-spaces-${tenantsFile.name}`);
 }

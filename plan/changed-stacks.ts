@@ -101,9 +101,9 @@ function stacksOf(root: string): Map<string, Pick<Stack, "environment" | "tenant
     const folder = tenantsFolder(environment);
     if (!existsSync(join(root, folder))) continue;
     for (const name of readdirSync(join(root, folder))) {
-      const shard = /^(\d{3})\.yaml$/.exec(name)?.[1];
-      if (shard !== undefined)
-        stacks.set(`${environment}-spaces-${shard}`, { environment, tenantsFile: `${folder}/${name}` });
+      const tenantsFile = /^(\d{3})\.yaml$/.exec(name)?.[1];
+      if (tenantsFile !== undefined)
+        stacks.set(`${environment}-spaces-${tenantsFile}`, { environment, tenantsFile: `${folder}/${name}` });
     }
   }
   return stacks;

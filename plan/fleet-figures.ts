@@ -1,8 +1,8 @@
 // What a version of the repository promises, can hold and costs.
 import { CLOUD_ROLES, type Environment } from "../infra/inventory/environment.ts";
 import type { Catalog } from "../spaces/fleet/catalog.ts";
-import { capacityOf, type Capacity } from "../spaces/fleet/fleet-checks.ts";
-import type { Tenant } from "../spaces/fleet/fleet.ts";
+import { capacityOf, type Capacity } from "../spaces/fleet/capacity.ts";
+import type { Entry } from "../spaces/fleet/entry.ts";
 
 export interface Figures {
   /** Number of active and suspended spaces: those that have storage promised to them and cost money. */
@@ -13,10 +13,10 @@ export interface Figures {
   pricesAsOf: string;
 }
 
-export function figuresOf(tenants: readonly Tenant[], catalog: Catalog, environment: Environment): Figures {
+export function figuresOf(entries: readonly Entry[], catalog: Catalog, environment: Environment): Figures {
   return {
-    present: tenants.filter(({ state }) => state !== "archived").length,
-    capacity: capacityOf(tenants, catalog, environment),
+    present: entries.filter(({ state }) => state !== "archived").length,
+    capacity: capacityOf(entries, catalog, environment),
     cost: monthlyCost(environment),
     pricesAsOf: environment.prices.asOf,
   };

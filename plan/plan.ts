@@ -6,15 +6,9 @@ import { join } from "node:path";
 import { environmentNames, readEnvironment } from "../infra/inventory/environment-file.ts";
 import type { Environment } from "../infra/inventory/environment.ts";
 import type { Catalog } from "../spaces/fleet/catalog.ts";
-import {
-  CATALOG_FILE,
-  loadFleet,
-  readCatalog,
-  reportFleets,
-  tenantSchema,
-  type Fleet,
-  type Tenant,
-} from "../spaces/fleet/fleet.ts";
+import { CATALOG_FILE, reportFleets, type Fleet } from "../spaces/fleet/fleet.ts";
+import { loadFleet, readCatalog } from "../spaces/fleet/load-fleet.ts";
+import { entrySchema, type Entry } from "../spaces/fleet/entry.ts";
 import { merge, type Comparison } from "./comparison.ts";
 import { describeDifferences, type Difference } from "./differences.ts";
 import { figuresOf, type Figures } from "./fleet-figures.ts";
@@ -161,32 +155,32 @@ function describeEnvironment({ name, base, root, stacks, fleet, comparison }: Si
       tenantsFile !== undefined && base.changed.includes(tenantsFile) ? [tenantsFile] : [],
     ),
   );
-  const shards = fleet?.shards ?? [];
+  const tenantsFiles = fleet?.tenantsFiles ?? [];
   const [touched, untouched] = [true, false].map((is) =>
-    shards.filter(({ file }) => changed.has(file) === is),
+    tenantsFiles.filter(({ file }) => changed.has(file) === is),
   );
-  const kept = (untouched ?? []).flatMap(({ tenants }) => tenants);
+  const kept = (untouched ?? []).flatMap(({ entries }) => entries);
   const old = readBaseEntries(base.root, [...changed]);
-  const spaces = compareSpaces(old, new Map(touched?.map(({ file, tenants }) => [file, tenants])));
+  const spaces = compareSpaces(old, new Map(touched?.map(({ file, entries }) => [file, entries])));
 
   const oldEntries = [...old.values()].flat();
-  const oldTenants = oldEntries.flatMap((entry): Tenant[] => {
-    const parsed = tenantSchema.safeParse(entry);
+  const oldParsed = oldEntries.flatMap((entry): Entry[] => {
+    const parsed = entrySchema.safeParse(entry);
     return parsed.success ? [parsed.data] : [];
   });
-  const tenants = shards.flatMap((shard) => shard.tenants);
+  const entries = tenantsFiles.flatMap((tenantsFile) => tenantsFile.entries);
   const before =
-    oldTenants.length === oldEntries.length
+    oldParsed.length === oldEntries.length
       ? figures(
-          [...kept, ...oldTenants],
+          [...kept, ...oldParsed],
           readCatalog(base.root).value,
           readEnvironment(base.root, name).value,
         )
       : undefined;
-  const after = figures(tenants, fleet?.catalog, fleet?.environment);
+  const after = figures(entries, fleet?.catalog, fleet?.environment);
 
   const archived = new Set(
-    [...tenants, ...oldTenants].filter(({ state }) => state === "archived").map(({ id }) => id),
+    [...entries, ...oldParsed].filter(({ state }) => state === "archived").map(({ id }) => id),
   );
   const dangerous = new Set(spaces.filter((change) => dangerOf(change) !== undefined).map(({ id }) => id));
   return {
@@ -210,8 +204,8 @@ function describeEnvironment({ name, base, root, stacks, fleet, comparison }: Si
 }
 
 /** Undefined if today's rules cannot read the data. */
-function figures(tenants: Tenant[], catalog?: Catalog, environment?: Environment): Figures | undefined {
-  return catalog && environment && figuresOf(tenants, catalog, environment);
+function figures(entries: Entry[], catalog?: Catalog, environment?: Environment): Figures | undefined {
+  return catalog && environment && figuresOf(entries, catalog, environment);
 }
 
 function differencesOf(file: string, base: string, head: string): Difference[] {

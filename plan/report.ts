@@ -1,7 +1,7 @@
 // Writes the plan as Markdown, for readers who have never seen the program. Every section is always there and says when
 // it is empty, so that nobody takes a missing section for "no change".
 import { markdownTable } from "markdown-table";
-import { terabytes } from "../spaces/fleet/fleet-checks.ts";
+import { terabytes } from "../spaces/fleet/capacity.ts";
 import { NAMES_KEPT, type Group, type Kind, type Loss } from "./comparison.ts";
 import type { Difference } from "./differences.ts";
 import type { Figures } from "./fleet-figures.ts";

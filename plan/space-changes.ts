@@ -3,11 +3,12 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as z from "zod";
-import { readShard, type Tenant } from "../spaces/fleet/fleet.ts";
+import type { Entry } from "../spaces/fleet/entry.ts";
+import { readTenantsFile } from "../spaces/fleet/load-fleet.ts";
 import { readLeniently } from "./changed-stacks.ts";
 
 /** An entry as it stands in a file. */
-export type Entry = Record<string, unknown> & { id: string };
+export type LooseEntry = Record<string, unknown> & { id: string };
 
 export interface FieldChange {
   field: string;
@@ -17,8 +18,8 @@ export interface FieldChange {
 
 export interface SpaceChange {
   id: string;
-  before?: Entry;
-  after?: Entry;
+  before?: LooseEntry;
+  after?: LooseEntry;
   /** The fields that differ, without those of the state. */
   fields: FieldChange[];
   /** The two tenants files, for a space that changed its file. */
@@ -29,21 +30,21 @@ export interface SpaceChange {
 const OF_STATE = new Set(["id", "state", "reason", "since"]);
 
 /** The state of an entry. An entry of the base may have none. */
-export const stateOf = (entry: Entry | undefined): string | undefined => {
+export const stateOf = (entry: LooseEntry | undefined): string | undefined => {
   const state = entry?.["state"];
   return typeof state === "string" ? state : undefined;
 };
 
 /** The entries of the base's files, file by file; a file that cannot be read has none. */
-export function readBaseEntries(root: string, files: readonly string[]): Map<string, Entry[]> {
+export function readBaseEntries(root: string, files: readonly string[]): Map<string, LooseEntry[]> {
   const schema = z.looseObject({ id: z.string() });
   return new Map(
     files.map((file) => {
       const path = join(root, file);
       if (!existsSync(path)) return [file, []];
       // The strict reader is many times faster. If it finds no problem, its result is as good.
-      const strict = readShard(file, readFileSync(path));
-      if (strict.problems.length === 0) return [file, strict.tenants];
+      const strict = readTenantsFile(file, readFileSync(path));
+      if (strict.problems.length === 0) return [file, strict.entries];
       const entries = readLeniently(path);
       return [
         file,
@@ -55,8 +56,8 @@ export function readBaseEntries(root: string, files: readonly string[]): Map<str
 
 /** The differences between the entries of the same files, sorted by id. */
 export function compareSpaces(
-  before: ReadonlyMap<string, readonly Entry[]>,
-  after: ReadonlyMap<string, readonly Tenant[]>,
+  before: ReadonlyMap<string, readonly LooseEntry[]>,
+  after: ReadonlyMap<string, readonly Entry[]>,
 ): SpaceChange[] {
   const [old, now] = [index(before), index(after)];
   return [...new Set([...old.keys(), ...now.keys()])].sort().flatMap((id) => {
@@ -78,13 +79,15 @@ export function compareSpaces(
   });
 }
 
-function index(files: ReadonlyMap<string, readonly Entry[]>): Map<string, { file: string; entry: Entry }> {
+function index(
+  files: ReadonlyMap<string, readonly LooseEntry[]>,
+): Map<string, { file: string; entry: LooseEntry }> {
   return new Map(
     [...files].flatMap(([file, entries]) => entries.map((entry) => [entry.id, { file, entry }] as const)),
   );
 }
 
-function compareFields(before: Entry, after: Entry): FieldChange[] {
+function compareFields(before: LooseEntry, after: LooseEntry): FieldChange[] {
   return [...new Set([...Object.keys(before), ...Object.keys(after)])]
     .filter((field) => !OF_STATE.has(field) && text(before[field]) !== text(after[field]))
     .map((field) => ({
@@ -94,7 +97,7 @@ function compareFields(before: Entry, after: Entry): FieldChange[] {
     }));
 }
 
-function stateText(entry: Entry): string {
+function stateText(entry: LooseEntry): string {
   return [...OF_STATE].map((field) => text(entry[field])).join("\n");
 }
 
@@ -123,7 +126,7 @@ const MANY = { percent: 30, fewest: 10 };
 
 /** Why the change concerns too many spaces of an environment at once. */
 export function tooMany(changes: readonly SpaceChange[], existing: number): string[] {
-  const rank = (entry: Entry | undefined) =>
+  const rank = (entry: LooseEntry | undefined) =>
     ["active", "suspended", "archived"].indexOf(stateOf(entry) ?? "archived");
   const known = changes.filter(({ before }) => before);
   const kinds: [string, SpaceChange[]][] = [

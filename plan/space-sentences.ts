@@ -1,7 +1,7 @@
 // Says in one sentence what happens to a space, for readers who only know the tenants files.
 import type { Catalog } from "../spaces/fleet/catalog.ts";
 import { code } from "./markdown.ts";
-import type { Entry, SpaceChange } from "./space-changes.ts";
+import type { LooseEntry, SpaceChange } from "./space-changes.ts";
 
 /** What the environment and the catalog say about every space. */
 export interface Promises {
@@ -24,12 +24,12 @@ export function describeSpace(change: SpaceChange, heading: string, promises: Pr
   }
 }
 
-function value(entry: Entry, field: string): string {
+function value(entry: LooseEntry, field: string): string {
   const found = entry[field];
   return typeof found === "string" ? found : JSON.stringify(found ?? "");
 }
 
-function describeNew(entry: Entry, { domain, catalog }: Promises): string {
+function describeNew(entry: LooseEntry, { domain, catalog }: Promises): string {
   const plan = catalog?.plans[value(entry, "plan")];
   const limits = plan ? ` with ${plan.storageGb} GB for ${plan.accounts} accounts` : "";
   const release = catalog?.waves[value(entry, "wave")];
@@ -52,7 +52,7 @@ function describeField(
   return field === "office" ? `${change} (no effect on a space that exists already)` : change;
 }
 
-function describeState(id: string, before: Entry | undefined, after: Entry | undefined): string {
+function describeState(id: string, before: LooseEntry | undefined, after: LooseEntry | undefined): string {
   if (!before || !after) return code(id);
   const [from, to] = [value(before, "state"), value(after, "state")];
   if (to === "suspended" && from === "suspended")

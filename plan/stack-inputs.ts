@@ -14,7 +14,7 @@ const isFunction = (value: unknown) => typeof value === "function";
 /** What the code of the version must offer. An older version may lack it. */
 const tenantsModule = z.object({
   readCatalog: z.custom<(root: string) => Reading>(isFunction),
-  readShard: z.custom<(file: string, bytes: Uint8Array) => { problems: unknown[] }>(isFunction),
+  readTenantsFile: z.custom<(file: string, bytes: Uint8Array) => { problems: unknown[] }>(isFunction),
 });
 const environmentModule = z.object({
   readEnvironment: z.custom<(root: string, name: string) => Reading>(isFunction),
@@ -38,22 +38,22 @@ export async function stackReader(
   const config = await readStackConfiguration(join(root, `Pulumi.${environmentName}.yaml`));
   const load = async (path: string): Promise<unknown> =>
     existsSync(join(program, path)) ? import(pathToFileURL(join(program, path)).href) : undefined;
-  const tenants = tenantsModule.safeParse(await load("spaces/fleet/fleet.ts"));
+  const reader = tenantsModule.safeParse(await load("spaces/fleet/load-fleet.ts"));
   const configuration = environmentModule.safeParse(await load("infra/inventory/environment-file.ts"));
-  if (!tenants.success || !configuration.success) return () => ({ config });
+  if (!reader.success || !configuration.success) return () => ({ config });
   const environment = configuration.data.readEnvironment(root, environmentName);
-  const catalog = tenants.data.readCatalog(root);
+  const catalog = reader.data.readCatalog(root);
   return (stack) => {
-    const shardName = /-spaces-(\d{3})$/.exec(stack)?.[1];
-    const file = `spaces/tenants/${environmentName}/${shardName}.yaml`;
-    const shards =
-      shardName === undefined ? [] : [tenants.data.readShard(file, readFileSync(join(root, file)))];
+    const fileName = /-spaces-(\d{3})$/.exec(stack)?.[1];
+    const file = `spaces/tenants/${environmentName}/${fileName}.yaml`;
+    const tenantsFiles =
+      fileName === undefined ? [] : [reader.data.readTenantsFile(file, readFileSync(join(root, file)))];
     const fleet = {
       environmentName,
       environment: environment.value,
       catalog: catalog.value,
-      shards,
-      problems: [environment, catalog, ...shards].flatMap(({ problems }) => problems),
+      tenantsFiles,
+      problems: [environment, catalog, ...tenantsFiles].flatMap(({ problems }) => problems),
       sources: { environment, catalog },
     };
     return { config, fleet };

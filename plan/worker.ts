@@ -18,7 +18,7 @@ export interface Task {
 }
 
 export interface Version {
-  /** The folder of its tenants, catalog and configuration. */
+  /** The folder of its entries, catalog and configuration. */
   root: string;
   /** The folder of its program. */
   program: string;

@@ -7,7 +7,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { SPACE_POLICY, spaceNames } from "../infra/inventory/names.ts";
 import type { Secrets } from "../infra/pki/secrets.ts";
 import { GIGABYTE, type Catalog } from "./fleet/catalog.ts";
-import type { Tenant } from "./fleet/fleet.ts";
+import type { Entry } from "./fleet/entry.ts";
 
 /** What the spaces of a stack share. */
 export interface SpaceContext {
@@ -38,13 +38,13 @@ export class Space extends pulumi.ComponentResource {
   /** What converging reported: release, address, state, web servers that are still to follow, as JSON. */
   readonly result: pulumi.Output<string>;
 
-  constructor(tenant: Tenant, context: SpaceContext, opts: pulumi.ComponentResourceOptions) {
-    const { id } = tenant;
+  constructor(entry: Entry, context: SpaceContext, opts: pulumi.ComponentResourceOptions) {
+    const { id } = entry;
     // The policies (policies/rules.ts) read these.
-    super("framaspace:spaces:Space", id, { plan: tenant.plan, state: tenant.state }, opts);
+    super("framaspace:spaces:Space", id, { plan: entry.plan, state: entry.state }, opts);
     const { secrets } = context;
     const names = spaceNames(id, context.domain);
-    const archived = tenant.state === "archived";
+    const archived = entry.state === "archived";
     const stateful = { parent: this, protect: !archived };
 
     const passwords = {
@@ -73,7 +73,7 @@ export class Space extends pulumi.ComponentResource {
           `${id}-bucket`,
           {
             bucket: names.bucket,
-            quota: planOf(tenant, context.catalog).storageGb * GIGABYTE * BUCKET_MARGIN,
+            quota: planOf(entry, context.catalog).storageGb * GIGABYTE * BUCKET_MARGIN,
             // An archived space has been exported; its bucket may go with what is in it.
             forceDestroy: archived,
           },
@@ -98,7 +98,7 @@ export class Space extends pulumi.ComponentResource {
         // Before database and bucket go, because it depends on them: it refuses where no export is verified.
         ...(archived && { delete: `/usr/local/sbin/remove-space ${id}` }),
         stdin: pulumi.secret(
-          pulumi.all(passwords).apply((plain) => JSON.stringify(wantedSpace(tenant, context, plain))),
+          pulumi.all(passwords).apply((plain) => JSON.stringify(wantedSpace(entry, context, plain))),
         ),
         logging: "stderr",
         addPreviousOutputInEnv: false,
@@ -109,20 +109,20 @@ export class Space extends pulumi.ComponentResource {
   }
 }
 
-function planOf(tenant: Tenant, catalog: Catalog) {
-  const plan = catalog.plans[tenant.plan];
+function planOf(entry: Entry, catalog: Catalog) {
+  const plan = catalog.plans[entry.plan];
   if (!plan)
     throw new Error(
-      `space "${tenant.id}": plan "${tenant.plan}" passed its checks without being in the catalog`,
+      `space "${entry.id}": plan "${entry.plan}" passed its checks without being in the catalog`,
     );
   return plan;
 }
 
-function releaseOf(tenant: Tenant, catalog: Catalog): string {
-  const release = catalog.waves[tenant.wave];
+function releaseOf(entry: Entry, catalog: Catalog): string {
+  const release = catalog.waves[entry.wave];
   if (!release)
     throw new Error(
-      `space "${tenant.id}": wave "${tenant.wave}" passed its checks without being in the catalog`,
+      `space "${entry.id}": wave "${entry.wave}" passed its checks without being in the catalog`,
     );
   return release;
 }
@@ -132,7 +132,7 @@ function releaseOf(tenant: Tenant, catalog: Catalog): string {
  * `version`: the four-part one that the space's database is on.
  */
 export function wantedSpace(
-  tenant: Tenant,
+  entry: Entry,
   {
     domain,
     catalog,
@@ -141,23 +141,23 @@ export function wantedSpace(
   }: Pick<SpaceContext, "domain" | "catalog" | "secrets" | "minio">,
   passwords: Record<"database" | "s3" | "redis" | "secret" | "salt", string>,
 ) {
-  const names = spaceNames(tenant.id, domain);
-  const { storageGb, accounts } = planOf(tenant, catalog);
+  const names = spaceNames(entry.id, domain);
+  const { storageGb, accounts } = planOf(entry, catalog);
   return {
-    id: tenant.id,
-    name: tenant.name,
+    id: entry.id,
+    name: entry.name,
     host: names.host,
-    contact: tenant.contact,
-    state: tenant.state,
-    ...(tenant.state !== "active" && { reason: tenant.reason, since: tenant.since }),
-    ...(tenant.state === "archived" && { archive: catalog.archive }),
-    wave: tenant.wave,
-    release: releaseOf(tenant, catalog),
+    contact: entry.contact,
+    state: entry.state,
+    ...(entry.state !== "active" && { reason: entry.reason, since: entry.since }),
+    ...(entry.state === "archived" && { archive: catalog.archive }),
+    wave: entry.wave,
+    release: releaseOf(entry, catalog),
     // The same for all, and here so that a change of them makes every space converge.
     apps: catalog.apps,
     appsOptional: catalog.appsOptional,
     appsOff: catalog.appsOff,
-    office: tenant.office,
+    office: entry.office,
     limits: { accounts, storageBytes: storageGb * GIGABYTE },
     database: { name: names.database, user: names.role, password: passwords.database },
     ...(storage && { s3: { bucket: names.bucket, user: names.s3User, secret: passwords.s3 } }),
@@ -165,7 +165,7 @@ export function wantedSpace(
     redis: { user: names.redisUser, password: passwords.redis, prefix: names.redisPrefix },
     nextcloud: {
       // No secret: it names the session's cookie.
-      instanceId: `oc${secrets.spaceSeed(tenant.id, "nextcloud-instance").toString("hex").slice(0, 10)}`,
+      instanceId: `oc${secrets.spaceSeed(entry.id, "nextcloud-instance").toString("hex").slice(0, 10)}`,
       secret: passwords.secret,
       passwordSalt: passwords.salt,
     },

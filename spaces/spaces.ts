@@ -14,7 +14,7 @@ import type { Catalog } from "./fleet/catalog.ts";
 import { assertAnswering, GATE_IS_OPEN, gateFile, openGate } from "./gated-pulumi/gate.ts";
 import { servicesOf } from "./gated-pulumi/services.ts";
 import { Space } from "./space.ts";
-import type { Tenant } from "./fleet/fleet.ts";
+import type { Entry } from "./fleet/entry.ts";
 
 interface SpacesArgs {
   /** Path of the authority's file, from passGate. */
@@ -22,7 +22,7 @@ interface SpacesArgs {
   environment: Environment;
   secrets: Secrets;
   catalog: Catalog;
-  tenants: readonly Tenant[];
+  entries: readonly Entry[];
 }
 
 /** All spaces of a tenants file. */
@@ -42,7 +42,7 @@ export class Spaces extends pulumi.ComponentResource {
       connection: new Access(secrets).ops(opsHost(environment)),
     };
     this.results = Object.fromEntries(
-      args.tenants.map((tenant) => [tenant.id, new Space(tenant, context, { parent: this }).result]),
+      args.entries.map((entry) => [entry.id, new Space(entry, context, { parent: this }).result]),
     );
     this.registerOutputs({});
   }

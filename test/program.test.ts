@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Graph } from "../evaluate/graph.ts";
 import { record } from "../evaluate/recorder.ts";
-import { loadFleet, type Fleet, type Tenant } from "../spaces/fleet/fleet.ts";
+import { loadFleet } from "../spaces/fleet/load-fleet.ts";
+import type { Fleet } from "../spaces/fleet/fleet.ts";
+import type { Entry } from "../spaces/fleet/entry.ts";
 
 const GOLDEN = join(import.meta.dirname, "golden");
 
@@ -22,18 +24,21 @@ function byUrn({ resources }: Graph): Map<string, string> {
 }
 
 const fleet = loadFleet(join(import.meta.dirname, ".."), "prod");
-const tenants = fleet.shards[0]?.tenants ?? [];
+const entries = fleet.tenantsFiles[0]?.entries ?? [];
 
 /** The prod fleet with other entries in its first tenants file. */
-function withTenants(others: Tenant[]): Fleet {
-  return { ...fleet, shards: fleet.shards.slice(0, 1).map((shard) => ({ ...shard, tenants: others })) };
+function withEntries(others: Entry[]): Fleet {
+  return {
+    ...fleet,
+    tenantsFiles: fleet.tenantsFiles.slice(0, 1).map((tenantsFile) => ({ ...tenantsFile, entries: others })),
+  };
 }
 
 const spacesOf = (changed: Fleet) => record({ stack: "prod-spaces-001", fleet: changed });
 
 test.each([
   ["the platform", "platform.txt", () => record({ stack: "prod-platform" })],
-  ["two spaces", "two-spaces.txt", () => spacesOf(withTenants(tenants.slice(0, 2)))],
+  ["two spaces", "two-spaces.txt", () => spacesOf(withEntries(entries.slice(0, 2)))],
 ] as const)("%s declares what test/golden/%s lists", async (_, file, evaluate) => {
   await expect(list(await evaluate())).toMatchFileSnapshot(join(GOLDEN, file));
 });
@@ -47,16 +52,16 @@ test.each(["prod-platform", "prod-spaces-001"])(
 );
 
 test("the order of the entries does not matter", async () => {
-  const [forward, backward] = [await spacesOf(fleet), await spacesOf(withTenants(tenants.toReversed()))];
+  const [forward, backward] = [await spacesOf(fleet), await spacesOf(withEntries(entries.toReversed()))];
   expect(backward.resources).toEqual(forward.resources);
 });
 
 test("a space inserted at the top changes only its own resources", async () => {
-  const [first] = tenants;
+  const [first] = entries;
   if (!first) throw new Error("prod has no tenants");
   const [before, after] = [
     byUrn(await spacesOf(fleet)),
-    byUrn(await spacesOf(withTenants([{ ...first, id: "aaa-first" }, ...tenants]))),
+    byUrn(await spacesOf(withEntries([{ ...first, id: "aaa-first" }, ...entries]))),
   ];
   const added = [...after.keys()].filter((urn) => !before.has(urn));
   expect(added.every((urn) => /::aaa-first(-[a-z]+)?$/.test(urn))).toBe(true);

@@ -5,7 +5,7 @@ import { UserError } from "../../validation/user-error.ts";
 export interface StackName {
   environment: string;
   /** `platform`, or the number of a tenants file. */
-  part: { kind: "platform" } | { kind: "spaces"; shard: string };
+  part: { kind: "platform" } | { kind: "spaces"; tenantsFile: string };
 }
 
 /** Reads a stack's name. Throws a UserError that says how stacks are named. */
@@ -16,6 +16,9 @@ export function parseStackName(stack: string): StackName {
     throw new UserError(
       `stack "${stack}" is not one of this project; name it <environment>-platform or <environment>-spaces-NNN, such as prod-platform or prod-spaces-001.`,
     );
-  const shard = match[2];
-  return { environment, part: shard === undefined ? { kind: "platform" } : { kind: "spaces", shard } };
+  const tenantsFile = match[2];
+  return {
+    environment,
+    part: tenantsFile === undefined ? { kind: "platform" } : { kind: "spaces", tenantsFile },
+  };
 }

@@ -55,7 +55,7 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
         content: secrets.password("ops", "wanted").apply((key) => `${key}\n`),
       },
       { path: "/etc/framaspace/web-servers", content: lines(webServers.map(({ name }) => name)) },
-      // A shard of a hundred spaces connects once.
+      // A tenants file of a hundred spaces connects once.
       ...opsKey("distribute", { secrets, access, machines: webServers, persist: 120 }),
       { path: "/etc/php/8.4/cli/conf.d/90-framaspace.ini", content: renderCli() },
     ],

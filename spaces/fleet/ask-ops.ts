@@ -9,7 +9,7 @@ import { UserError } from "../../validation/user-error.ts";
 import { GIGABYTE } from "./catalog.ts";
 import { findSpace, indent, type Place } from "./change-space.ts";
 import { entryText } from "./edit.ts";
-import { loadFleet } from "./fleet.ts";
+import { loadFleet } from "./load-fleet.ts";
 
 /** An environment whose machines are asked. */
 export interface OpsPlace extends Place {
@@ -54,9 +54,9 @@ export async function listSpaces({
 
 /** Prints a space's entry, and what the machines have of it. */
 export async function showSpace(id: string, place: OpsPlace): Promise<void> {
-  const { shard, entry } = findSpace(loadFleet(place.root, place.env), id);
-  const text = entryText(readFileSync(join(place.root, shard.file), "utf8"), id);
-  console.log([`${shard.file}, line ${shard.at(entry).line}:`, "", indent(text), ""].join("\n"));
+  const { tenantsFile, entry } = findSpace(loadFleet(place.root, place.env), id);
+  const text = entryText(readFileSync(join(place.root, tenantsFile.file), "utf8"), id);
+  console.log([`${tenantsFile.file}, line ${tenantsFile.at(entry).line}:`, "", indent(text), ""].join("\n"));
   const [space] = parseSpaces(await onOps(place, "list-spaces", [id]));
   if (space) console.log(`On the machines:\n\n${indent(JSON.stringify(space, undefined, 2))}`);
 }

@@ -11,10 +11,12 @@ import {
   insertEntry,
   refuseTransition,
   removeEntry,
-  shardWithRoom,
+  fileWithRoom,
   type StateChange,
 } from "./edit.ts";
-import { assertValid, loadFleet, tenantsFolder, type Fleet, type Shard, type Tenant } from "./fleet.ts";
+import { assertValid, tenantsFolder, type Fleet, type TenantsFile } from "./fleet.ts";
+import { loadFleet } from "./load-fleet.ts";
+import type { Entry } from "./entry.ts";
 
 /** What a new space gets when nothing else is said. */
 export const DEFAULTS = { kind: "association", plan: "standard", office: "collabora", wave: "main" };
@@ -48,8 +50,8 @@ export interface Edit {
 export function addSpace({ root, env, id, name, contact, ...chosen }: Place & NewSpace): Edit {
   const before = loadFleet(root, env);
   assertValid(before, NOTHING_CHANGED);
-  const file = `${tenantsFolder(env)}/${shardWithRoom(before.shards)}.yaml`;
-  const existing = before.shards.some((shard) => shard.file === file)
+  const file = `${tenantsFolder(env)}/${fileWithRoom(before.tenantsFiles)}.yaml`;
+  const existing = before.tenantsFiles.some((tenantsFile) => tenantsFile.file === file)
     ? readFileSync(join(root, file), "utf8")
     : undefined;
   const defaults = { ...DEFAULTS, contact: before.environment.administrators.mail };
@@ -86,31 +88,31 @@ export function archiveSpace(id: string, { reason, since, ...place }: Place & St
 function changeSpace(
   { root, env }: Place,
   id: string,
-  to: (entry: Tenant) => StateChange,
+  to: (entry: Entry) => StateChange,
   verb: string,
 ): Edit {
-  const { shard, entry } = findSpace(loadFleet(root, env), id);
+  const { tenantsFile, entry } = findSpace(loadFleet(root, env), id);
   const wanted = to(entry);
   refuse(entry, wanted.state);
-  const text = changeState(readFileSync(join(root, shard.file), "utf8"), id, wanted);
-  save({ root, env }, shard.file, text);
+  const text = changeState(readFileSync(join(root, tenantsFile.file), "utf8"), id, wanted);
+  save({ root, env }, tenantsFile.file, text);
   const said = [
-    `Space "${id}" is now ${wanted.state} in ${shard.file}:`,
+    `Space "${id}" is now ${wanted.state} in ${tenantsFile.file}:`,
     "",
     indent(entryText(text, id)),
     "",
   ];
-  return { file: shard.file, text: said.join("\n"), title: `${verb} the space ${id}` };
+  return { file: tenantsFile.file, text: said.join("\n"), title: `${verb} the space ${id}` };
 }
 
 /** Removes the entry of an archived space. Throws a UserError; nothing was changed then. */
 export function removeSpace(id: string, { root, env }: Place): Edit {
-  const { shard, entry } = findSpace(loadFleet(root, env), id);
+  const { tenantsFile, entry } = findSpace(loadFleet(root, env), id);
   refuse(entry, "removed");
-  save({ root, env }, shard.file, removeEntry(readFileSync(join(root, shard.file), "utf8"), id));
+  save({ root, env }, tenantsFile.file, removeEntry(readFileSync(join(root, tenantsFile.file), "utf8"), id));
   return {
-    file: shard.file,
-    text: `Removed space "${id}" from ${shard.file}.\n`,
+    file: tenantsFile.file,
+    text: `Removed space "${id}" from ${tenantsFile.file}.\n`,
     title: `Remove the space ${id}`,
   };
 }
@@ -138,13 +140,13 @@ export async function propose(
 }
 
 /** The entry of a space, and its file. Throws a UserError, with the nearest id, where there is none. */
-export function findSpace(fleet: Fleet, id: string): { shard: Shard; entry: Tenant } {
+export function findSpace(fleet: Fleet, id: string): { tenantsFile: TenantsFile; entry: Entry } {
   assertValid(fleet, NOTHING_CHANGED);
-  for (const shard of fleet.shards) {
-    const entry = shard.tenants.find((candidate) => candidate.id === id);
-    if (entry) return { shard, entry };
+  for (const tenantsFile of fleet.tenantsFiles) {
+    const entry = tenantsFile.entries.find((candidate) => candidate.id === id);
+    if (entry) return { tenantsFile, entry };
   }
-  const ids = fleet.shards.flatMap(({ tenants }) => tenants.map((entry) => entry.id));
+  const ids = fleet.tenantsFiles.flatMap(({ entries }) => entries.map((entry) => entry.id));
   const meant = nearest(id, ids);
   const where = tenantsFolder(fleet.environmentName);
   throw new UserError(
@@ -154,7 +156,7 @@ export function findSpace(fleet: Fleet, id: string): { shard: Shard; entry: Tena
 
 const NOTHING_CHANGED = "\nNothing was changed.";
 
-function refuse(entry: Tenant, to: StateChange["state"] | "removed"): void {
+function refuse(entry: Entry, to: StateChange["state"] | "removed"): void {
   const reason = refuseTransition(entry, to);
   if (reason !== undefined) throw new UserError(`Space "${entry.id}": ${sentence(reason)}`);
 }

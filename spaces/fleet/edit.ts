@@ -2,8 +2,9 @@
 // and every other line left as it was. Pure functions; what they write is formatted as prettier would.
 import { isMap, isScalar, parseDocument, stringify } from "yaml";
 import { splitEntries, type Block } from "./entries.ts";
-import { TENANT_LIMITS } from "./ids.ts";
-import type { Shard, Tenant } from "./fleet.ts";
+import { ENTRY_LIMITS } from "./ids.ts";
+import type { TenantsFile } from "./fleet.ts";
+import type { Entry } from "./entry.ts";
 
 const HEADER = "# yaml-language-server: $schema=../../tenants.schema.json\n\n";
 const EMPTY_LIST = /^\[\]\s*$/m;
@@ -26,9 +27,9 @@ function renderText(text: string): string {
 }
 
 /** The number of the file for a new space: the newest with room, or one more when all are full. */
-export function shardWithRoom(shards: readonly Shard[]): string {
-  const free = shards.filter(({ tenants }) => tenants.length < TENANT_LIMITS.spacesPerFile);
-  const newest = Math.max(0, ...shards.map(({ name }) => Number(name)));
+export function fileWithRoom(tenantsFiles: readonly TenantsFile[]): string {
+  const free = tenantsFiles.filter(({ entries }) => entries.length < ENTRY_LIMITS.spacesPerFile);
+  const newest = Math.max(0, ...tenantsFiles.map(({ name }) => Number(name)));
   return free.at(-1)?.name ?? String(newest + 1).padStart(3, "0");
 }
 
@@ -154,15 +155,15 @@ function findBlock(blocks: readonly Block[], id: string): { block: Block; index:
 }
 
 /** States that a space may go to from where it is, each with the word for it. */
-export function refuseTransition(tenant: Tenant, to: StateChange["state"] | "removed"): string | undefined {
-  const from = tenant.state;
+export function refuseTransition(entry: Entry, to: StateChange["state"] | "removed"): string | undefined {
+  const from = entry.state;
   if (from === to)
-    return from === "active" ? "it is active already" : `it is ${from} already, since ${tenant.since}`;
+    return from === "active" ? "it is active already" : `it is ${from} already, since ${entry.since}`;
   if (to === "suspended" && from === "archived")
     return "it is archived: its live data is gone or about to go";
   if (to === "archived" && from === "active")
-    return `it is active; run \`npm run space -- suspend ${tenant.id} --reason …\` first`;
+    return `it is active; run \`npm run space -- suspend ${entry.id} --reason …\` first`;
   if (to === "removed" && from !== "archived")
-    return `it is ${from}, and only archived spaces may be removed; run \`npm run space -- ${from === "active" ? "suspend" : "archive"} ${tenant.id}${from === "active" ? " --reason …" : ""}\` first`;
+    return `it is ${from}, and only archived spaces may be removed; run \`npm run space -- ${from === "active" ? "suspend" : "archive"} ${entry.id}${from === "active" ? " --reason …" : ""}\` first`;
   return undefined;
 }

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import * as z from "zod";
 import { UserError } from "../../validation/user-error.ts";
 import type { Catalog } from "./catalog.ts";
-import { TENANT_LIMITS } from "./ids.ts";
-import { readCatalog, tenantSchema } from "./fleet.ts";
+import { ENTRY_LIMITS } from "./ids.ts";
+import { readCatalog } from "./load-fleet.ts";
+import { entrySchema } from "./entry.ts";
 
 /** Where the schema stands, from the root of the repository. */
 export const EDITOR_SCHEMA_FILE = "spaces/tenants.schema.json";
@@ -17,7 +18,7 @@ export function editorSchema(catalog: Catalog): unknown {
     office: Object.keys(catalog.officeSuites),
     wave: Object.keys(catalog.waves),
   };
-  return z.toJSONSchema(z.array(tenantSchema).min(1).max(TENANT_LIMITS.spacesPerFile), {
+  return z.toJSONSchema(z.array(entrySchema).min(1).max(ENTRY_LIMITS.spacesPerFile), {
     override: ({ jsonSchema, path }) => {
       const known = names[String(path.at(-1))];
       if (known && path.at(-2) === "properties") jsonSchema.enum = known;

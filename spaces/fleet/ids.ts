@@ -10,7 +10,7 @@ import { PLATFORM_NAMES } from "../../infra/inventory/names.ts";
  * Bounds of an id, which is at once a DNS label, a PostgreSQL role and database, a MinIO user, the end of a
  * bucket's name and a log tag. Names are never shortened to fit, so the tightest of these holds for all.
  */
-export const TENANT_LIMITS = {
+export const ENTRY_LIMITS = {
   /** A MinIO user has at least 3 characters (accessKeyMinLen in minio/internal/auth/credentials.go). */
   idShortest: 3,
   /**
@@ -65,12 +65,12 @@ export function appearance(id: string): string {
 
 const RESERVED_BY_APPEARANCE = new Map([...RESERVED_IDS].map((id) => [appearance(id), id]));
 const ID = new RegExp(
-  `^(?=.{${TENANT_LIMITS.idShortest},${TENANT_LIMITS.idLongest}}$)[a-z][a-z0-9]*(-[a-z0-9]+)*$`,
+  `^(?=.{${ENTRY_LIMITS.idShortest},${ENTRY_LIMITS.idLongest}}$)[a-z][a-z0-9]*(-[a-z0-9]+)*$`,
 );
 
 /** Why a text is no id, as what to write instead; undefined for a good one. */
 export function refuseId(id: string): string | undefined {
-  const { idShortest, idLongest } = TENANT_LIMITS;
+  const { idShortest, idLongest } = ENTRY_LIMITS;
   if (id.length > idLongest) return `write at most ${idLongest} characters (these are ${id.length})`;
   if (id.length < idShortest) return `write at least ${idShortest} characters`;
   // A double hyphen would allow `xn--`, which browsers show as other letters (RFC 5890, 2.3.2.1); PostgreSQL

@@ -5,7 +5,8 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { compareSpaces, dangerOf, tooMany } from "../../plan/space-changes.ts";
 import { codeIn } from "../../plan/changed-stacks.ts";
 import { insertEntry, removeEntry, renderEntry } from "../../spaces/fleet/edit.ts";
-import { loadFleet, readShard, reportFleet } from "../../spaces/fleet/fleet.ts";
+import { loadFleet, readTenantsFile } from "../../spaces/fleet/load-fleet.ts";
+import { reportFleet } from "../../spaces/fleet/fleet.ts";
 import { CATALOG, CONFIGURATION, copyFleet, replaceIn } from "../support/fleet-fixture.ts";
 
 const FILE = "spaces/tenants/demo/003.yaml";
@@ -254,10 +255,10 @@ beforeEach(() => {
 function judge(text: string): string {
   const fleet = loadFleet(root, "demo", new Map([[FILE, text]]));
   if (fleet.problems.length > 0) return reportFleet(fleet);
-  const old = readShard(FILE, Buffer.from(BASE)).tenants;
+  const old = readTenantsFile(FILE, Buffer.from(BASE)).entries;
   const changes = compareSpaces(
     new Map([[FILE, old]]),
-    new Map([[FILE, readShard(FILE, Buffer.from(text)).tenants]]),
+    new Map([[FILE, readTenantsFile(FILE, Buffer.from(text)).entries]]),
   );
   return [...changes.flatMap((change) => dangerOf(change) ?? []), ...tooMany(changes, SIZE)].join("\n");
 }

@@ -18,7 +18,7 @@ import { openLab, leaderOf, processesIn } from "../../lab/lab.ts";
 import { insideMachine, machineNames } from "../../lab/machine.ts";
 import { record } from "../../evaluate/recorder.ts";
 import { readStackConfiguration } from "../../evaluate/stack-configuration.ts";
-import { loadFleet } from "../../spaces/fleet/fleet.ts";
+import { loadFleet } from "../../spaces/fleet/load-fleet.ts";
 import { DOMAIN, sharedLab as lab } from "../support/suite-lab.ts";
 
 const ID = "pivoine";
@@ -58,7 +58,7 @@ async function learnSecrets(): Promise<void> {
   const spy = vi.spyOn(Secrets.prototype as unknown as Deriving, "derive");
   const configFile = join(place.directory, "Pulumi.lab.yaml");
   const fleet = loadFleet(lab.tree, "lab");
-  for (const stack of ["lab-platform", ...fleet.shards.map(({ name }) => `lab-spaces-${name}`)])
+  for (const stack of ["lab-platform", ...fleet.tenantsFiles.map(({ name }) => `lab-spaces-${name}`)])
     await record({ stack, configFile, passphrase: PASSPHRASE, fleet });
   spy.mock.calls.forEach(([owner, purpose], index) => {
     const { type, value } = spy.mock.results[index] ?? {};

@@ -20,7 +20,8 @@ import { block, code } from "../../plan/markdown.ts";
 import { scriptParts } from "../../plan/script-text.ts";
 import { record } from "../../evaluate/recorder.ts";
 import { commandOf } from "../support/platform-graph.ts";
-import { loadFleet, reportFleet } from "../../spaces/fleet/fleet.ts";
+import { loadFleet } from "../../spaces/fleet/load-fleet.ts";
+import { reportFleet } from "../../spaces/fleet/fleet.ts";
 
 const REPOSITORY = join(import.meta.dirname, "../..");
 const TENANTS = "spaces/tenants/prod/001.yaml";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { isSecret, reveal, type Resource } from "../../evaluate/graph.ts";
 import { record } from "../../evaluate/recorder.ts";
-import { loadFleet } from "../../spaces/fleet/fleet.ts";
+import { loadFleet } from "../../spaces/fleet/load-fleet.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const SIX = [
@@ -17,7 +17,7 @@ const SIX = [
 
 const prod = await record({ stack: "prod-spaces-001" });
 const fleet = loadFleet(ROOT, "prod");
-const tenants = fleet.shards[0]?.tenants ?? [];
+const entries = fleet.tenantsFiles[0]?.entries ?? [];
 const byUrn = new Map(prod.resources.map((resource) => [resource.urn, resource]));
 
 function partsOf(id: string): Resource[] {
@@ -33,7 +33,7 @@ const partOf = (id: string, wanted: string): Resource => {
   return found;
 };
 
-describe.each(tenants)("space $id", ({ id, state, ...tenant }) => {
+describe.each(entries)("space $id", ({ id, state, ...entry }) => {
   it("has six resources, named after its id", () => {
     const parts = partsOf(id);
     expect(new Set(parts.map(kind))).toEqual(new Set(SIX.map((type) => type.split(":").at(-1))));
@@ -50,7 +50,7 @@ describe.each(tenants)("space $id", ({ id, state, ...tenant }) => {
   it("owns its database and its bucket, whose limit is above the plan's", () => {
     expect(partOf(id, "Role").inputs).toMatchObject({ name: id, login: true });
     expect(partOf(id, "Database").inputs).toMatchObject({ name: id, owner: id });
-    const { storageGb = 0 } = fleet.catalog?.plans[tenant.plan] ?? {};
+    const { storageGb = 0 } = fleet.catalog?.plans[entry.plan] ?? {};
     expect(partOf(id, "S3Bucket").inputs).toMatchObject({
       bucket: `space-${id}`,
       quota: storageGb * 1.5 * 2 ** 30,
@@ -78,7 +78,7 @@ describe.each(tenants)("space $id", ({ id, state, ...tenant }) => {
       id,
       state,
       host: `${id}.example.org`,
-      release: fleet.catalog?.waves[tenant.wave],
+      release: fleet.catalog?.waves[entry.wave],
       database: { name: id, user: id, password: reveal(partOf(id, "Role").inputs.password) },
       s3: { bucket: `space-${id}`, user: id, secret: reveal(partOf(id, "IamUser").inputs.secret) },
       redis: { user: id, password: expect.stringMatching(/^[\w-]{40}$/), prefix: `${id}:` },
@@ -91,7 +91,7 @@ it("marks every secret as secret", () => {
     if (type.endsWith(":Role")) return [inputs.password];
     return type.endsWith(":IamUser") ? [inputs.secret] : [];
   });
-  expect(secrets).toHaveLength(2 * tenants.length);
+  expect(secrets).toHaveLength(2 * entries.length);
   expect(secrets.every(isSecret)).toBe(true);
 });
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { EDITOR_SCHEMA_FILE, editorSchema } from "../../spaces/fleet/editor-schema.ts";
-import { readCatalog } from "../../spaces/fleet/fleet.ts";
+import { readCatalog } from "../../spaces/fleet/load-fleet.ts";
 
 export const TENANTS_1 = "spaces/tenants/demo/001.yaml";
 export const TENANTS_2 = "spaces/tenants/demo/002.yaml";

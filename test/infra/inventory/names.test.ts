@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { spaceNames } from "../../../infra/inventory/names.ts";
-import { refuseId, TENANT_LIMITS } from "../../../spaces/fleet/ids.ts";
+import { refuseId, ENTRY_LIMITS } from "../../../spaces/fleet/ids.ts";
 
 const id = fc
-  .stringMatching(/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/, { maxLength: TENANT_LIMITS.idLongest })
+  .stringMatching(/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/, { maxLength: ENTRY_LIMITS.idLongest })
   .filter((candidate) => refuseId(candidate) === undefined);
 
 it("names fit the limits of their systems without truncation", () => {

@@ -10,7 +10,7 @@ import {
   renderEntry,
   type Draft,
 } from "../../../spaces/fleet/edit.ts";
-import type { Tenant } from "../../../spaces/fleet/fleet.ts";
+import type { Entry } from "../../../spaces/fleet/entry.ts";
 
 const draft = (id: string): Draft => ({
   id,
@@ -174,6 +174,6 @@ test.each([
   ["archived", "active", undefined],
   ["archived", "suspended", "it is archived: its live data is gone or about to go"],
 ] as const)("from %s to %s: %s", (from, to, refusal) => {
-  const tenant = { ...draft("lotus"), state: from, reason: "why", since: "2026-10-12" } as Tenant;
-  expect(refuseTransition(tenant, to)).toBe(refusal);
+  const entry = { ...draft("lotus"), state: from, reason: "why", since: "2026-10-12" } as Entry;
+  expect(refuseTransition(entry, to)).toBe(refusal);
 });

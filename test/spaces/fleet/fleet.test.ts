@@ -1,7 +1,8 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { assertValid, loadFleet, reportFleet } from "../../../spaces/fleet/fleet.ts";
+import { assertValid, reportFleet } from "../../../spaces/fleet/fleet.ts";
+import { loadFleet } from "../../../spaces/fleet/load-fleet.ts";
 import { UserError } from "../../../validation/user-error.ts";
 import {
   CATALOG,
@@ -15,13 +16,15 @@ import {
 test("a valid fleet has its spaces in file order and no problems", () => {
   const fleet = loadFleet(copyFleet(), "demo");
   expect(fleet.problems).toEqual([]);
-  expect(fleet.shards.map(({ name, file, tenants }) => [name, file, tenants.map(({ id }) => id)])).toEqual([
+  expect(
+    fleet.tenantsFiles.map(({ name, file, entries }) => [name, file, entries.map(({ id }) => id)]),
+  ).toEqual([
     ["001", TENANTS_1, ["iris", "lotus"]],
     ["002", TENANTS_2, ["jasmin", "zinnia"]],
   ]);
   assertValid(fleet);
   expect(fleet.environment.domain).toBe("example.org");
-  expect(fleet.shards[1]?.tenants[1]).toEqual({
+  expect(fleet.tenantsFiles[1]?.entries[1]).toEqual({
     id: "zinnia",
     name: "Zinnia",
     kind: "union",

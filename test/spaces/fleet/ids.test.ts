@@ -2,13 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CLOUD_ROLES } from "../../../infra/inventory/environment.ts";
 import { spaceNames } from "../../../infra/inventory/names.ts";
-import {
-  appearance,
-  MACHINE_NAME,
-  refuseId,
-  RESERVED_IDS,
-  TENANT_LIMITS,
-} from "../../../spaces/fleet/ids.ts";
+import { appearance, MACHINE_NAME, refuseId, RESERVED_IDS, ENTRY_LIMITS } from "../../../spaces/fleet/ids.ts";
 
 const id = fc
   .stringMatching(/^[a-z][a-z0-9]{0,15}(-[a-z0-9]{1,15})?$/)
@@ -29,7 +23,7 @@ test("two ids never give the same name, nor a name that another system refuses",
 });
 
 describe("ids", () => {
-  test.each(["lotus", "abc", "a1b", "amap-du-vallon", "x".repeat(TENANT_LIMITS.idLongest)])(
+  test.each(["lotus", "abc", "a1b", "amap-du-vallon", "x".repeat(ENTRY_LIMITS.idLongest)])(
     "accepts %s",
     (good) => {
       expect(refuseId(good)).toBeUndefined();

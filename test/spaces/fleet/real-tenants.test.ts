@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { environmentNames } from "../../../infra/inventory/environment-file.ts";
 import { EDITOR_SCHEMA_FILE, editorSchema } from "../../../spaces/fleet/editor-schema.ts";
-import { loadFleet, reportFleet } from "../../../spaces/fleet/fleet.ts";
+import { loadFleet } from "../../../spaces/fleet/load-fleet.ts";
+import { reportFleet } from "../../../spaces/fleet/fleet.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
 

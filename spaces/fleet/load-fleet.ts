@@ -1,0 +1,89 @@
+// Reads an environment's configuration, the catalog and the tenants files, and applies every rule. The rules between
+// spaces are in fleet-checks.ts, the reading of one file in entries.ts.
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { environmentFile, readEnvironment } from "../../infra/inventory/environment-file.ts";
+import { readYaml, type Problem, type Reading } from "../../validation/positions.ts";
+import { catalogSchema, type Catalog } from "./catalog.ts";
+import { readEntries } from "./entries.ts";
+import { entrySchema } from "./entry.ts";
+import { CHECKS } from "./fleet-checks.ts";
+import { CATALOG_FILE, tenantsFolder, type Fleet, type TenantsFile } from "./fleet.ts";
+
+const TENANTS_FILE_NAME = /\/\d{3}\.yaml$/;
+
+/**
+ * Reads and checks an environment's configuration, the catalog and every tenants file. Never throws on bad
+ * input. `drafts` are texts of tenants files (by path) to be read instead of what is on disk.
+ */
+export function loadFleet(
+  root: string,
+  environmentName: string,
+  drafts: ReadonlyMap<string, string> = new Map(),
+): Fleet {
+  const environment = readEnvironment(root, environmentName);
+  const catalog = readCatalog(root);
+  const problems = [...environment.problems, ...catalog.problems];
+  const tenantsFiles: TenantsFile[] = [];
+  for (const file of tenantsFilePaths(root, environmentName, drafts)) {
+    if (!TENANTS_FILE_NAME.test(file)) {
+      problems.push({
+        file,
+        line: 1,
+        column: 1,
+        what: "this is no tenants file; name it by three digits, such as 002.yaml",
+      });
+      continue;
+    }
+    const draft = drafts.get(file);
+    const tenantsFile = readTenantsFile(
+      file,
+      draft === undefined ? readFileSync(join(root, file)) : Buffer.from(draft),
+    );
+    tenantsFiles.push(tenantsFile);
+    problems.push(...tenantsFile.problems);
+  }
+  const fleet: Fleet = {
+    environmentName,
+    ...(environment.value && { environment: environment.value }),
+    ...(catalog.value && { catalog: catalog.value }),
+    tenantsFiles,
+    problems,
+    sources: {
+      environment: { file: environmentFile(environmentName), at: environment.at },
+      catalog: { file: CATALOG_FILE, at: catalog.at },
+    },
+  };
+  for (const check of CHECKS) problems.push(...check(fleet));
+  return fleet;
+}
+
+function tenantsFilePaths(
+  root: string,
+  environmentName: string,
+  drafts: ReadonlyMap<string, string>,
+): string[] {
+  const folder = tenantsFolder(environmentName);
+  const onDisk = existsSync(join(root, folder))
+    ? readdirSync(join(root, folder)).map((name) => `${folder}/${name}`)
+    : [];
+  return [...new Set([...onDisk, ...drafts.keys()])].sort();
+}
+
+/** Reads spaces/catalog.yaml. */
+export function readCatalog(root: string): Reading<Catalog> {
+  return readYaml(CATALOG_FILE, readFileSync(join(root, CATALOG_FILE)), catalogSchema);
+}
+
+/** Reads one tenants file; rules between spaces are not checked. */
+export function readTenantsFile(file: string, bytes: Uint8Array): TenantsFile & { problems: Problem[] } {
+  const { entries, problems, at } = readEntries(file, bytes, entrySchema);
+  const indices = new Map(entries.map(({ value, index }) => [value, index]));
+  return {
+    name: file.slice(-8, -5),
+    file,
+    entries: entries.map(({ value }) => value),
+    at: (entry, ...path) => at(indices.get(entry) ?? 0, path),
+    problems,
+  };
+}
