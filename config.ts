@@ -1,4 +1,4 @@
-// The only reader of the stack's configuration. Returns one object, checked by the same schema as `npm run check`.
+// The only reader of the stack's configuration. It checks the values by the same schema as `npm run check`.
 import * as pulumi from "@pulumi/pulumi";
 import { crossChecks } from "./infra/inventory/environment-checks.ts";
 import { environmentSchema, SECRET_KEYS, type Environment } from "./infra/inventory/environment.ts";
@@ -8,11 +8,11 @@ export interface Configuration {
   environment: Environment;
   secrets: Secrets;
   hcloudToken: pulumi.Output<string>;
-  /** Absent where mail goes out without a login. */
+  /** Undefined if the mail server requires no login. */
   mailPassword: pulumi.Output<string> | undefined;
 }
 
-/** Which stack this is: its environment and what it holds. */
+/** The parts of a stack's name. */
 export interface StackName {
   environment: string;
   /** `platform`, or the number of a tenants file. */
@@ -70,7 +70,7 @@ export function readConfiguration(environmentName: string): Configuration {
   };
 }
 
-/** The engine hands structured values over as JSON, and strings as they are. */
+/** The engine passes structured values as JSON, and strings unchanged. */
 function parseValue(text: string): unknown {
   try {
     return JSON.parse(text);
