@@ -1,2 +1,5 @@
-/** What a person can put right: its message says where, who, what was found, and what to write or run next. No stack is shown. */
+/**
+ * An error that the user can fix. Its message says where, who, what was found, and what to write or run next. No stack
+ * trace is shown.
+ */
 export class UserError extends Error {}
