@@ -70,6 +70,6 @@ it("hands settings to bash as they were", () => {
 
 it("refuses what no shell could read back", () => {
   expect(() => quote("a\0b")).toThrow("NUL");
-  expect(() => assignments({ "PATH=/tmp X": "" })).toThrow('"PATH=/tmp X" is no name for a setting');
+  expect(() => assignments({ "PATH=/tmp X": "" })).toThrow('"PATH=/tmp X" is not a valid name for a setting');
   expect(() => hereDocument("cat", "no newline")).toThrow("must end with a newline");
 });
