@@ -53,7 +53,7 @@ on_change() {
 install_packages() {
   local missing=() package apt=(apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold)
   # Finish an interrupted dpkg first.
-  [ -z "$(ls -A /var/lib/dpkg/updates 2>/dev/null)" ] || wait_until 600 "dpkg has finished what was begun" dpkg --configure -a
+  [ -z "$(ls -A /var/lib/dpkg/updates 2>/dev/null)" ] || wait_until 600 "dpkg has finished the interrupted work" dpkg --configure -a
   for package in "${PACKAGES[@]}"; do
     [ "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" = "install ok installed" ] || missing+=("$package")
   done
@@ -128,7 +128,7 @@ set_kernel() {
 wait_until() {
   local seconds=$1 what=$2
   shift 2
-  until_so "$seconds" "$@" || fail "$what: not so after $seconds s"
+  until_so "$seconds" "$@" || fail "$what: still not true after $seconds s"
 }
 
 # finish: the last line of every script.
