@@ -1,4 +1,4 @@
-// The only reader of the stack's configuration. Returns one object, checked by the same schema as `npm run check`.
+// The only reader of the stack's configuration. It checks the values by the same schema as `npm run check`.
 import * as pulumi from "@pulumi/pulumi";
 import { crossChecks } from "./infra/inventory/environment-checks.ts";
 import { environmentSchema, SECRET_KEYS, type Environment } from "./infra/inventory/environment.ts";
@@ -10,7 +10,7 @@ export interface Configuration {
   environment: Environment;
   secrets: Secrets;
   hcloudToken: pulumi.Output<string>;
-  /** Absent where mail goes out without a login. */
+  /** Undefined if the mail server requires no login. */
   mailPassword: pulumi.Output<string> | undefined;
 }
 

@@ -1,19 +1,19 @@
-// The program: the stack's name says what it holds. A function, so that importing this module creates nothing and
-// `evaluate/recorder.ts` can evaluate it again and again.
+// The Pulumi program. The stack's name decides what it declares. It is a function, so that an import declares nothing
+// and `evaluate/recorder.ts` can evaluate it many times.
 import * as pulumi from "@pulumi/pulumi";
 import { readConfiguration } from "./config.ts";
 import { parseStackName } from "./infra/inventory/stack-name.ts";
 import { Platform } from "./infra/platform.ts";
-import { catalogOf } from "./spaces/fleet/catalog.ts";
 import { spaceSoftware } from "./spaces/agent/agent.ts";
 import { passGate, Spaces } from "./spaces/spaces.ts";
+import { catalogOf } from "./spaces/fleet/catalog.ts";
 import { assertValid, tenantsFolder, type Fleet } from "./spaces/fleet/fleet.ts";
 import { loadFleet } from "./spaces/fleet/load-fleet.ts";
 import { UserError } from "./validation/user-error.ts";
 
 /**
- * Declares the stack's resources; returns its outputs. `fleet` spares reading 10,000 entries again to those who
- * evaluate many stacks of one environment. Throws a RunError, with every problem, where a file is not valid.
+ * Declares the stack's resources and returns its outputs. A caller that evaluates many stacks of one environment passes
+ * `fleet`, so that its 10,000 entries are read once. Throws a RunError with every problem if a file is not valid.
  */
 export default async function program(fleet?: Fleet): Promise<Record<string, unknown>> {
   try {

@@ -1,11 +1,11 @@
-// What evaluating the program gives: the resources that it declares, as the engine would be told of them. Secrets keep
-// the mark that the engine's own wire format and state files give them.
+// The result of an evaluation: the resources that the program declares, as the engine would receive them. Secrets carry
+// the marker that the engine's wire format and state files use.
 
-/** Marks of a secret in the engine's wire format (pulumi/sdk/go/common/resource/properties.go). */
+/** Marker of a secret in the engine's wire format (pulumi/sdk/go/common/resource/properties.go). */
 const SIGNATURE = "4dabf18193072939515e22adb298388d";
 const SECRET = "1b47061264138c4ac30d75fd1eb44270";
 
-/** Options that change what the engine does with a resource; those left at their default are absent. */
+/** Options that change what the engine does with a resource. Options at their default are absent. */
 export interface ResourceOptions {
   ignoreChanges?: string[];
   replaceOnChanges?: string[];
@@ -29,10 +29,10 @@ export interface Resource {
   inputs: Record<string, unknown>;
   /** URNs, sorted. */
   dependencies: string[];
-  /** Input → URNs whose outputs went into it. */
+  /** Input → URNs of the resources whose outputs it uses. */
   propertyDependencies: Record<string, string[]>;
   protect: boolean;
-  /** URN of the provider, where one was given. */
+  /** URN of the explicit provider, if there is one. */
   provider?: string;
   options: ResourceOptions;
 }
@@ -48,17 +48,17 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** A value in plain, marked as secret. */
+/** Marks a plain value as secret. */
 export function secret(value: unknown): Record<string, unknown> {
   return { [SIGNATURE]: SECRET, value };
 }
 
-/** Whether a value, at its top, is marked as secret. */
+/** Tells whether a value itself is marked as secret. Does not look inside it. */
 export function isSecret(value: unknown): value is { value: unknown } {
   return isRecord(value) && value[SIGNATURE] === SECRET;
 }
 
-/** Replaces every secret in a value by what `replace` makes of its plain value; the rest is copied. */
+/** Copies a value and replaces each secret in it by the result of `replace`, called with the plain value. */
 export function mapSecrets(value: unknown, replace: (plain: unknown) => unknown): unknown {
   if (isSecret(value)) return replace(value.value);
   if (Array.isArray(value)) return value.map((item) => mapSecrets(item, replace));
@@ -66,7 +66,7 @@ export function mapSecrets(value: unknown, replace: (plain: unknown) => unknown)
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, mapSecrets(item, replace)]));
 }
 
-/** A value with its secrets in plain: for those who act on it. Never print what it gives. */
+/** Copies a value with its secrets in plain text, for code that needs them. Never print the result. */
 export function reveal(value: unknown): unknown {
   return mapSecrets(value, reveal);
 }

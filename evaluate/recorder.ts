@@ -1,5 +1,5 @@
-// Evaluates the program in-process, without engine or cloud, and returns the graph of resources that it declares.
-// Tests and plans let it make outputs up; the lab's applier makes each resource and gives the real ones.
+// Evaluates the program in this process, without engine or cloud, and returns the graph of the resources that it
+// declares. For tests and plans it invents outputs; the lab's applier creates each resource and returns the real ones.
 // It compares nothing and keeps no state.
 import * as pulumi from "@pulumi/pulumi";
 import type { RegisterResourceRequest } from "@pulumi/pulumi/proto/resource_pb.js";
@@ -14,7 +14,9 @@ import { readStackConfiguration, type StackConfiguration } from "./stack-configu
 const PROJECT = "framaspace";
 const STACK_TYPE = "pulumi:pulumi:Stack";
 
-/** What the engine knows of a resource once it is there. Outputs are added to the inputs; `secret()` marks those that are secret. */
+/**
+ * What the engine knows about a resource that exists. Outputs are added to the inputs; `secret()` marks secret ones.
+ */
 export interface ResourceState {
   id?: string;
   outputs?: Record<string, unknown>;
@@ -25,23 +27,25 @@ export interface RecordOptions {
   stack: string;
   /** @default Pulumi.<environment>.yaml under `root` */
   configFile?: string;
-  /** Instead of a file. */
+  /** The configuration itself, instead of a file. */
   config?: StackConfiguration;
-  /** Decrypts the file's secrets; without it they have placeholders. */
+  /** Decrypts the file's secrets. Without it, placeholders replace them. */
   passphrase?: string;
-  /** Another version of this repository to evaluate. @default this one */
+  /** Folder of the repository version to evaluate. @default this one */
   root?: string;
-  /** Spares the program reading every tenants file; made by that same version's spaces/fleet/fleet.ts. */
+  /**
+   * The tenants files, already read by spaces/fleet/fleet.ts of the same version. Without it, the program reads them.
+   */
   fleet?: unknown;
-  /** Makes a custom resource once all that it depends on is there; without it, outputs are made up. */
+  /** Creates a custom resource, after everything that it depends on. Without it, outputs are invented. */
   newResource?: (resource: Resource) => ResourceState | Promise<ResourceState>;
 }
 
 let last: Promise<unknown> = Promise.resolve();
 
 /**
- * Evaluates one stack. Rejects with what the program throws. The SDK's state is one for the whole process, so calls
- * that overlap wait for each other.
+ * Evaluates one stack. Rejects with the error that the program throws. The SDK has one state for the whole process, so
+ * calls run one after the other.
  */
 export function record(options: RecordOptions): Promise<Graph> {
   const result = last.then(() => evaluate(options));
@@ -55,7 +59,7 @@ async function evaluate(options: RecordOptions): Promise<Graph> {
   const file = options.configFile ?? join(root, `Pulumi.${environment}.yaml`);
   const { values, secretKeys } = options.config ?? (await readStackConfiguration(file, options.passphrase));
   const program = await loadProgram(root);
-  const monitor = new Recorder(stack, options.newResource ?? makeUp);
+  const monitor = new Recorder(stack, options.newResource ?? inventState);
   pulumi.runtime.setMockOptions(monitor, PROJECT, stack);
   pulumi.runtime.setAllConfig(values, secretKeys);
   const outputs = await failingWithTheProgram(async () => {
@@ -80,14 +84,14 @@ async function loadProgram(root: string) {
   return programModule.parse(await import(pathToFileURL(join(root, "index.ts")).href)).default;
 }
 
-/** The SDK leaves a failed registration as an unhandled rejection; here it fails the evaluation. */
+/** A failed registration becomes an unhandled rejection in the SDK. Here it makes the evaluation fail. */
 async function failingWithTheProgram<T>(run: () => Promise<T>): Promise<T> {
   const others = process.listeners("unhandledRejection");
   process.removeAllListeners("unhandledRejection");
   try {
     return await new Promise<T>((resolve, reject) => {
       process.on("unhandledRejection", reject);
-      // The rejections of one failure arrive over several turns; the last turn must pass before listeners go.
+      // One failure causes rejections in several turns of the event loop. The listener stays until the last one.
       run().then((value) => setImmediate(resolve, value), reject);
     });
   } finally {
@@ -99,12 +103,12 @@ async function failingWithTheProgram<T>(run: () => Promise<T>): Promise<T> {
 
 type Callback = (error: Error | null, response?: unknown) => void;
 
-/** MockMonitor wants mocks; every method that would use them is overridden. */
+/** MockMonitor requires mocks, but every method that would use them is overridden. */
 function unreachable(): never {
   throw new Error("the recorder uses no mocks");
 }
 
-/** Stands where the engine's resource monitor would, and is told of every resource. */
+/** Replaces the engine's resource monitor, to which the SDK registers every resource. */
 class Recorder extends MockMonitor {
   readonly recorded: Resource[] = [];
   readonly #stack: string;
@@ -129,7 +133,7 @@ class Recorder extends MockMonitor {
 
   override invoke(_request: unknown, callback: Callback): Promise<void> {
     const text = "the program asks a cloud while it is evaluated; it must know everything from its files";
-    // The SDK shows `details`, as of an error that came over the wire.
+    // The SDK shows `details`, as for a gRPC error.
     callback(Object.assign(new Error(text), { details: text }));
     return Promise.resolve();
   }
@@ -164,7 +168,7 @@ class Recorder extends MockMonitor {
     };
   }
 
-  /** As the engine makes it: the type carries the types of all parents but the stack. */
+  /** Builds the URN as the engine does: the type includes the types of all parents except the stack. */
   #urn(parent: string, type: string, name: string): string {
     const parentType = parent.split("::")[2];
     const qualified = parentType && parentType !== STACK_TYPE ? `${parentType}$${type}` : type;
@@ -198,7 +202,7 @@ function resourceOptions(request: RegisterResourceRequest): ResourceOptions {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
-/** What the SDK reads of a registration's answer: no protobuf, because it would be packed only to be unpacked. */
+/** The part of a registration's response that the SDK reads. A protobuf would be packed only to be unpacked again. */
 function response(urn: string, id: string | undefined, outputs: Record<string, unknown>) {
   return {
     getUrn: () => urn,
@@ -210,8 +214,8 @@ function response(urn: string, id: string | undefined, outputs: Record<string, u
   };
 }
 
-/** Ids and addresses of a cloud that isn't there: made from the URN, so that each resource keeps its own. */
-function makeUp({ type, urn }: Resource): ResourceState {
+/** Invents ids and addresses. They derive from the URN, so that a resource has the same ones in every evaluation. */
+function inventState({ type, urn }: Resource): ResourceState {
   const digest = createHash("sha256").update(urn).digest();
   const address = `198.51.100.${((digest[0] ?? 0) % 254) + 1}`; // TEST-NET-2 (RFC 5737)
   const id = String(digest.readUInt32BE(1)); // hcloud's ids are numbers

@@ -1,12 +1,12 @@
-// Reads an environment's configuration file as the engine would hand it to the program. Secrets are decrypted where
-// the passphrase is given; without it each has a placeholder, so a plan needs no credentials.
+// Reads an environment's configuration file as the engine would pass it to the program. With the passphrase, secrets
+// are decrypted; without it, a placeholder replaces each of them, so a plan needs no credentials.
 import { createDecipheriv, createHash, pbkdf2 } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { parse } from "yaml";
 import * as z from "zod";
 
-/** What the engine hands over: text by key, and which keys hold secrets. */
+/** What the engine passes to the program: the text of each key, and the keys that hold secrets. */
 export interface StackConfiguration {
   values: Record<string, string>;
   secretKeys: string[];
@@ -36,8 +36,8 @@ export async function readStackConfiguration(file: string, passphrase?: string):
 }
 
 /**
- * 64 digits, as long as an hcloud token. Made from the ciphertext, so that a plan sees a secret that was exchanged
- * and its derived secrets with it.
+ * 64 hexadecimal digits, as long as an hcloud token. They derive from the ciphertext, so that a plan shows a changed
+ * secret and the secrets that derive from it.
  */
 function placeholder(ciphertext: string): string {
   return createHash("sha256").update(`stand-in ${ciphertext}`).digest("hex").toUpperCase();
@@ -45,7 +45,10 @@ function placeholder(ciphertext: string): string {
 
 type Decrypter = (ciphertext: string) => string;
 
-/** The engine's passphrase provider (pulumi/sdk/go/common/resource/config/crypt.go, pulumi/pkg/secrets/passphrase). */
+/**
+ * Decrypts as the engine's passphrase provider does (pulumi/sdk/go/common/resource/config/crypt.go,
+ * pulumi/pkg/secrets/passphrase).
+ */
 async function passphraseDecrypter(
   file: string,
   salt: string | undefined,

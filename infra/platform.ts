@@ -1,23 +1,24 @@
-// The whole platform, in the order in which it is built: the way in first, then what others need.
+// The whole platform, in the order in which it is built: ops-1, the way in, comes first, then the services that others
+// need.
 import * as hcloud from "@pulumi/hcloud";
 import * as pulumi from "@pulumi/pulumi";
-import { cloudMachines } from "./inventory/addresses.ts";
-import { Authority } from "./pki/certificates.ts";
-import type { Environment } from "./inventory/environment.ts";
 import { Gateway } from "./gateway/gateway.ts";
-import { Imaginary } from "./imaginary/imaginary.ts";
-import { Logs } from "./logs/logs.ts";
-import { healthCommand } from "./monitoring/monitoring.ts";
 import { Ingress } from "./gateway/ingress.ts";
+import { Imaginary } from "./imaginary/imaginary.ts";
+import { cloudMachines } from "./inventory/addresses.ts";
+import type { Environment } from "./inventory/environment.ts";
+import { Logs } from "./logs/logs.ts";
 import { Network } from "./machine/network.ts";
+import { Access } from "./machine/remote.ts";
+import { CloudServer, type Context } from "./machine/server.ts";
+import { healthCommand } from "./monitoring/monitoring.ts";
 import { Office } from "./office/office.ts";
 import { Ops } from "./ops/ops.ts";
+import { SpaceHost } from "./ops/space-host.ts";
+import { Authority } from "./pki/certificates.ts";
+import type { Secrets } from "./pki/secrets.ts";
 import { Postgres } from "./postgres/postgres.ts";
 import { Redis } from "./redis/redis.ts";
-import { Access } from "./machine/remote.ts";
-import type { Secrets } from "./pki/secrets.ts";
-import { CloudServer, type Context } from "./machine/server.ts";
-import { SpaceHost } from "./ops/space-host.ts";
 import { Storage } from "./storage/storage.ts";
 import { Web, type SpaceSoftware } from "./web/web.ts";
 
@@ -28,11 +29,11 @@ export interface PlatformArgs {
   software: SpaceSoftware;
 }
 
-/** Every machine and what runs on it, the spaces aside. */
+/** Every machine and what runs on it, except the spaces. */
 export class Platform extends pulumi.ComponentResource {
-  /** Public address of ops-1: where administrators and the engine come in. */
+  /** Public address of ops-1, through which administrators and the engine reach all machines. */
   readonly opsAddress: pulumi.Output<string>;
-  /** What a dedicated server must have in root's authorized_keys before its first run. */
+  /** The key that a dedicated server must have in root's authorized_keys before its first run. */
   readonly deployPublicKey: string;
 
   constructor(name: string, args: PlatformArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -84,7 +85,7 @@ export class Platform extends pulumi.ComponentResource {
     if (environment.imaginary) needs.push(new Imaginary("imaginary", { context }, viaOps));
     if (environment.office) new Office("office", { context }, viaOps);
     const web = new Web("web", { context, software: args.software, dependsOn: needs }, viaOps);
-    // It tries each release on a database, and brings spaces back to web servers.
+    // It installs each release on a database to try it, and exchanges spaces' directories with the web servers.
     new SpaceHost(
       "space-host",
       { machine: jumpHost, software: args.software },

@@ -171,11 +171,7 @@ function describeEnvironment({ name, base, root, stacks, fleet, comparison }: Si
   const entries = tenantsFiles.flatMap((tenantsFile) => tenantsFile.entries);
   const before =
     oldParsed.length === oldEntries.length
-      ? figures(
-          [...kept, ...oldParsed],
-          readCatalog(base.root).value,
-          readEnvironment(base.root, name).value,
-        )
+      ? figures([...kept, ...oldParsed], readCatalog(base.root).value, readEnvironment(base.root, name).value)
       : undefined;
   const after = figures(entries, fleet?.catalog, fleet?.environment);
 

@@ -1,6 +1,6 @@
-// What no stack may declare, whatever the program thinks. A second opinion: it reads resources as the engine gets
-// them, and shares no code with the program. Deletions are not judged here (the engine shows what is declared, not what
-// no longer is); `protect`, which the first rule demands, stops those.
+// What no stack may declare. The rules check the program independently: they read resources as the engine receives them
+// and share no code with the program. They cannot check deletions, because the engine shows only what is declared;
+// `protect`, which the first rule requires, prevents those.
 import {
   UnknownValueError,
   type ReportViolation,
@@ -20,7 +20,7 @@ const SPACE = "framaspace:spaces:Space";
 
 type Props = Record<string, unknown>;
 
-/** A value that may not be known before `up`: undefined then, and judged when it is. */
+/** Reads a value that may be unknown before `up`. It is undefined then; `up` checks it once it is known. */
 function known<T>(read: () => T): T | undefined {
   try {
     return read();
@@ -55,16 +55,16 @@ function rule(
   };
 }
 
-/** Machines whose disks hold what nothing else holds. */
+/** Roles of machines whose disks hold the only copy of some data. */
 const STATEFUL_ROLES = ["postgres", "logs", "ops"];
 const STATEFUL = [BUCKET, DATABASE, "hcloud:index/volume:Volume", "hcloud:index/zone:Zone"];
 
-/** Components that said they are archived; the engine shows a parent before its children. */
+/** URNs of archived spaces. The engine shows a parent before its children. */
 const archivedSpaces = new Set<string>();
 
 const statefulResourcesAreProtected = rule(
   "stateful-resources-are-protected",
-  "What holds data is protected, unless it is an archived space's.",
+  "Resources that hold data are protected, except those of an archived space.",
   [...STATEFUL, SERVER, SPACE],
   (props, report, { type, urn, opts }) => {
     if (type === SPACE) {
@@ -92,7 +92,7 @@ const bucketsHaveQuotas = rule(
 
 const activeBucketsAreNotEmptied = rule(
   "active-buckets-are-not-emptied",
-  "Only an archived space's bucket may go with what is in it.",
+  "Only the bucket of an archived space may be deleted with its objects.",
   [BUCKET],
   ({ forceDestroy }, report, { opts }) => {
     if (forceDestroy === true && !(opts.parent !== undefined && archivedSpaces.has(opts.parent)))
@@ -102,7 +102,7 @@ const activeBucketsAreNotEmptied = rule(
 
 const bucketsArePrivate = rule(
   "buckets-are-private",
-  "No bucket is open to those without a key.",
+  "No bucket is open to requests without a key.",
   [BUCKET],
   ({ acl }, report) => {
     if (acl !== undefined && acl !== "private")
@@ -112,7 +112,7 @@ const bucketsArePrivate = rule(
 
 const SSH = 22;
 
-/** Whether a firewall rule lets connections to SSH in. */
+/** Tells whether a firewall rule accepts connections to SSH. */
 function takesSsh({ direction, protocol, port }: Props): boolean {
   if (direction !== "in" || protocol !== "tcp") return false;
   if (typeof port !== "string" || port === "any") return true;
@@ -120,7 +120,7 @@ function takesSsh({ direction, protocol, port }: Props): boolean {
   return from !== undefined && to !== undefined && from <= SSH && SSH <= to;
 }
 
-/** Whether a range holds more than an administrator can have: over /8 of IPv4, over /32 (a provider's share) of IPv6. */
+/** Tells whether a range is too large for an administrator: more than a /8 of IPv4 or a /32 (one provider) of IPv6. */
 function isWide(range: string): boolean {
   const [address, length] = range.split("/");
   return length !== undefined && Number(length) < (address?.includes(":") ? 32 : 8);
@@ -128,7 +128,7 @@ function isWide(range: string): boolean {
 
 const sshIsNotOpenToEverybody = rule(
   "ssh-is-not-open-to-everybody",
-  "No firewall takes SSH from everywhere.",
+  "No firewall accepts SSH from everywhere.",
   [FIREWALL],
   ({ rules }, report) => {
     for (const entry of list(rules).filter(isObject))
@@ -166,7 +166,7 @@ const serversHaveFirewalls = rule(
   },
 );
 
-/** Bucket names in the S3 resources of a text that mean more than one bucket. `${aws:username}` means one. */
+/** Bucket names with a wildcard in the S3 resources of a text. `${aws:username}` means a single bucket. */
 function wildcardBuckets(text: string): string[] {
   return [...text.matchAll(/arn:aws:s3:::([^"'/\s]*)/g)]
     .map(([, bucket = ""]) => bucket)
@@ -190,10 +190,10 @@ const policiesNameTheirBuckets = rule(
   },
 );
 
-/** What a secret looks like, with what to call it. Never shown itself. */
+/** What secrets look like, each with its name in the report. The report never shows the secret. */
 const SECRETS: readonly (readonly [what: string, pattern: RegExp])[] = [
   ["a private key", /-----BEGIN [A-Z ]*PRIVATE KEY-----/],
-  // `password=$PASSWORD` only names one.
+  // `password=$PASSWORD` only names a credential.
   ["a credential", /(?:pass(?:word|wd|phrase)?|secret|token|api[-_]?key)["']?\s*[:=]\s*["']?[^\s"'$]{6,}/i],
   ["a credential in an address", /\w:\/\/[^\s/:@]+:[^\s/@$]{6,}@/],
   [
@@ -204,7 +204,7 @@ const SECRETS: readonly (readonly [what: string, pattern: RegExp])[] = [
 
 const commandsHoldNoSecret = rule(
   "commands-hold-no-secret",
-  "Secrets reach machines on standard input: command lines and environments are seen by others.",
+  "Secrets reach machines on standard input: other processes can read command lines and environments.",
   [COMMAND],
   (props, report) => {
     const environment = known(() => props.environment);
@@ -220,15 +220,13 @@ const commandsHoldNoSecret = rule(
     for (const [key, text] of texts)
       for (const [what, pattern] of SECRETS)
         if (typeof text === "string" && pattern.test(text))
-          report(
-            `${key} holds what looks like ${what}; hand it over in stdin, as infra/machine/remote.ts does.`,
-          );
+          report(`${key} holds what looks like ${what}; pass it in stdin, as infra/machine/remote.ts does.`);
   },
 );
 
 const commandsHaveNoTriggers = rule(
   "commands-have-no-triggers",
-  "Triggers replace a command, and replacing runs its delete; scripts are run again by what they read.",
+  "Triggers replace a command, and a replacement runs its delete. Changed settings already run a script again.",
   [COMMAND],
   (props, report) => {
     const triggers = known(() => props.triggers);
@@ -248,7 +246,7 @@ const usersAreNotForced = rule(
   },
 );
 
-/** Plans, from the data that people review: the only thing of the repository that is read here. */
+/** The plans of the catalog, which people review. The rules read no other file of the repository. */
 function knownPlans(): string[] {
   const catalog: unknown = parse(readFileSync(join(import.meta.dirname, "../spaces/catalog.yaml"), "utf8"));
   return isObject(catalog) && isObject(catalog.plans) ? Object.keys(catalog.plans) : [];

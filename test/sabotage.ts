@@ -65,7 +65,7 @@ const SABOTAGES: Sabotage[] = [
   },
   {
     name: "slow forms go straight through to PHP",
-    file: "infra/gateway/gateway.ts",
+    file: "infra/machine/nginx/nginx.ts",
     from: "^PUT /(?:remote",
     to: "^[A-Z]+ /(?:remote",
     suites: ["test/infra/gateway/gateway.test.ts"],

@@ -1,5 +1,5 @@
-// The one error format: where, who, what was found, what to write instead. Reads YAML so that every problem,
-// even one found later, points at the text. Never loads Pulumi: `npm run check` would pay for it.
+// The one error format: where, who, what was found, what to write instead. Reads YAML with positions, so that every
+// problem, even one found later, points at the text. Does not load Pulumi, which would make `npm run check` slow.
 import { isUtf8 } from "node:buffer";
 import {
   isAlias,
@@ -34,13 +34,13 @@ export interface Reading<T> {
   /** Absent when there is a problem. */
   value?: T;
   problems: Problem[];
-  /** Where the value at a path stands; where there is none, the nearest thing around it. */
+  /** Position of the value at a path, or else of its nearest parent. */
   at: (path: Path) => Position;
 }
 
 const START: Position = { line: 1, column: 1 };
 
-/** Every problem as text, in file order, under a line that counts them. */
+/** All problems as text, in the order of the files, below a line with their number. */
 export function report(title: string, problems: readonly Problem[]): string {
   const lines = [...problems]
     .sort(
@@ -53,7 +53,7 @@ export function report(title: string, problems: readonly Problem[]): string {
   return [`${title} not valid: ${count(lines.length, "problem")}.`, ...lines].join("\n");
 }
 
-/** Closes a sentence that is not closed yet. */
+/** Adds a full stop if the text does not end like a sentence. */
 export function sentence(text: string): string {
   return /[.?]$/.test(text) ? text : `${text}.`;
 }
@@ -67,7 +67,7 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Reads one YAML document strictly and checks it against a schema. `file` is the name that problems carry. */
+/** Reads one YAML document strictly and checks it against a schema. `file` is its name in problems. */
 export function readYaml<T>(file: string, bytes: Uint8Array, schema: z.ZodType<T>): Reading<T> {
   const text = readText(file, bytes);
   if (typeof text !== "string") return { problems: [text], at: () => START };
@@ -85,7 +85,7 @@ export function readYaml<T>(file: string, bytes: Uint8Array, schema: z.ZodType<T
   };
 }
 
-/** The text of a file, or the problem that it is empty or not UTF-8. */
+/** Decodes a file. Returns a problem if it is empty or not UTF-8. */
 export function readText(file: string, bytes: Uint8Array): string | Problem {
   if (!isUtf8(bytes)) return { file, ...firstBadByte(bytes) };
   const text = new TextDecoder().decode(bytes);
@@ -111,7 +111,7 @@ function firstBadByte(bytes: Uint8Array): Position & { what: string } {
   }
 }
 
-/** A parsed document as plain data, with its positions. `firstLine` is where the text starts in its file. */
+/** Parses a document to plain data with positions. `firstLine` is the line of the file where the text starts. */
 export function parseYaml(file: string, text: string, firstLine = 1) {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
@@ -125,36 +125,36 @@ export function parseYaml(file: string, text: string, firstLine = 1) {
   ];
   const at = (path: Path): Position => position(offsetOf(document, path));
   const keyAt = (path: Path, key: string): Position => position(offsetOfKey(document, path, key));
-  // Aliases are refused before anything expands them: a few lines of them can fill the memory.
+  // Aliases are refused before anything expands them: a few lines of aliases can fill the memory.
   return { root: problems.length > 0 ? undefined : (document.toJS() as unknown), problems, at, keyAt };
 }
 
-/** What to write, for the slips that people make most; the parser's own words serve for the others. */
-const SLIPS: Partial<Record<ErrorCode, string>> = {
+/** What to write after the most common mistakes. For others, the parser's own message is used. */
+const COMMON_MISTAKES: Partial<Record<ErrorCode, string>> = {
   BLOCK_AS_IMPLICIT_KEY: "text holds `: `; put it in quotes",
   BAD_SCALAR_START: "text begins with a sign that has a meaning in YAML; put it in quotes",
   MULTIPLE_DOCS: "a second document begins here; remove the `---`",
   TAB_AS_INDENT: "a tab; indent by two spaces",
 };
 
-/** Every key that stands twice, and the first other fault: those after it mostly follow from it. */
+/** Every duplicate key, and the first other fault: later faults mostly follow from it. */
 function syntaxProblems(document: Document, text: string): { offset: number; what: string }[] {
   const faults = [...document.errors, ...document.warnings];
   const duplicates = faults.filter(({ code }) => code === "DUPLICATE_KEY");
   const first = faults.find(({ code }) => code !== "DUPLICATE_KEY");
   const found = duplicates.map(({ pos: [offset] }) => {
     const key = /^[^\s:]*/.exec(text.slice(offset))?.[0] ?? "";
-    return { offset, what: `\`${key}\` stands twice in one entry; keep one` };
+    return { offset, what: `\`${key}\` is written twice in one entry; keep one` };
   });
   if (!first) return found;
   const { code, message, pos } = first;
   const quote = code === "MISSING_CHAR" ? quoteAround(document, pos[0]) : undefined;
-  if (quote) return [...found, { offset: quote, what: "a quote opens here and never closes; close it" }];
+  if (quote !== undefined) return [...found, { offset: quote, what: "a quote opens here and never closes; close it" }];
   const words = message.charAt(0).toLowerCase() + message.slice(1).replace(/\s*[.:]?\s*$/, "");
-  return [...found, { offset: pos[0], what: SLIPS[code] ?? `${words}; fix the YAML` }];
+  return [...found, { offset: pos[0], what: COMMON_MISTAKES[code] ?? `${words}; fix the YAML` }];
 }
 
-/** The parser notices an unclosed quote at the end of everything that it swallowed. */
+/** Start of the quote around an offset: the parser reports an unclosed quote at its end. */
 function quoteAround(document: Document, offset: number): number | undefined {
   let start: number | undefined;
   visit(document, {
@@ -166,7 +166,7 @@ function quoteAround(document: Document, offset: number): number | undefined {
   return start;
 }
 
-/** Anchors and aliases make one text mean something elsewhere: every value stands where it is used. Each once. */
+/** Anchors and aliases, each name once. They are refused, so that every value is written where it is used. */
 function indirections(document: Document): { offset: number; what: string }[] {
   const found = new Map<string, number>();
   const add = (what: string, offset = 0) => found.has(what) || found.set(what, offset);

@@ -7,18 +7,18 @@ export type Path = readonly PropertyKey[];
 /** Something to fix in a value. */
 export interface Finding {
   path: Path;
-  /** The key under `path` that is at fault itself, rather than its value. */
+  /** The key under `path`, if the key itself is wrong and not its value. */
   key?: string;
   what: string;
 }
 
-/** A value as its schema wants it, or every finding. */
+/** Checks a value. Returns the parsed value, or every finding. */
 export function checkValue<T>(schema: z.ZodType<T>, value: unknown): { value: T } | { findings: Finding[] } {
   const parsed = schema.safeParse(value, { error: hint, reportInput: true });
   return parsed.success ? { value: parsed.data } : { findings: explain(schema, parsed.error.issues) };
 }
 
-/** `one of a, b` out of the names that are allowed. */
+/** `one of a, b`, from the allowed names. */
 export function oneOf(allowed: readonly string[]): string {
   return allowed.length === 1 ? `${allowed[0]}` : `one of ${allowed.join(", ")}`;
 }
@@ -29,7 +29,7 @@ export function inOneLine(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 
-/** The nearest of the names, if one is near enough to be a slip of the hand. */
+/** The most similar of the names, if it is similar enough for a typing mistake. */
 export function nearest(name: string, names: readonly string[]): string | undefined {
   const [best] = names
     .map((candidate) => ({ candidate, distance: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
@@ -71,7 +71,7 @@ const FORMATS: Record<string, string> = {
   date: "a date such as 2026-11-30",
 };
 
-/** What to write, for issues whose schema has no message of its own. */
+/** What to write, for issues whose schema has no own message. */
 function hint(issue: z.core.$ZodRawIssue): string {
   switch (issue.code) {
     case "invalid_type":
@@ -102,7 +102,7 @@ function amount(origin: string, bound: string, figure: number | bigint): string 
   return `${bound} ${figure}${unit}`;
 }
 
-/** Findings out of issues. A mistyped key is both unknown and missing: it becomes one finding. */
+/** Turns issues into findings. A mistyped key is both unknown and missing, and becomes one finding. */
 function explain(schema: z.ZodType, issues: readonly z.core.$ZodIssue[]): Finding[] {
   const findings: Finding[] = [];
   const explained = new Set<string>();
@@ -115,7 +115,7 @@ function explain(schema: z.ZodType, issues: readonly z.core.$ZodIssue[]): Findin
       (other) => isMissing(other) && samePath(other.path.slice(0, -1), issue.path),
     );
     for (const key of issue.keys) {
-      // One key too many and one too few is a wrong name, however unlike.
+      // One unknown key and one missing key are the same key under a wrong name, even if the names are very different.
       const only = issue.keys.length === 1 && missing.length === 1 ? missing[0]?.path.at(-1) : undefined;
       const meant = nearest(key, free) ?? (only === undefined ? undefined : String(only));
       if (meant !== undefined) explained.add(pathKey([...issue.path, meant]));
@@ -141,12 +141,12 @@ function describe(schema: z.ZodType, issue: z.core.$ZodIssue): string {
   }
   if (issue.code === "invalid_key")
     return `${name} is not a key that fits; ${issue.issues[0]?.message ?? issue.message}`;
-  // A schema may say itself what was found, where the value must not be repeated.
+  // If the message must not repeat the value, the schema itself says what was found.
   const found: unknown = issue.code === "custom" ? issue.params?.["found"] : undefined;
   return `${name} is ${typeof found === "string" ? found : inOneLine(input)}; ${issue.message}`;
 }
 
-/** A union that does not know its discriminator's value is given the whole object. */
+/** The value at fault. For an unknown discriminator, the issue holds the whole object. */
 function inputOf(issue: z.core.$ZodIssue): unknown {
   if (issue.code !== "invalid_union" || issue.discriminator === undefined) return issue.input;
   return z.record(z.string(), z.unknown()).safeParse(issue.input).data?.[issue.discriminator];
@@ -164,7 +164,7 @@ function pathKey(path: Path): string {
   return path.map(String).join("\0");
 }
 
-/** `servers[2].name`; the whole value has no name of its own. */
+/** `servers[2].name`; `this` for the whole value. */
 export function pathName(path: Path): string {
   if (path.length === 0) return "this";
   return path.reduce<string>((name, part) => {
@@ -173,7 +173,7 @@ export function pathName(path: Path): string {
   }, "");
 }
 
-/** The keys that a schema allows at a path, through lists, options and unions. */
+/** The keys that a schema allows at a path. Looks through lists, optional values and unions. */
 function shapeAt(schema: z.core.$ZodType, path: Path): Readonly<Record<string, z.ZodType>> {
   if (schema instanceof z.ZodOptional) return shapeAt(schema.unwrap(), path);
   if (schema instanceof z.ZodUnion)

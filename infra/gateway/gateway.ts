@@ -1,5 +1,5 @@
-// The gateways: nginx between the load balancer, which ends TLS, and the web servers. They know the domain and the
-// machines, but no space: adding, suspending or upgrading one changes nothing here.
+// The gateways: nginx between the load balancer, which terminates TLS, and the web servers. They know the domain and
+// the machines, but no space: adding, suspending or upgrading one changes nothing here.
 import * as pulumi from "@pulumi/pulumi";
 import { cloudMachines, LOAD_BALANCER_ADDRESS } from "../inventory/addresses.ts";
 import type { Environment } from "../inventory/environment.ts";
@@ -11,7 +11,7 @@ import { cloudServers, type CloudServer, type Context } from "../machine/server.
 
 interface GatewayArgs {
   context: Context;
-  /** The web servers that requests go to, so that none goes to one that is not ready. */
+  /** The web servers. They are built first, so that no request reaches one that is not ready. */
   dependsOn: pulumi.Input<pulumi.Resource>[];
 }
 
@@ -46,7 +46,7 @@ export class Gateway extends pulumi.ComponentResource {
   }
 }
 
-/** Headers by which something in front of an application may tell it who asked for what; the client's are dropped. */
+/** Headers by which a proxy tells an application who requests what. Those that the client sends are dropped. */
 const FORGEABLE = [
   "Forwarded",
   "X-Forwarded-Server",
@@ -64,16 +64,16 @@ const DROPPED = [
 ];
 
 /**
- * What one client, and all together, may have under way on a gateway. A client is an address: an association of fifty
- * people may have one. What a gateway keeps lies on its disk: 120 × 250 MB and 12 × 1 GB are 42 GB, and the smallest type
- * that we name has 80 (Hetzner, CPX22).
+ * How many requests one client, and all clients together, may have at the same time on a gateway. A client is an
+ * address: an association of fifty people may have only one. A gateway keeps bodies on its disk: 120 × 250 MB and
+ * 12 × 1 GB are 42 GB, and the smallest server type that we use has 80 GB (Hetzner, CPX22).
  */
 const LIMITS = {
-  /** Requests of one client, open chats and downloads among them: eight for each of fifty people. */
+  /** Requests of one client, including open chats and downloads: eight for each of fifty people. */
   requests: 400,
-  /** Bodies that are kept until all of them came, from 1 MB on. */
+  /** Bodies of 1 MB and more that are kept until they are complete. */
   kept: { ofClient: 60, ofAll: 120, largest: "250m" },
-  /** Uploads that do not say their length, as macOS' Finder sends them: nginx counts them first. */
+  /** Uploads without a declared length, as macOS' Finder sends them: nginx counts their bytes first. */
   counted: { ofClient: 6, ofAll: 12, largest: "1g" },
 } as const;
 
@@ -109,22 +109,24 @@ http {
 
   ${renderSpaceMap(domain)}
 
-  # One line a request, as JSON: quotes and line ends that a client sends arrive escaped, so no line can be forged.
-  # nginx can't put a variable into a syslog tag; logs-1 files these lines by the field "space".
+  # One line per request, as JSON: quotes and line ends that a client sends are escaped, so no line can be forged.
+  # nginx can't put a variable into a syslog tag; logs-1 sorts these lines by the field "space".
   log_format access escape=json '{"space":"$space","time":"$time_iso8601","client":"$remote_addr",'
     '"host":"$host","method":"$request_method","uri":"$request_uri","status":$status,"bytes":$body_bytes_sent,'
     '"seconds":$request_time,"upstream":"$upstream_addr","agent":"$http_user_agent"}';
   access_log syslog:server=unix:/dev/log,nohostname,tag=nginx,severity=info access;
 
-  # Whoever connects is the load balancer (nftables lets in nobody else); it appends the client's address to the header.
+  # Every connection is from the load balancer (nftables accepts no other). It appends the client's address to the
+  # header.
   set_real_ip_from ${LOAD_BALANCER_ADDRESS};
   real_ip_header X-Forwarded-For;
   real_ip_recursive off;
 
-  # The same space always goes to the same web server, whose caches then hold it. A server that can't be reached three
-  # times is left out for ten seconds, and its spaces spread over the others. Suspended spaces answer 503, and a space
-  # whose PHP crashes 502: those must not put a server out, so only the connection counts. Every request has one of its
-  # own: of a server that vanished, those kept open would swallow one request each (docs/decisions/0019-machines-that-vanish.md).
+  # A space always goes to the same web server, because that server's caches hold it. After three failed connections a
+  # server gets no requests for ten seconds, and its spaces go to the others. A suspended space answers 503, and a space
+  # whose PHP crashes 502. Those must not exclude a server, so only failed connections count. Every request opens its
+  # own connection: each one kept open to a vanished server would lose a request
+  # (docs/decisions/0019-machines-that-vanish.md).
   upstream web {
     zone web 256k;
     hash $host consistent;
@@ -134,12 +136,13 @@ ${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fa
   proxy_next_upstream_tries 2;
   proxy_next_upstream_timeout 15s;
   proxy_connect_timeout 2s;
-  # One that vanishes while it works on an answer is noticed (/etc/sysctl.d/60-framaspace-connections.conf), not waited for as below.
+  # The kernel's limits notice a server that vanishes during an answer (60-framaspace-connections.conf), long before the
+  # timeouts below.
   proxy_socket_keepalive on;
 
-  # What becomes of a body. An upload by WebDAV goes straight through, without touching the disk: Nextcloud looks who
-  # asks before it reads. Anything else is kept here until all of it came: PHP reads a POST, and Nextcloud a form or JSON
-  # (Request.php, decodeContent), before anybody has looked, and each slow client would hold a worker.
+  # How bodies are handled. A WebDAV upload is streamed, without touching the disk: Nextcloud checks the login before it
+  # reads the body. Any other body is kept here until it is complete: PHP reads a POST, and Nextcloud a form or JSON
+  # (Request.php, decodeContent), before any check, so each slow client would occupy a worker.
   map "$request_method $uri" $upload {
     default "";
     "~${UPLOAD}" upload;
@@ -148,10 +151,10 @@ ${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fa
     default kept;
     "~*^upload  (?:.*application/x-www-form-urlencoded|application/(?:[a-z0-9.-]+\\+)?json)" kept;
     "~^upload  " streamed;
-    # PHP reads no body without a length: the file would be empty.
+    # PHP reads no body without a length; the file would be empty.
     "~^upload [^ ]" counted;
   }
-  # client_max_body_size does not look at a length once a request has changed its location: 262,144,000 bytes and more.
+  # 262,144,000 bytes and more. client_max_body_size ignores the length once a request has changed its location.
   map "$body $content_length" $too_large {
     default "";
     "~^kept (?:[0-9]{10,}|[3-9][0-9]{8}|2[7-9][0-9]{7}|26[3-9][0-9]{6})$" yes;
@@ -195,16 +198,16 @@ ${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fa
   proxy_set_header Host $host;
   proxy_set_header Upgrade $http_upgrade;
   proxy_set_header Connection $connection_upgrade;
-  # What the client says about itself is overwritten.
+  # These overwrite what the client says about itself.
   proxy_set_header X-Forwarded-For $remote_addr;
   proxy_set_header X-Real-IP $remote_addr;
   proxy_set_header X-Forwarded-Proto https;
   proxy_set_header X-Forwarded-Host $host;
 ${DROPPED.map((header) => `  proxy_set_header ${header} "";`).join("\n")}
-  # Nothing behind may make the gateway fetch something by itself.
+  # No answer from a web server may make the gateway fetch something else.
   proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Charset;
 
-  # The load balancer's health check, and every host that is none of ours.
+  # The load balancer's health check, and every host outside the domain.
   server {
     listen ${address}:${PORTS.gateway} default_server backlog=4096 so_keepalive=on;
     location = /healthz {

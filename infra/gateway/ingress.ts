@@ -1,4 +1,4 @@
-// What the world sees first: DNS, certificate and load balancer, in front of the gateways.
+// The public side of the platform: DNS, certificate and load balancer, in front of the gateways.
 import * as hcloud from "@pulumi/hcloud";
 import * as pulumi from "@pulumi/pulumi";
 import { LOAD_BALANCER_ADDRESS } from "../inventory/addresses.ts";
@@ -15,13 +15,13 @@ interface IngressArgs {
   opsAddress: pulumi.Input<string>;
 }
 
-/** Seconds that resolvers may keep a record: short enough to move the load balancer within a coffee. */
+/** Seconds that resolvers may keep a record: short enough to move the load balancer within five minutes. */
 const TTL = 300;
 
-/** DNS, wildcard certificate and load balancer: the way in for everybody. */
+/** DNS, wildcard certificate and load balancer: the way in for visitors. */
 export class Ingress extends pulumi.ComponentResource {
   constructor(name: string, args: IngressArgs, opts: pulumi.ComponentResourceOptions) {
-    // Its former name stays: it is in the state of every platform, and another would replace what is below it.
+    // The former name stays: it is in the state of every platform, and another one would replace all children.
     super("framaspace:infra:Entrance", name, {}, opts);
     const { domain, hcloud: cloud } = args.environment;
     const parent = { parent: this };

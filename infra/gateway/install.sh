@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# nginx as the way to the web servers. Its configuration names machines, never spaces, so that only a change of the
+# nginx in front of the web servers. Its configuration names machines, never spaces, so that only a change of the
 # platform reloads it.
 
 install_packages

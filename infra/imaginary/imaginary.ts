@@ -1,6 +1,7 @@
-// imaginary-1: makes previews of images. It reads what anybody uploads, so its process can do nothing else: no
-// files, no way out, and only web servers reach it (infra/machine/firewall.ts). It has no API key: Imaginary takes one only on
-// its command line, and Nextcloud sends it in the address, so it would show in process lists and logs.
+// imaginary-1: makes previews of images. It reads what anybody uploads, so its process can do nothing else: it has no
+// files and no network beyond its clients, and only web servers reach it (infra/machine/firewall.ts). It has no API
+// key: Imaginary takes one only on its command line, and Nextcloud sends it in the URL, so process lists and logs would
+// show it.
 import * as pulumi from "@pulumi/pulumi";
 import { SUBNETS } from "../inventory/addresses.ts";
 import { PORTS } from "../machine/firewall.ts";
@@ -12,7 +13,7 @@ interface ImaginaryArgs {
   context: Context;
 }
 
-/** The preview service, where the environment has one. */
+/** The preview service, if the environment has one. */
 export class Imaginary extends pulumi.ComponentResource {
   constructor(name: string, { context }: ImaginaryArgs, opts?: pulumi.ComponentResourceOptions) {
     super("framaspace:infra:Imaginary", name, {}, opts);
@@ -44,8 +45,8 @@ export class Imaginary extends pulumi.ComponentResource {
 }
 
 /**
- * imaginary.service. Options as Nextcloud's manual wants them ("Previews", Imaginary); 222.2 megapixels is what its
- * All-in-One takes. A picture that needs more memory than there is ends the process, and systemd starts it again.
+ * imaginary.service, with the options of Nextcloud's manual ("Previews", Imaginary) and the 222.2 megapixels of
+ * Nextcloud All-in-One. A picture that needs more memory than there is ends the process, and systemd starts it again.
  */
 export function renderUnit(address: string): string {
   return `# Rendered by infra/imaginary/imaginary.ts; changes made here are overwritten.
@@ -58,7 +59,7 @@ StartLimitIntervalSec=0
 ExecStart=/opt/imaginary/imaginary -a ${address} -p ${PORTS.imaginary} -return-size -max-allowed-resolution 222.2 -log-level warning
 Restart=always
 RestartSec=1
-# glibc otherwise keeps an arena for each thread: memory that libvips has freed never comes back.
+# By default glibc keeps an arena for each thread, and memory that libvips has freed never returns to the system.
 Environment=MALLOC_ARENA_MAX=2
 MemoryMax=80%
 MemorySwapMax=0
@@ -87,7 +88,7 @@ SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged
 UMask=0077
-# Where the kernel has no BPF (containers), systemd says so in the journal and goes on without.
+# Without BPF in the kernel (containers), systemd notes this in the journal and starts the service all the same.
 IPAddressDeny=any
 IPAddressAllow=${SUBNETS.web} ${address}
 [Install]

@@ -4,10 +4,10 @@
 install_packages
 download "$URL" "$SHA256" /opt/imaginary/imaginary 0755
 { /opt/imaginary/imaginary -h 2>&1 || true; } | grep -q -e -return-size ||
-  fail "Imaginary from $URL has no option -return-size, without which Nextcloud takes no preview of it: its last tagged version, 1.2.4, is too old. Build it from its master branch"
+  fail "Imaginary from $URL has no option -return-size, which Nextcloud needs for its previews: the last tagged version, 1.2.4, is too old. Build it from its master branch"
 install_files
 
-# Whether it starts is for `enable` and `wait_until` to tell.
+# `enable` and `wait_until` below report a failed start.
 restart_imaginary() { systemctl daemon-reload && systemctl restart imaginary; }
 on_change '*/imaginary*' restart_imaginary
 enable imaginary.service

@@ -1,5 +1,5 @@
-// The one table of machines, their names and private addresses. Addresses are planned, not handed out, so
-// that every stack can be evaluated alone and no stack reads another's outputs.
+// The table of machines with their names and private addresses. Addresses are computed here, not assigned by the cloud,
+// so that every stack can be evaluated alone and no stack reads another's outputs.
 import {
   CLOUD_ROLES,
   SITE_LETTERS,
@@ -35,8 +35,8 @@ export const SUBNETS: Record<Role, string> = {
 const SITE_OFFSETS: Record<SiteRole, number> = { primary: 10, replica: 20 };
 
 /**
- * A storage site's name: it has the addresses of all of its nodes, so that whoever connects to it (MinIO itself, mc,
- * curl, an SSH tunnel) passes over nodes that are down.
+ * Host name of a storage site. It resolves to the addresses of all its nodes, so that every client (MinIO itself, mc,
+ * curl, an SSH tunnel) skips nodes that are down.
  */
 export const siteName = (site: SiteRole): string => `storage-${SITE_LETTERS[site]}`;
 
@@ -84,12 +84,12 @@ export function storageMachines(environment: Environment, site: SiteRole): Stora
   }));
 }
 
-/** The storage nodes that spaces use: those of the site that serves. */
+/** The storage nodes that spaces use: those of the serving site. */
 export function servingMachines(environment: Environment): StorageSpec[] {
   return environment.storage ? storageMachines(environment, environment.storage.serving) : [];
 }
 
-/** Every name by which others know a machine. */
+/** All host names of a machine. */
 export function namesOf(spec: MachineSpec): string[] {
   return isStorage(spec) ? [spec.name, siteName(spec.site)] : [spec.name];
 }
@@ -107,14 +107,14 @@ export function allMachines(environment: Environment): MachineSpec[] {
   ];
 }
 
-/** All but the storage servers of a site that is declared unreachable. */
+/** All machines except the storage servers of a site that is declared unreachable. */
 export function reachableMachines(environment: Environment): MachineSpec[] {
   return allMachines(environment).filter(
     (spec) => !isStorage(spec) || environment.storage?.sites[spec.site]?.declaredUnreachable === undefined,
   );
 }
 
-/** What /etc/hosts holds on every machine: there is no name server inside. */
+/** /etc/hosts of every machine: the private network has no name server. */
 export function renderHosts(environment: Environment): string {
   return [
     "127.0.0.1 localhost",
@@ -124,7 +124,7 @@ export function renderHosts(environment: Environment): string {
   ].join("\n");
 }
 
-/** Where ops-1 is found from outside. */
+/** Public address or host name of ops-1. */
 export function opsHost({ opsAddress, domain }: Pick<Environment, "opsAddress" | "domain">): string {
   return opsAddress ?? `${OPS_RECORD}.${domain}`;
 }

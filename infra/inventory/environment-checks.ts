@@ -1,17 +1,17 @@
-// The rules between the keys of an environment. Each is a small pure function from the whole configuration to its
-// findings; all run, whatever the others find. Rules of one key alone are in its schema.
+// Rules that concern several keys of an environment. Each is a pure function from the whole configuration to findings,
+// and all of them always run. Rules for a single key are in its schema.
 import { nearest, oneOf, type Finding } from "../../validation/wording.ts";
 import { allMachines, siteName } from "./addresses.ts";
-import { MACHINE_SECRETS, PLATFORM_SECRETS, SPACE_SECRETS, TRUSTED_OWNERS } from "./secret-names.ts";
 import { CLOUD_ROLES, MOST_STORAGE_NODES, type Environment } from "./environment.ts";
 import { poolLayout } from "./pools.ts";
+import { MACHINE_SECRETS, PLATFORM_SECRETS, SPACE_SECRETS, TRUSTED_OWNERS } from "./secret-names.ts";
 
-/** Every rule's findings; `path` begins with a key without its prefix. */
+/** The findings of all rules. A `path` begins with a key without its prefix. */
 export function crossChecks(environment: Environment): Finding[] {
   return [
-    ...inventoryIsWhole(environment),
-    ...poolsCanBe(environment),
-    ...servingSiteIsThere(environment),
+    ...inventoryIsComplete(environment),
+    ...poolsArePossible(environment),
+    ...servingSiteIsReachable(environment),
     ...drivesAreUnique(environment),
     ...typesArePriced(environment),
     ...neededKeysArePresent(environment),
@@ -19,8 +19,10 @@ export function crossChecks(environment: Environment): Finding[] {
   ];
 }
 
-/** Each site has the servers of all pools, in order, each with its pool's drives: MinIO cannot grow a pool by one. */
-function inventoryIsWhole({ storage }: Environment): Finding[] {
+/**
+ * Each site has the servers of all pools, in order, each with its pool's drives: MinIO cannot add one node to a pool.
+ */
+function inventoryIsComplete({ storage }: Environment): Finding[] {
   if (!storage) return [];
   const findings: Finding[] = [];
   const drives = storage.pools.flatMap((one) => Array<number>(one.nodes).fill(one.drivesPerNode));
@@ -38,7 +40,7 @@ function inventoryIsWhole({ storage }: Environment): Finding[] {
       if (server.name !== expected)
         findings.push({
           path: [...path, index, "name"],
-          what: `"${server.name}" stands where ${expected} belongs; keep servers in order`,
+          what: `"${server.name}" is in the place of ${expected}; keep servers in order`,
         });
       const wanted = drives[index];
       if (wanted !== undefined && server.drives.length !== wanted)
@@ -51,8 +53,8 @@ function inventoryIsWhole({ storage }: Environment): Finding[] {
   return findings;
 }
 
-/** MinIO divides each pool into equal sets, and parity takes at most half of one (docs/erasure/storage-class). */
-function poolsCanBe({ storage }: Environment): Finding[] {
+/** MinIO divides each pool into equal sets, and parity is at most half of a set (docs/erasure/storage-class). */
+function poolsArePossible({ storage }: Environment): Finding[] {
   if (!storage) return [];
   const { pools, parity } = storage;
   const nodes = pools.reduce((sum, one) => sum + one.nodes, 0);
@@ -79,8 +81,8 @@ function poolsCanBe({ storage }: Environment): Finding[] {
   ];
 }
 
-/** Spaces are served by a site that is declared and within reach. */
-function servingSiteIsThere({ storage }: Environment): Finding[] {
+/** The serving site is declared, and not declared unreachable. */
+function servingSiteIsReachable({ storage }: Environment): Finding[] {
   if (!storage) return [];
   const path = ["storage", "serving"];
   const site = storage.sites[storage.serving];
@@ -91,12 +93,12 @@ function servingSiteIsThere({ storage }: Environment): Finding[] {
   return [
     {
       path,
-      what: `"${storage.serving}", which is declared unreachable (${site.declaredUnreachable}); write ${other}, or take \`declaredUnreachable\` off`,
+      what: `"${storage.serving}", which is declared unreachable (${site.declaredUnreachable}); write ${other}, or remove \`declaredUnreachable\``,
     },
   ];
 }
 
-/** No drive and no address is listed twice: two MinIO nodes on one drive would destroy each other's data. */
+/** No drive, address or host key is listed twice: two MinIO nodes on one drive would destroy each other's data. */
 function drivesAreUnique({ storage }: Environment): Finding[] {
   const findings: Finding[] = [];
   const seen = new Map<string, string>();
@@ -138,7 +140,7 @@ function typesArePriced({ machines, storage, hcloud, prices }: Environment): Fin
     }));
 }
 
-/** A role that is declared has what it installs; ops, postgres, redis, web and gateway are never left out. */
+/** A declared role has what it installs, and every role that spaces need has at least one machine. */
 function neededKeysArePresent(environment: Environment): Finding[] {
   const { machines, postgresPrimary } = environment;
   const findings: Finding[] = [];
@@ -175,7 +177,7 @@ function neededKeysArePresent(environment: Environment): Finding[] {
   return findings;
 }
 
-/** The generations that are configured; `platform` has the purposes that rotate for an owner that is no space. */
+/** The configured generations. `platform` lists the owner's purposes that rotate; undefined if the owner is a space. */
 function generationsOf(environment: Environment) {
   const platform = new Map<string, readonly string[]>([
     ...Object.entries<readonly string[]>(PLATFORM_SECRETS),
@@ -188,10 +190,10 @@ function generationsOf(environment: Environment) {
   });
 }
 
-/** A number under a mistyped key would rotate nothing, and whoever wrote it would believe that it had. */
+/** A number under a mistyped key would rotate nothing, and nobody would notice. */
 function generationsNameSecrets(environment: Environment): Finding[] {
   return generationsOf(environment).flatMap(({ key, owner, purpose, platform }) => {
-    // Whether there is a space of that id, spaces/fleet/fleet-checks.ts knows.
+    // spaces/fleet/fleet-checks.ts checks that a space of this id exists.
     const known: readonly string[] = platform ?? SPACE_SECRETS.rotating;
     if (known.includes(purpose)) return [];
     const keys = known.map((one) => `${owner}/${one}`);
@@ -201,7 +203,7 @@ function generationsNameSecrets(environment: Environment): Finding[] {
   });
 }
 
-/** The generations of spaces' secrets: each key, and the id in it. */
+/** The configured generations of spaces' secrets: each key, and the space's id in it. */
 export function generationsOfSpaces(environment: Environment): { key: string; id: string }[] {
   return generationsOf(environment)
     .filter(({ platform }) => platform === undefined)

@@ -3,14 +3,14 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as z from "zod";
-import { pathName, type Path } from "../../validation/wording.ts";
 import { readYaml, type Reading } from "../../validation/positions.ts";
+import { pathName, type Path } from "../../validation/wording.ts";
 import { crossChecks } from "./environment-checks.ts";
 import { environmentSchema, OPTIONAL_SECRET_KEYS, SECRET_KEYS, type Environment } from "./environment.ts";
 
 const PREFIX = "framaspace:";
 
-/** Where an environment's configuration stands, from the root of the repository. */
+/** Path of an environment's configuration file, from the root of the repository. */
 export const environmentFile = (environmentName: string): string => `Pulumi.${environmentName}.yaml`;
 
 /** The environments that have a configuration file. */
@@ -54,14 +54,14 @@ export function readEnvironment(root: string, environmentName: string): Reading<
   return { ...(problems.length === 0 && { value: environment }), problems, at };
 }
 
-/** The whole file, key by key with the prefix, so that every problem finds its line. */
+/** The schema of the whole file, with prefixed keys, so that every problem points at its line. */
 function fileSchema(environmentName: string) {
   const plain = Object.entries(environmentSchema.shape).map(([key, schema]) => [PREFIX + key, schema]);
   const secret = (key: string, remedy: string) => {
     const command = remedy
       .replace(" --config-file FILE", ` --config-file ${environmentFile(environmentName)}`)
       .replace("STACK", `${environmentName}-platform`);
-    // The value found is never repeated: written in the clear, it would spread to wherever the report goes.
+    // The message never repeats the value: a secret in plain text would spread to every copy of the report.
     return [
       PREFIX + key,
       z.unknown().refine(isEncrypted, { error: `run \`${command}\``, params: { found: "in the clear" } }),

@@ -1,6 +1,6 @@
-// What an environment may configure: the schema of the `framaspace:*` keys in Pulumi.<environment>.yaml.
-// Knows nothing of Pulumi, so that `npm run check` reads it without an engine; `config.ts` hands the same
-// values to the program. Secrets are listed here by name only: their values stay in the engine.
+// What an environment may configure: the schema of the `framaspace:*` keys in Pulumi.<environment>.yaml. It does not
+// import Pulumi, so that `npm run check` needs no engine; `config.ts` passes the same values to the program. Secrets
+// are listed here by name only: their values stay in the engine.
 import { isIPv4 } from "node:net";
 import * as z from "zod";
 
@@ -21,14 +21,14 @@ const domainName = z
     "write a domain such as example.org, in lower case",
   );
 
-/** A file that a machine downloads: refused unless its SHA-256 is the one written here. */
+/** A file that a machine downloads. The machine refuses it if its SHA-256 differs. */
 const artifact = z.strictObject({
   url: z.url({ protocol: /^https?$/ }).describe("where the machine downloads it"),
   sha256: z.string().regex(/^[0-9a-f]{64}$/, "write the 64 hexadecimal digits that `sha256sum FILE` prints"),
 });
 export type Artifact = z.infer<typeof artifact>;
 
-/** Office suites that no environment runs and no space gets, and why: docs/decisions/0022-no-onlyoffice.md. */
+/** Office suites that no environment may run, each with the reason (docs/decisions/0022-no-onlyoffice.md). */
 export const REFUSED_SUITES: ReadonlyMap<string, string> = new Map([
   [
     "onlyoffice",
@@ -36,7 +36,7 @@ export const REFUSED_SUITES: ReadonlyMap<string, string> = new Map([
   ],
 ]);
 
-/** Office suites that the platform can run. Each is a host of the domain. */
+/** Office suites that the platform can run. Each has its own host under the domain. */
 export const OFFICE_SUITES = ["collabora"] as const;
 
 const suite = z.enum(OFFICE_SUITES, {
@@ -55,7 +55,7 @@ const machines = z.strictObject({
 export const SITE_LETTERS = { primary: "a", replica: "b" } as const;
 export type SiteRole = keyof typeof SITE_LETTERS;
 
-/** Servers of one site: as many addresses as infra/inventory/addresses.ts plans. */
+/** Most servers of one site: infra/inventory/addresses.ts has this many addresses. */
 export const MOST_STORAGE_NODES = 10;
 
 const storageServer = z.strictObject({
@@ -80,7 +80,7 @@ const site = z.strictObject({
     .string()
     .min(1)
     .optional()
-    .describe("why the whole site is out of reach for now: its machines are then left alone"),
+    .describe("why the whole site is unreachable for now; nothing is run on its machines"),
   servers: z.array(storageServer).min(1).describe("pool after pool"),
 });
 
@@ -91,7 +91,7 @@ const pool = z.strictObject({
 });
 export type Pool = z.infer<typeof pool>;
 
-/** Cloud roles in the order in which they are built: what later ones need comes first. */
+/** Cloud roles in the order in which they are built: a role comes after those that it needs. */
 export const CLOUD_ROLES = [
   "ops",
   "logs",
@@ -104,7 +104,7 @@ export const CLOUD_ROLES = [
 ] as const;
 export type CloudRole = (typeof CLOUD_ROLES)[number];
 
-/** Every `framaspace:*` key but the secrets. */
+/** Every `framaspace:*` key except the secrets. */
 export const environmentSchema = z.strictObject({
   domain: domainName.describe("spaces live at <id>.<domain>"),
   port: z
@@ -112,7 +112,7 @@ export const environmentSchema = z.strictObject({
     .min(1)
     .max(65535)
     .optional()
-    .describe("what spaces write behind their host, where browsers reach 443 by another port: for labs"),
+    .describe("port in the addresses of spaces, if browsers reach 443 by another one: for labs"),
   opsAddress: ipv4
     .optional()
     .describe(
@@ -132,7 +132,7 @@ export const environmentSchema = z.strictObject({
       .describe("another API than Hetzner's, such as the lab's"),
     location: z.string().min(1),
     networkZone: z.string().min(1),
-    image: z.string().min(1).describe("must be Debian 13: the scripts rest on its packages"),
+    image: z.string().min(1).describe("must be Debian 13: the scripts need its packages"),
     vswitchId: z
       .int()
       .positive()
@@ -155,18 +155,18 @@ export const environmentSchema = z.strictObject({
     .regex(/^postgres-[12]$/, "write postgres-1 or postgres-2")
     .optional()
     .describe(
-      "the node that takes the writes, where a failover moved it from postgres-1: Pulumi's provider asks one node only",
+      "the primary, if a failover moved it from postgres-1: Pulumi's provider connects to one node only",
     ),
   storage: z
     .strictObject({
       pools: z
         .array(pool)
         .min(1)
-        .describe("of each site; MinIO grows by whole pools, and one that is there never changes"),
+        .describe("of each site; MinIO grows by whole pools, and an existing pool never changes"),
       parity: z.int().min(1).max(8).describe("drives of an erasure set that may be lost (EC:N)"),
       serving: z
         .enum(["primary", "replica"])
-        .describe("the site that spaces read and write; the other follows"),
+        .describe("the site that spaces read and write; the other replicates it"),
       retention: z.strictObject({
         oldVersionDays: z
           .int()
@@ -245,12 +245,12 @@ export const environmentSchema = z.strictObject({
 export type Environment = z.infer<typeof environmentSchema>;
 export type Storage = NonNullable<Environment["storage"]>;
 
-/** Keys whose values are encrypted in the file; the second says what to type when one is missing. */
+/** Keys whose values are encrypted in the file, each with the command that sets a missing one. */
 export const SECRET_KEYS = {
   masterSecret:
     "openssl rand -base64 48 | npx pulumi config set --secret framaspace:masterSecret --config-file FILE --stack STACK",
   hcloudToken: "npx pulumi config set --secret framaspace:hcloudToken --config-file FILE --stack STACK",
 } as const;
 
-/** A secret that only some environments have. */
+/** Secrets that only some environments have. */
 export const OPTIONAL_SECRET_KEYS = ["mailPassword"] as const;

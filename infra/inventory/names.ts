@@ -1,17 +1,17 @@
-// What a space is called in each system. A name is the id, with a fixed prefix where a system is shared with
-// others; it is never shortened or hashed: spaces/fleet/fleet.ts refuses ids that would not fit everywhere.
+// The name of a space in each system: its id, with a fixed prefix in systems that others use too. A name is never
+// shortened or hashed: spaces/fleet/fleet.ts refuses ids that do not fit everywhere.
 
 export interface SpaceNames {
-  /** Of its address. */
+  /** Host name of its web address. */
   host: string;
-  /** PostgreSQL: database and owning role are both the id, which is what `sameuser` in pg_hba.conf rests on. */
+  /** PostgreSQL: the database and its owner have the same name, because pg_hba.conf uses `sameuser`. */
   database: string;
   role: string;
   /** MinIO: the policy `space` grants `space-${aws:username}`. */
   s3User: string;
   bucket: string;
   redisUser: string;
-  /** Of every key in Redis. No id holds a colon, so no prefix begins another. */
+  /** Prefix of all its keys in Redis. No id contains a colon, so no prefix is the beginning of another. */
   redisPrefix: string;
 }
 
@@ -34,22 +34,27 @@ export const SPACE_POLICY = "space";
 /** MinIO's root user, for the provider and for `mc` on ops-1. */
 export const STORAGE_ROOT = "framaspace";
 
-/** MinIO's buckets that are no space's: backups of databases, exports of spaces. */
+/** MinIO's buckets that belong to no space: backups of databases, exports of spaces. */
 export const BUCKETS = { backup: "backup", archive: "archive" } as const;
 
-/** MinIO's users that are no space's, each with a policy of its own name; their secrets are `<user>/s3`, as spaces. */
+/**
+ * MinIO's users that belong to no space. Each has a policy of the same name and, like spaces, the secret `<user>/s3`.
+ */
 export const SERVICE_USERS = ["backup", "metrics"] as const;
 
-/** Role of the postgresql provider and of people on ops-1: no superuser, but it makes the spaces' roles and may act as them. */
+/**
+ * PostgreSQL role of Pulumi's provider and of people on ops-1. It is no superuser, but it creates the spaces' roles and
+ * may act as them.
+ */
 export const POSTGRES_ADMIN = "framaspace";
 
-/** Redis' users that are no space's. */
+/** Redis' users that belong to no space. */
 export const REDIS_USERS = ["admin", "default"] as const;
 
-/** Names of the domain that have a record of their own; the apex and all others are the load balancer's. */
+/** The only name under the domain with its own record. The apex and all other names point to the load balancer. */
 export const OPS_RECORD = "ops";
 
-/** Log tags, with the facility `user` that spaces' lines have, of what runs beside spaces' code. */
+/** Log tags of programs that run beside spaces' code. Their lines have the facility `user`, as those of spaces have. */
 export const USER_TAGS = [
   "addgroup",
   "adduser",
@@ -61,12 +66,12 @@ export const USER_TAGS = [
 ] as const;
 
 /**
- * What the platform itself uses where a space's id is used, too: no space may have one of these names (spaces/fleet/ids.ts).
- * test/spaces/fleet/reserved.test.ts looks for more of them in what is rendered.
+ * Names that the platform itself uses where spaces use their ids. No space may have one of them (spaces/fleet/ids.ts).
+ * test/spaces/fleet/reserved.test.ts looks for more such names in the rendered files.
  */
 export const PLATFORM_NAMES: Readonly<Record<string, readonly string[]>> = {
   PostgreSQL: [POSTGRES_ADMIN, "postgres", "replication", "template0", "template1"],
-  // The last one is MinIO's own, by which two sites replicate.
+  // The last one is MinIO's own user, with which two sites replicate.
   MinIO: [STORAGE_ROOT, SPACE_POLICY, ...SERVICE_USERS, ...Object.values(BUCKETS), "site-replicator-0"],
   Redis: REDIS_USERS,
   DNS: [OPS_RECORD],

@@ -1,4 +1,4 @@
-// What MinIO makes of the declared pools: erasure sets, usable bytes, what may be lost.
+// How MinIO lays out the declared pools: erasure sets, usable bytes, tolerated losses.
 import type { Pool, Storage } from "./environment.ts";
 
 /** A pool as MinIO lays it out. */
@@ -7,16 +7,19 @@ export interface PoolLayout {
   setSize: number;
   rawBytes: number;
   usableBytes: number;
-  /** Nodes that may be down at once while everything is read and written. */
+  /** Nodes that may be down at the same time while everything can still be read and written. */
   nodesToLose: number;
 }
 
-/** What MinIO makes of a pool. Five nodes × four 16 TB drives with EC:4: two sets of 10, 192 TB of 320, two nodes to lose. */
+/**
+ * Computes the layout of a pool. Five nodes × four 16 TB drives with EC:4 give two sets of 10 and 192 TB of 320; two
+ * nodes may be lost.
+ */
 export function poolLayout({ nodes, drivesPerNode, driveTerabytes }: Pool, parity: number): PoolLayout {
   const drives = nodes * drivesPerNode;
   const setSize = erasureSetSize(nodes, drivesPerNode);
   const rawBytes = drives * driveTerabytes * 1e12;
-  // A write takes one drive more than half of a set whose halves are data and parity.
+  // If parity is half of a set, a write needs one drive more than half.
   const drivesToLose = parity * 2 === setSize ? parity - 1 : parity;
   return {
     sets: drives / setSize,
@@ -28,8 +31,8 @@ export function poolLayout({ nodes, drivesPerNode, driveTerabytes }: Pool, parit
 }
 
 /**
- * Drives of an erasure set: the largest divisor of the pool, from 16 down to 2, that spreads evenly over the nodes (over
- * the drives where there is but one node), as cmd/endpoint-ellipses.go of MinIO has it. 1 where there is none.
+ * Drives of an erasure set: the largest divisor of the pool's drives, from 16 down to 2, that spreads evenly over the
+ * nodes (over the drives if there is only one node), as in MinIO's cmd/endpoint-ellipses.go. 1 if there is none.
  */
 function erasureSetSize(nodes: number, drivesPerNode: number): number {
   const even = nodes > 1 ? nodes : drivesPerNode;

@@ -1,7 +1,7 @@
-// Every secret that is derived (infra/pki/secrets.ts), by owner and purpose. What rotates does so by a number under
-// `framaspace:generations`; docs/runbooks/rotate-a-secret.md says of each what people notice.
+// Every derived secret (infra/pki/secrets.ts), by owner and purpose. A number under `framaspace:generations` rotates a
+// secret; docs/runbooks/rotate-a-secret.md says what people notice.
 
-/** The platform's own, by owner. All of them rotate. */
+/** Secrets of the platform, by owner. All of them can rotate. */
 export const PLATFORM_SECRETS = {
   backup: ["cipher", "s3"],
   ca: ["key"],
@@ -15,16 +15,16 @@ export const PLATFORM_SECRETS = {
 export type SecretOwner = keyof typeof PLATFORM_SECRETS;
 export type SecretPurpose<Owner extends SecretOwner> = (typeof PLATFORM_SECRETS)[Owner][number];
 
-/** Owners of keys that others know them by: `<owner>/trusted` is the last generation that is known. */
+/** Owners of keys that machines trust. `<owner>/trusted` is the last trusted generation. */
 export const TRUSTED_OWNERS = ["ca", "deploy"] as const satisfies readonly SecretOwner[];
 
-/** Of each machine. Its host key stays: others know the machine by it. */
+/** Secrets of each machine. Its host key never rotates: others recognize the machine by it. */
 export const MACHINE_SECRETS = { rotating: ["tls"], lasting: ["ssh-host-key"] } as const;
 export type MachineSecret = (typeof MACHINE_SECRETS)[keyof typeof MACHINE_SECRETS][number];
 
 /**
- * Of each space. What Nextcloud keeps for good stays: with another instance id, secret or salt a space no longer finds its
- * previews, and reads no password that it keeps.
+ * Secrets of each space. Nextcloud's own never rotate: with another instance id, secret or salt, a space no longer
+ * finds its previews and cannot read the passwords that it stores.
  */
 export const SPACE_SECRETS = {
   rotating: ["postgres", "redis", "s3"],

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Central logs: rsyslog takes every machine's lines over TLS and files them; keep-logs sets each day aside for a year.
+# Central logs: rsyslog receives every machine's lines over TLS and sorts them into files; keep-logs keeps each day's
+# files for a year.
 
 install_packages
 install -d -m 0750 -g adm /var/log/machines /var/log/spaces

@@ -1,9 +1,9 @@
-// logs-1: what every machine logs, by machine and by space, for a year. How machines send is in infra/machine/server.ts.
+// logs-1: the logs of all machines, by machine and by space, for a year. infra/machine/server.ts has the senders.
 import * as pulumi from "@pulumi/pulumi";
 import { allMachines } from "../inventory/addresses.ts";
 import type { Environment } from "../inventory/environment.ts";
-import { PORTS } from "../machine/firewall.ts";
 import { USER_TAGS } from "../inventory/names.ts";
+import { PORTS } from "../machine/firewall.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs } from "../machine/remote.ts";
 import { cloudServers, type Context } from "../machine/server.ts";
@@ -42,15 +42,15 @@ export class Logs extends pulumi.ComponentResource {
   }
 }
 
-/** A space's id as it may become a file name: a DNS label without upper case. No dot, no slash. */
+/** A space's id that may become a file name: a DNS label in lower case, without dot or slash. */
 const ID = "[a-z][a-z0-9-]{0,62}";
 
 /**
- * rsyslog's rules. A line's machine is where the connection came from, not what the line says: the address was
- * reached by a TCP handshake and its owner showed a certificate of ours. A line's space is what the line says, so
- * only machines that serve spaces are believed. nginx names it in the first field of its JSON line, whose quotes no
- * visitor can write; a 404 stays with the machine, or asking for hosts that don't exist would make a file of each.
- * PHP and Nextcloud name it by their tag (facility `user`, which PHP's syslog() has).
+ * rsyslog's rules. The machine of a line comes from the connection's address, not from the line: a TCP handshake and
+ * one of our certificates confirm the address. The space of a line comes from the line itself, so only machines that
+ * serve spaces are trusted. nginx names the space in the first field of its JSON line, whose quotes no visitor can
+ * write. A 404 goes to the machine's file: otherwise each request for a host that does not exist would create a file.
+ * PHP and Nextcloud name the space in their tag (facility `user`, from PHP's syslog()).
  */
 export function renderStore(environment: Environment, self: string): string {
   const peers = allMachines(environment)

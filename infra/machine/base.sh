@@ -1,7 +1,8 @@
 # shellcheck shell=bash
-# What every machine has: names, firewall, SSH for keys only, security upgrades, the platform's CA, logs to logs-1.
+# Sets up what every machine has: host names, firewall, SSH by key only, security upgrades, the platform's CA, and
+# logs that go to logs-1.
 
-# cloud-init writes SSH keys and /etc/hosts at the first boot; wait, or it would overwrite ours.
+# At the first boot cloud-init writes SSH keys and /etc/hosts. Wait for its end, or it overwrites our files.
 if command -v cloud-init >/dev/null; then cloud-init status --wait >/dev/null 2>&1 || true; fi
 
 install_packages
@@ -19,13 +20,13 @@ on_change '/etc/ssh/*' reload_sshd
 
 restart_rsyslog() { rsyslogd -N1 >/dev/null 2>&1 || rsyslogd -N1; systemctl restart rsyslog; }
 on_change '/etc/rsyslog*' restart_rsyslog
-# rsyslog and nginx read what they show and whom they trust at their start; nginx has it on storage servers alone.
-show_and_trust() {
+# rsyslog and nginx read their certificate and the CA only when they start. nginx uses them on storage servers only.
+reload_certificates() {
   update-ca-certificates >/dev/null
   systemctl try-restart rsyslog
   ! systemctl -q is-active nginx || systemctl reload nginx
 }
-on_change '/etc/framaspace/tls/* /usr/local/share/ca-certificates/*' show_and_trust
+on_change '/etc/framaspace/tls/* /usr/local/share/ca-certificates/*' reload_certificates
 on_change '/etc/systemd/journald.conf.d/*' systemctl restart systemd-journald
 enable rsyslog.service unattended-upgrades.service apt-daily-upgrade.timer
 

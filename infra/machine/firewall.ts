@@ -1,8 +1,11 @@
-// Who may open which port: one table, rendered twice. The cloud firewall filters what comes from outside; the
-// machines' own nftables filter the private network too, where the cloud firewall does not look.
+// Who may open which port: one table, rendered twice. The cloud firewall filters traffic from outside. nftables on the
+// machines also filters the private network, which the cloud firewall does not see.
 import { LOAD_BALANCER_ADDRESS, SUBNETS, type Role } from "../inventory/addresses.ts";
 
-/** Where traffic comes from: a role's machines, the load balancer, the administrators' addresses, or any machine of ours. */
+/**
+ * Where traffic comes from: a role's machines, the load balancer, the administrators' addresses, or any machine of
+ * ours.
+ */
 type Source = Role | "loadBalancer" | "administrators" | "machines";
 
 interface Flow {
@@ -11,7 +14,7 @@ interface Flow {
   port: number;
 }
 
-/** Ports of the services, for those who connect to them. */
+/** Ports of the services. */
 export const PORTS = {
   ssh: 22,
   gateway: 80,
@@ -20,14 +23,14 @@ export const PORTS = {
   redis: 6379,
   imaginary: 9000,
   collabora: 9980,
-  /** MinIO itself: S3, administration and what its nodes say to each other, all on one port. */
+  /** MinIO itself: S3, administration and the traffic between its nodes, all on one port. */
   minio: 9000,
   /** The part of S3 that spaces and backups need (infra/storage/s3-proxy.ts). */
   s3: 9443,
   syslog: 6514,
 } as const;
 
-/** SSH is not in the table: ops takes it from the administrators, everything else only from ops. */
+/** SSH is not in the table: ops accepts it from the administrators, all other machines only from ops. */
 const FLOWS: readonly Flow[] = [
   { to: "gateway", from: ["loadBalancer"], port: PORTS.gateway },
   { to: "web", from: ["gateway", "ops"], port: PORTS.web },
@@ -46,7 +49,7 @@ export interface PublicRule {
   sources: readonly string[];
 }
 
-/** Rules of a role's cloud firewall. Empty means that nothing gets in: web traffic comes by the private network. */
+/** Rules of a role's cloud firewall. With none, nothing gets in: web traffic arrives through the private network. */
 export function publicRules(role: Role, administrators: readonly string[]): PublicRule[] {
   return role === "ops" ? [{ port: PORTS.ssh, sources: administrators }] : [];
 }
@@ -86,8 +89,9 @@ ${accepts.join("\n")}
   }
   chain output {
     type filter hook output priority filter; policy accept;
-    # The cloud's metadata service holds this machine's host key: for root only, not for what PHP can be talked into.
-    # Clouds have it at addresses of the link, of both families, or at fd00:ec2::254. TCP alone: renewing a lease is UDP.
+    # The cloud's metadata service holds this machine's host key. Only root may ask it: PHP can be tricked into
+    # requests. Clouds put it at link-local addresses, IPv4 or IPv6, or at fd00:ec2::254. Only TCP: DHCP renews leases
+    # over UDP.
     ip daddr 169.254.0.0/16 meta l4proto tcp meta skuid != 0 reject
     ip6 daddr { fe80::/10, fd00:ec2::254 } meta l4proto tcp meta skuid != 0 reject
   }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What every script on a machine starts with. Changes are noted on disk before they are made, so that a run that was
-# killed between writing a file and reloading its service is finished by the next one.
+# The first part of every script that runs on a machine. It notes each change on disk before it makes it. So if a run is
+# killed after it wrote a file and before it reloaded the service, the next run reloads it.
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 umask 022
@@ -9,13 +9,13 @@ PENDING=/var/lib/framaspace/pending/${1//\//%}
 mkdir -p "$PENDING"
 CHANGES=()
 
-# note WHAT: counts a change and prints it at the end.
+# note WHAT: counts a change. `finish` prints it.
 note() { CHANGES+=("$*"); }
 
 # mark PATH: remembers for on_change that a file changes.
 mark() { : >"$PENDING/${1//\//%}"; }
 
-# file PATH MODE OWNER: makes the file equal to standard input, atomically; a change is remembered for on_change.
+# file PATH MODE OWNER: writes standard input to the file, atomically. Remembers a change for on_change.
 file() {
   local path=$1 mode=$2 owner=$3 new
   mkdir -p "$(dirname "$path")"
@@ -32,41 +32,41 @@ file() {
   note "$path"
 }
 
-# on_change 'GLOB…' COMMAND…: runs the command where a file that matches has changed since the command last succeeded.
-# A file's mark lists who has taken the change over, so that several commands may wait for one file, and a run after one
-# that failed repeats only what is missing.
+# on_change 'GLOB…' COMMAND…: runs the command if a matching file has changed since the command last succeeded. A file's
+# mark lists the commands that have handled the change. So several commands may wait for one file, and after a failed
+# run the next one repeats only the missing commands.
 on_change() {
-  local taker="$*" glob globs mark found=()
+  local handler="$*" glob globs mark found=()
   read -ra globs <<<"${1//\//%}"
   shift
   for glob in "${globs[@]}"; do
     for mark in "$PENDING"/$glob; do
-      [ ! -e "$mark" ] || grep -qxF -e "$taker" "$mark" || found+=("$mark")
+      [ ! -e "$mark" ] || grep -qxF -e "$handler" "$mark" || found+=("$mark")
     done
   done
   [ "${#found[@]}" -gt 0 ] || return 0
   "$@"
-  for mark in "${found[@]}"; do echo "$taker" >>"$mark"; done
+  for mark in "${found[@]}"; do echo "$handler" >>"$mark"; done
 }
 
-# install_packages: what $PACKAGES lists, without what Debian only recommends.
+# install_packages: installs $PACKAGES, without packages that Debian only recommends.
 install_packages() {
   local missing=() package apt=(apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold)
-  # An interrupted dpkg is finished first.
-  [ -z "$(ls -A /var/lib/dpkg/updates 2>/dev/null)" ] || wait_until 600 "dpkg has finished what was begun" dpkg --configure -a
+  # Finish an interrupted dpkg first.
+  [ -z "$(ls -A /var/lib/dpkg/updates 2>/dev/null)" ] || wait_until 600 "dpkg has finished the interrupted work" dpkg --configure -a
   for package in "${PACKAGES[@]}"; do
     [ "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" = "install ok installed" ] || missing+=("$package")
   done
   [ "${#missing[@]}" -gt 0 ] || return 0
-  # A new machine has no package lists, and an old one may have lists that name packages no longer served.
+  # A new machine has no package lists, and those of an old one may name packages that are no longer served.
   "${apt[@]}" install "${missing[@]}" >/var/log/framaspace-apt.log 2>&1 ||
     { apt-get -q update && "${apt[@]}" install "${missing[@]}"; } >>/var/log/framaspace-apt.log 2>&1 ||
     { tail -n 20 /var/log/framaspace-apt.log >&2; fail "apt could not install ${missing[*]}; the whole output is in /var/log/framaspace-apt.log"; }
   note "packages ${missing[*]}"
 }
 
-# remove_packages PACKAGE…: what these scripts once installed, and may be on no machine any more. on_change 'removed/*'
-# hears of it.
+# remove_packages PACKAGE…: removes packages that older versions of these scripts installed and no machine may have any
+# more. on_change 'removed/*' reacts to it.
 remove_packages() {
   local package found=()
   for package; do
@@ -79,7 +79,7 @@ remove_packages() {
   note "no packages ${found[*]}"
 }
 
-# download URL SHA256 PATH MODE: fetches a pinned artifact once; refuses anything with another checksum.
+# download URL SHA256 PATH MODE: downloads a pinned artifact once. Refuses a file with another checksum.
 download() {
   local url=$1 sha256=$2 path=$3 mode=$4 new found
   if [ -f "$path" ] && [ "$(sha256sum <"$path")" = "$sha256  -" ]; then return; fi
@@ -97,7 +97,7 @@ download() {
   note "$path"
 }
 
-# enable UNIT…: enabled and running.
+# enable UNIT…: enables the units and starts them.
 enable() {
   local unit
   for unit in "$@"; do
@@ -108,14 +108,15 @@ enable() {
   done
 }
 
-# reload_nginx: takes a changed configuration over. As Debian installs it, nginx holds port 80 of all addresses, and the
-# one that we bind can't be had beside that: only then it restarts.
+# reload_nginx: applies a changed configuration. With Debian's own configuration, nginx holds port 80 of all addresses,
+# so that ours cannot bind its single address. Only then nginx restarts.
 reload_nginx() {
   nginx -q -t
   if [ -n "$(ss -Hltn 'src 0.0.0.0:80')" ]; then systemctl restart nginx; else systemctl reload-or-restart nginx; fi
 }
 
-# set_kernel: has the kernel take over what /etc/sysctl.d says of it. In a container some of its settings are the host's.
+# set_kernel: applies our settings in /etc/sysctl.d. In a container some of them belong to the host and are not
+# writable.
 set_kernel() {
   local key value
   while IFS=' =' read -r key value; do
@@ -123,11 +124,11 @@ set_kernel() {
   done < <(grep -h '^[a-z]' /etc/sysctl.d/60-framaspace-*.conf)
 }
 
-# wait_until SECONDS WHAT COMMAND…: until the command succeeds, or the script fails.
+# wait_until SECONDS WHAT COMMAND…: waits until the command succeeds. After SECONDS the script fails.
 wait_until() {
   local seconds=$1 what=$2
   shift 2
-  until_so "$seconds" "$@" || fail "$what: not so after $seconds s"
+  until_so "$seconds" "$@" || fail "$what: still not true after $seconds s"
 }
 
 # finish: the last line of every script.

@@ -1,4 +1,4 @@
-// What joins and shields the machines: private network, firewalls, keys, placement.
+// Connects and protects the machines: private network, firewalls, SSH keys, placement groups.
 import * as hcloud from "@pulumi/hcloud";
 import * as pulumi from "@pulumi/pulumi";
 import { NETWORK } from "../inventory/addresses.ts";
@@ -14,7 +14,7 @@ interface NetworkArgs {
 export class Network extends pulumi.ComponentResource {
   readonly id: pulumi.Output<number>;
   readonly sshKeyIds: pulumi.Output<string>[];
-  /** What must stand before a server can take an address. */
+  /** What must exist before a server can take an address. */
   readonly ready: pulumi.Resource[];
   readonly #firewalls: ReadonlyMap<CloudRole, pulumi.Output<number>>;
   readonly #placements: ReadonlyMap<CloudRole, pulumi.Output<number>>;
@@ -52,8 +52,8 @@ export class Network extends pulumi.ComponentResource {
         },
         parent,
       );
-    // The first boot's; whom a machine lets in from then on, base.sh says. A new generation is another resource: a replaced
-    // one would go before it comes, and the engine might take the servers along.
+    // Only the first boot uses this key; afterwards base.sh decides which keys a machine accepts. A new generation is a
+    // new resource: a replacement would delete the old key first, and the engine might delete the servers with it.
     const key = generation === 1 ? "deploy" : `deploy-${generation}`;
     this.sshKeyIds = [new hcloud.SshKey(`${name}-key-${key}`, { name: key, publicKey }, parent).id];
 
@@ -61,7 +61,7 @@ export class Network extends pulumi.ComponentResource {
     this.#firewalls = new Map(
       roles.map((role) => [role, this.#createFirewall(name, role, environment.administrators.addresses)]),
     );
-    // Two machines of a role must not die with one host.
+    // Two machines of a role must not fail with one host.
     this.#placements = new Map(
       roles
         .filter((role) => environment.machines[role].count > 1)
@@ -98,7 +98,7 @@ export class Network extends pulumi.ComponentResource {
     return id;
   }
 
-  /** The placement group, for roles that have one. */
+  /** The placement group of a role, if it has one. */
   placementOf(role: CloudRole): { placementGroupId: pulumi.Output<number> } | Record<string, never> {
     const placementGroupId = this.#placements.get(role);
     return placementGroupId ? { placementGroupId } : {};

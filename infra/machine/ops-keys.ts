@@ -1,17 +1,18 @@
-// The SSH keys of ops-1, one for each purpose: each opens one program (a forced command) on the machines that know it, to ops-1 alone.
+// The SSH keys of ops-1, one for each purpose. Each runs one program (a forced command) on the machines that accept it,
+// and only from ops-1.
 import * as pulumi from "@pulumi/pulumi";
 import { cloudMachines, isStorage, type MachineSpec } from "../inventory/addresses.ts";
 import type { Environment } from "../inventory/environment.ts";
 import { sshKeyPair } from "../pki/keys.ts";
-import type { Access, RemoteFile } from "./remote.ts";
 import type { Secrets } from "../pki/secrets.ts";
+import type { Access, RemoteFile } from "./remote.ts";
 
-/** Which is the name of the secret (`ops/<purpose>`), and of the folder under /etc/framaspace on ops-1. */
+/** What a key is for. It names the secret (`ops/<purpose>`) and the folder under /etc/framaspace on ops-1. */
 type Purpose = "distribute" | "health" | "postgres";
 
 const keyOf = (secrets: Secrets, purpose: Purpose) => sshKeyPair(secrets.seed("ops", purpose));
 
-/** A line for a machine's authorized_keys: whoever has the purpose's key, and asks from ops-1, runs `command` there. */
+/** A line for a machine's authorized_keys: the purpose's key, used from ops-1, runs `command` there. */
 export function forcedCommand(
   environment: Environment,
   secrets: Secrets,
@@ -25,13 +26,16 @@ export function forcedCommand(
 interface OpsKeyArgs {
   secrets: Secrets;
   access: Access;
-  /** Those that have the purpose's forced command. */
+  /** Machines that have the purpose's forced command. */
   machines: readonly MachineSpec[];
-  /** How long a connection stays open for the next request, in seconds; each has its own where this is absent. */
+  /** Seconds that a connection stays open for the next request. Without it, each request opens its own connection. */
   persist?: number;
 }
 
-/** What `ssh -F /etc/framaspace/<purpose>/ssh_config` takes on ops-1. It gives a machine up after three to six seconds. */
+/**
+ * The files for `ssh -F /etc/framaspace/<purpose>/ssh_config` on ops-1. It gives up on a machine after three to six
+ * seconds.
+ */
 export function opsKey(purpose: Purpose, { secrets, access, machines, persist }: OpsKeyArgs): RemoteFile[] {
   const folder = `/etc/framaspace/${purpose}`;
   const shared =

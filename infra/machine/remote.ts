@@ -1,5 +1,5 @@
-// Running our scripts on machines. A script travels on standard input, never on the command line, because command
-// lines show in process lists; it is idempotent, because a changed connection makes the provider run it again.
+// Runs our scripts on machines. A script is sent on standard input, never on the command line, because process lists
+// show command lines. A script is idempotent, because the provider runs it again when the connection changes.
 import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import { readdirSync, readFileSync } from "node:fs";
@@ -16,17 +16,17 @@ type Connection = pulumi.Unwrap<command.types.input.remote.ConnectionArgs>;
 /** A machine that scripts can run on. */
 export interface Machine {
   readonly spec: MachineSpec;
-  /** How to reach it, keys and expected host key included. */
+  /** How to reach it, with its keys and the expected host key. */
   readonly connection: pulumi.Input<command.types.input.remote.ConnectionArgs>;
-  /** Changes when the machine is another one, so that everything runs on it again. */
+  /** Changes when the machine is replaced, so that every script runs again. */
   readonly identity: pulumi.Input<string>;
 }
 
 /** How the engine reaches machines: as root, with the deploy key, and all but ops-1 through ops-1. */
 export class Access {
-  /** The public half of the deploy key, as every machine must know it. */
+  /** The public half of the deploy key, which every machine must accept. */
   readonly deployPublicKey: string;
-  /** Public halves of all deploy keys that open machines: that one, and those up to `deploy/trusted`. */
+  /** Public halves of all deploy keys that machines accept: the one in use, and those up to `deploy/trusted`. */
   readonly deployPublicKeys: readonly string[];
   readonly #secrets: Secrets;
   readonly #privateKey: pulumi.Output<string>;
@@ -41,7 +41,7 @@ export class Access {
     this.#privateKey = pulumi.secret(privateKey);
   }
 
-  /** The host key that a cloud machine is given at its first boot. Plain: wrap the private half before use. */
+  /** The host key that a cloud machine gets at its first boot. In plain text: mark the private half as secret. */
   hostKey(name: string) {
     return sshKeyPair(this.#secrets.machineSeed(name, "ssh-host-key"));
   }
@@ -71,7 +71,7 @@ export class Access {
   }
 }
 
-/** A file as it lands on a machine. */
+/** A file on a machine. */
 export interface RemoteFile {
   path: string;
   /** Ends with a newline. */
@@ -83,7 +83,8 @@ export interface RemoteFile {
 }
 
 /**
- * The files of a folder in which they lie as on a machine: root's, with mode 0755 where they are programs, else 0644.
+ * The files of a folder that mirrors a machine's file system. They belong to root. Programs have mode 0755, others
+ * 0644.
  * @param folder Path in this repository: `infra/logs/rootfs`.
  */
 export function rootfs(folder: string): RemoteFile[] {
@@ -102,9 +103,9 @@ export interface RemoteScriptArgs {
   machine: Machine;
   /** Path in this repository: `infra/gateway/install.sh`. */
   script: string;
-  /** What the script reads as `$NAME`; lists arrive as arrays. */
+  /** What the script reads as `$NAME`; a list becomes an array. */
   settings?: Readonly<Record<string, pulumi.Input<Setting>>>;
-  /** What `install_files` in the script puts in place. */
+  /** Files that the script's `install_files` writes. */
   files?: readonly RemoteFile[];
   /** Debian packages that the script's `install_packages` installs. */
   packages?: readonly string[];
@@ -119,8 +120,8 @@ function renderFile({ path, mode, owner, content }: pulumi.Unwrap<RemoteFile>): 
 }
 
 /**
- * What bash reads on the machine. The braces make bash read all of it before it runs any of it, so nothing that a
- * script starts can swallow the rest of the script from standard input.
+ * What bash reads on the machine. The braces make bash read the whole script before it runs anything, so that no
+ * command of the script can read the rest of it from standard input.
  */
 export function renderScript(
   script: string,
@@ -140,7 +141,9 @@ export function renderScript(
   ].join("\n");
 }
 
-/** Runs a script of ours on a machine, again whenever the script, its settings, its files or the machine change. */
+/**
+ * Runs one of our scripts on a machine, and again whenever the script, its settings, its files or the machine change.
+ */
 export function remoteScript(
   name: string,
   args: RemoteScriptArgs,
@@ -164,7 +167,7 @@ export function remoteScript(
       create: `bash -s -- ${script}`,
       stdin: pulumi.secret(stdin),
       logging: "stderr",
-      // Nothing reads it, and sshd would refuse it with a warning (AcceptEnv).
+      // No script reads it, and sshd would refuse it with a warning (AcceptEnv).
       addPreviousOutputInEnv: false,
     },
     opts,

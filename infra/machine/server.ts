@@ -1,5 +1,5 @@
-// Machines: a cloud server with its first-boot data, or a dedicated one from the inventory, brought to the state
-// that all roles build on (base.sh). What a role adds is in that role's file.
+// Machines: cloud servers with their first-boot data, and dedicated servers from the inventory. base.sh brings both to
+// the state that all roles need. Each role's own file adds the rest.
 import * as hcloud from "@pulumi/hcloud";
 import * as pulumi from "@pulumi/pulumi";
 import {
@@ -9,15 +9,15 @@ import {
   type MachineSpec,
   type StorageSpec,
 } from "../inventory/addresses.ts";
-import type { Authority } from "../pki/certificates.ts";
 import type { CloudRole, Environment } from "../inventory/environment.ts";
+import type { Authority } from "../pki/certificates.ts";
+import type { Secrets } from "../pki/secrets.ts";
 import { PORTS, renderNftables } from "./firewall.ts";
 import type { Network } from "./network.ts";
 import { PACKAGES } from "./packages.ts";
 import { remoteScript, rootfs, type Access, type Machine, type RemoteFile } from "./remote.ts";
-import type { Secrets } from "../pki/secrets.ts";
 
-/** What every service of the platform is built with. */
+/** What every service of the platform needs to build itself. */
 export interface Context {
   readonly environment: Environment;
   readonly secrets: Secrets;
@@ -31,10 +31,10 @@ export interface Context {
   readonly opsAddress: pulumi.Input<string>;
 }
 
-/** Roles whose loss loses something that people would miss: the engine refuses to delete or replace them. */
+/** Roles whose machines hold data that people would miss: the engine refuses to delete or replace them. */
 const STATEFUL: readonly CloudRole[] = ["postgres", "logs", "ops"];
 
-/** A cloud server that has its base. */
+/** A cloud server on which base.sh has run. */
 export class CloudServer extends pulumi.ComponentResource implements Machine {
   readonly spec: MachineSpec;
   readonly connection: Machine["connection"];
@@ -71,7 +71,8 @@ export class CloudServer extends pulumi.ComponentResource implements Machine {
         parent: this,
         provider: context.hcloud,
         protect: STATEFUL.includes(role),
-        // They matter at the first boot only (base.sh keeps the keys later); a change would replace the server and what it holds.
+        // They matter only at the first boot (later base.sh manages the keys). A change would replace the server and
+        // its data.
         ignoreChanges: ["userData", "sshKeys", "image"],
         dependsOn: network.ready,
       },
@@ -89,7 +90,7 @@ export class CloudServer extends pulumi.ComponentResource implements Machine {
   }
 }
 
-/** A dedicated server of the inventory, installed by hand as docs/deploy.md says, that has its base. */
+/** A dedicated server of the inventory, installed by hand as docs/deploy.md says, on which base.sh has run. */
 export class DedicatedServer extends pulumi.ComponentResource implements Machine {
   readonly spec: StorageSpec;
   readonly connection: Machine["connection"];
@@ -98,7 +99,7 @@ export class DedicatedServer extends pulumi.ComponentResource implements Machine
   constructor(spec: StorageSpec, context: Context, opts?: pulumi.ComponentResourceOptions) {
     super("framaspace:infra:DedicatedServer", spec.name, {}, opts);
     this.spec = spec;
-    // A reinstalled or exchanged server has another host key.
+    // A reinstalled or replaced server has another host key.
     this.identity = spec.server.hostKey;
     this.connection = context.access.throughOps(context.opsAddress, spec.privateAddress, spec.server.hostKey);
     installBase(this, this, context, []);
@@ -113,7 +114,7 @@ export function cloudServers(role: CloudRole, context: Context, parent: pulumi.R
   );
 }
 
-/** First-boot data. Kept to what the first connection needs: the rest is base.sh, which can change later. */
+/** First-boot data: only what the first connection needs. base.sh does the rest, because it can change later. */
 export function renderUserData(hostKey: { publicKey: string; privateKey: string }): string {
   const indent = (text: string) => text.trimEnd().replaceAll(/^/gm, "    ");
   return `#cloud-config
@@ -154,7 +155,7 @@ function installBase(
       owner: "root:framaspace-tls",
       content: pulumi.secret(certificate.then((issued) => issued.key)),
     },
-    // Before sshd is told to look for them there, and nowhere else.
+    // Comes before sshd's configuration, which makes sshd read keys only from this folder.
     {
       path: "/etc/framaspace/authorized_keys/root-people",
       content: renderPeople(access.deployPublicKeys, environment.administrators.sshKeys),
@@ -173,7 +174,7 @@ function installBase(
   );
 }
 
-/** Who may do everything: the engine, and administrators, who come to all machines but ops-1 through that one. */
+/** The keys that may do everything: the engine's, and those of administrators, who reach machines through ops-1. */
 export function renderPeople(
   deployKeys: readonly string[],
   administrators: Environment["administrators"]["sshKeys"],
@@ -194,8 +195,8 @@ Unattended-Upgrade::Automatic-Reboot "false";
 `;
 }
 
-// RELP, because plain TCP loses what was under way whenever logs-1 restarts: here each line is acknowledged. The queue
-// keeps what can't be sent, on disk, at most 1 GB, and never blocks a service.
+// RELP acknowledges each line; plain TCP loses the lines that are being sent whenever logs-1 restarts. The queue keeps
+// unsent lines on disk, at most 1 GB, and never blocks a service.
 const RSYSLOG_FORWARD = `module(load="omrelp" tls.tlslib="openssl")
 action(
   type="omrelp" target="logs-1" port="${PORTS.syslog}" template="RSYSLOG_SyslogProtocol23Format" timeout="10"

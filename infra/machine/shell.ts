@@ -1,4 +1,4 @@
-// Quoting for shells, in one place: what a script gets is built here and nowhere else.
+// Quoting for shells. Everything that a script gets is built here and nowhere else.
 
 export type Setting = string | number | boolean | readonly string[];
 
@@ -13,7 +13,7 @@ export function assignments(settings: Readonly<Record<string, Setting>>): string
   return Object.entries(settings)
     .map(([name, value]) => {
       if (!/^[A-Z][A-Z0-9_]*$/.test(name))
-        throw new Error(`"${name}" is no name for a setting: write upper case, digits and _`);
+        throw new Error(`"${name}" is not a valid name for a setting: write upper case, digits and _`);
       return typeof value === "object"
         ? `${name}=(${value.map(quote).join(" ")})`
         : `${name}=${quote(String(value))}`;

@@ -1,13 +1,13 @@
-// How ops-1 learns what will hurt soon: it asks databases, Redis and storage itself, and every machine by a program that
-// each has, with a key that opens that program and nothing else.
+// How ops-1 finds problems early. It probes databases, Redis and storage itself. On every machine it runs one program,
+// with a key that runs only that program.
 import { cloudMachines, reachableMachines } from "../inventory/addresses.ts";
 import type { Environment } from "../inventory/environment.ts";
 import { forcedCommand, opsKey } from "../machine/ops-keys.ts";
 import { rootfs, type Access, type RemoteFile } from "../machine/remote.ts";
-import type { Secrets } from "../pki/secrets.ts";
 import { assignments } from "../machine/shell.ts";
+import type { Secrets } from "../pki/secrets.ts";
 
-/** What every machine has. */
+/** Files on every machine. */
 export function healthCommand(environment: Environment, secrets: Secrets): RemoteFile[] {
   return [
     ...rootfs("infra/monitoring/rootfs"),
@@ -18,7 +18,7 @@ export function healthCommand(environment: Environment, secrets: Secrets): Remot
   ];
 }
 
-/** What ops-1 has: the program that asks, by timer and whenever somebody wants to know. */
+/** Files on ops-1: the program that probes, run by a timer or by hand. */
 export function healthWatch(environment: Environment, secrets: Secrets, access: Access): RemoteFile[] {
   const machines = reachableMachines(environment);
   return [

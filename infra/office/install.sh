@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# Office suites from their makers' repositories; apt trusts each with one pinned key, for that repository only.
+# Office suites from their makers' repositories. For each repository apt trusts one pinned key, and only there.
 
 install_packages
 
-# trust SUITE URL FINGERPRINT: keeps that one key of what URL serves.
+# trust SUITE URL FINGERPRINT: stores the key with this fingerprint, and no other key of the file at URL.
 trust() {
   local suite=$1 url=$2 fingerprint=$3 keyring=/etc/apt/keyrings/$1.gpg home
   gpg --batch --show-keys --with-colons "$keyring" 2>/dev/null | grep -q "^fpr:.*:$fingerprint:" && return

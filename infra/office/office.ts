@@ -1,5 +1,5 @@
-// office-1: Collabora Online, from its makers' Debian repository. Documents come from and go back to the spaces, whose
-// hosts one pattern allows; the gateways end TLS and name the suite's host.
+// office-1: Collabora Online, from its makers' Debian repository. It reads documents from the spaces and writes them
+// back; one pattern allows the hosts of all spaces. The gateways serve the suite's host; TLS ends before them.
 import * as pulumi from "@pulumi/pulumi";
 import type { Environment } from "../inventory/environment.ts";
 import { PACKAGES } from "../machine/packages.ts";
@@ -12,13 +12,13 @@ interface Repository {
   /** An apt source, without the key. */
   source: string;
   key: string;
-  /** The only key of the file above that apt gets to trust, wherever the file came from. */
+  /** The only key of that file that apt trusts, wherever the file came from. */
   fingerprint: string;
   packages: readonly string[];
 }
 
 const REPOSITORIES: Readonly<Record<Suite, Repository>> = {
-  // https://www.collaboraonline.com/code/; the key of June 2025.
+  // https://www.collaboraonline.com/code/, with the key of June 2025.
   collabora: {
     source: "URIs: https://www.collaboraoffice.com/repos/CollaboraOnline/CODE-deb\nSuites: ./\n",
     key: "https://collaboraoffice.com/downloads/gpg/collaboraonline-release-keyring.gpg",
@@ -66,17 +66,17 @@ export class Office extends pulumi.ComponentResource {
 }
 
 /**
- * Hosts that documents may come from, as Collabora's regular expression. In parentheses, because its URI parser takes
- * a host that begins with `[` for an IPv6 address (Poco::URI); `[.]`, because systemd would eat a backslash.
+ * Hosts that documents may come from, as Collabora's regular expression. In parentheses, because its URI parser
+ * (Poco::URI) takes a host that begins with `[` for an IPv6 address. `[.]`, because systemd would remove a backslash.
  */
 export function hostPattern(domain: string): string {
   return `([a-z][a-z0-9-]*)[.]${domain.replaceAll(".", "[.]")}`;
 }
 
 /**
- * Options over those of coolwsd.xml, so that its upgrades bring their own defaults. Mode `groups` without aliases
- * matters: in any other, one space's document is taken for another's with the same number (wsd/HostUtil.cpp,
- * getNewUri), or only the first space that asks is served.
+ * Options that override coolwsd.xml, so that upgrades of that file bring their own defaults. Mode `groups` without
+ * aliases is necessary: in other modes Collabora confuses documents of two spaces that have the same number
+ * (wsd/HostUtil.cpp, getNewUri), or serves only the first space that connects.
  */
 export function renderCollabora(domain: string): string {
   const options = {

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The administrators' machine: clients and their credentials.
+# ops-1, the administrators' machine: clients and their credentials.
 
 install_packages
 install_files

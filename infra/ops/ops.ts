@@ -1,22 +1,22 @@
-// ops-1 beyond being the way in (infra/platform.ts creates the machine first): how administrators and scripts reach
-// the databases and Redis. Storage brings mc (infra/storage/storage.ts), and spaces their programs (infra/ops/space-host.ts).
+// The role of ops-1 (infra/platform.ts creates the machine first): how administrators and scripts reach the databases
+// and Redis. infra/storage/storage.ts adds mc, and infra/ops/space-host.ts the programs for spaces.
 import * as pulumi from "@pulumi/pulumi";
 import { cloudMachines } from "../inventory/addresses.ts";
 import type { Environment } from "../inventory/environment.ts";
-import { PORTS } from "../machine/firewall.ts";
-import { healthWatch } from "../monitoring/monitoring.ts";
 import { POSTGRES_ADMIN } from "../inventory/names.ts";
+import { PORTS } from "../machine/firewall.ts";
 import { PACKAGES } from "../machine/packages.ts";
-import { REDIS_DATABASES, renderSpaceCommands } from "../redis/redis.ts";
 import { remoteScript } from "../machine/remote.ts";
 import type { CloudServer, Context } from "../machine/server.ts";
+import { healthWatch } from "../monitoring/monitoring.ts";
+import { REDIS_DATABASES, renderSpaceCommands } from "../redis/redis.ts";
 
 interface OpsArgs {
   context: Context;
   machine: CloudServer;
 }
 
-/** Database client and its credentials on the jump host. */
+/** Database and Redis clients with their credentials on ops-1. */
 export class Ops extends pulumi.ComponentResource {
   constructor(name: string, { context, machine }: OpsArgs, opts?: pulumi.ComponentResourceOptions) {
     super("framaspace:infra:Ops", name, {}, opts);
@@ -53,8 +53,8 @@ export class Ops extends pulumi.ComponentResource {
 }
 
 /**
- * `psql service=framaspace` reaches the primary, whichever it is, and checks its certificate. No channel binding: libpq
- * knows no digest for the Ed25519 signatures of our certificates.
+ * `psql service=framaspace` reaches the primary, whichever node that is, and checks its certificate. No channel
+ * binding: libpq knows no digest for the Ed25519 signatures of our certificates.
  */
 export function renderPgService(environment: Environment): string {
   const hosts = cloudMachines(environment, "postgres").map(({ name }) => name);

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What works on spaces, on ops-1. It touches no space: converge-space does, called once for each.
+# The programs for spaces, on ops-1. This script converges no existing space: converge-space does, called once for each.
 
 install_packages
 remove_packages php8.4-imagick
@@ -7,8 +7,9 @@ mkdir -p /srv/spaces /srv/releases
 install_files
 on_change '/etc/systemd/system/*' systemctl daemon-reload
 
-# A new ops-1 has what is wanted of each space from PostgreSQL, and their directories from the web servers that are left;
-# the engine converges no space whose entry did not change. One web server may be as new as this machine, so all are asked.
+# A new ops-1 gets what is wanted of each space from PostgreSQL, and the spaces' directories from the remaining web
+# servers: the engine converges no space whose entry is unchanged. One web server may be as new as this machine, so all
+# are asked.
 WANTED=/var/lib/framaspace/wanted
 INCOMING=/srv/spaces.incoming
 pull() { # pull WEB
@@ -16,14 +17,15 @@ pull() { # pull WEB
     --rsh='ssh -F /etc/framaspace/distribute/ssh_config' --filter='+ /*/data/.ncdata' --filter='- /*/data/**' \
     --filter='- /*/tmp/**' --filter='- .new.*' "root@$1:" $INCOMING/ </dev/null >/dev/null 2>&1
 }
-# take DIRECTORY: a space's directory that came from a web server. One that nobody wants was removed while that was away.
+# take DIRECTORY: installs a space's directory from a web server. If the space is not wanted, it was removed while that
+# server was unreachable.
 take() {
   local name
   name=$(basename "$1")
   [ -e "$WANTED/$name" ] && [ ! -e "/srv/spaces/$name" ] || return 0
   if [ -e "$1/maintenance" ]; then
     : >"/var/lib/framaspace/closed/$name"
-    echo "it was closed when the former ops-1 was lost, which knew why: was it being restored, exported or upgraded? Once its data is right: converge-space --again $name" >"/var/lib/framaspace/unfinished/$name"
+    echo "it was closed when the former ops-1 was lost, and only that machine knew why: was it being restored, exported or upgraded? Once its data is right: converge-space --again $name" >"/var/lib/framaspace/unfinished/$name"
   fi
   mv -T "$1" "/srv/spaces/$name"
   note "space $name, from $web"
@@ -31,7 +33,7 @@ take() {
 lost() { comm -23 <(ls "$WANTED") <(ls /srv/spaces); }
 mkdir -p /run/framaspace
 finish-spaces --fetch
-# Spaces from before it was kept.
+# Spaces that are older than this record.
 for directory in /srv/spaces/*/; do
   name=$(basename "$directory")
   [ ! -f "$directory/config/space.json" ] || [ -e "$WANTED/$name" ] ||
@@ -54,7 +56,7 @@ while read -r version _; do
   [ -z "$prepared" ] || note "$prepared"
 done </etc/framaspace/releases
 
-# Those that no web server had, now: nobody is served until then. What else is left to do, the timer does.
+# Converge now the spaces that no web server had, because they serve nobody until then. The timer does the rest.
 back=$(lost)
 if [ -n "$back" ]; then
   finish-spaces --all

@@ -1,11 +1,11 @@
 // The platform's own certificate authority, for traffic between machines. Everything is derived from the master
 // secret, and Ed25519 signatures are deterministic, so the same configuration always gives the same certificates.
-// The public certificate of the spaces is not here: Hetzner issues it (infra/machine/network.ts).
+// The public certificate of the spaces is not here: Hetzner issues it (infra/gateway/ingress.ts).
 import "reflect-metadata"; // @peculiar/x509 wants it loaded first
 import * as x509 from "@peculiar/x509";
 import { createHash, webcrypto } from "node:crypto";
-import { ed25519Pkcs8, ed25519PublicKey } from "./keys.ts";
 import type { Environment } from "../inventory/environment.ts";
+import { ed25519Pkcs8, ed25519PublicKey } from "./keys.ts";
 import type { Secrets } from "./secrets.ts";
 
 x509.cryptoProvider.set(webcrypto);
@@ -57,14 +57,14 @@ export class Authority {
     return { keys, certificate };
   }
 
-  /** What every machine trusts, PEM: the authority's own certificate, the one in use first. Not secret. */
+  /** The authority's own certificates, which every machine trusts, the one in use first. PEM, not secret. */
   async root(): Promise<string> {
     const [, ...others] = this.#secrets.trusted("ca", "key");
     const roots = [this.#root, ...others.map((generation) => this.#createRoot(generation))];
     return (await Promise.all(roots)).map(({ certificate }) => `${certificate.toString("pem")}\n`).join("");
   }
 
-  /** A certificate for one machine, valid for its names and addresses, as server and as client. */
+  /** Issues a certificate for one machine, valid for its names and addresses, as server and as client. */
   async issue(name: string, names: readonly string[], addresses: readonly string[]): Promise<Certificate> {
     const { keys: issuer, certificate: root } = await this.#root;
     const seed = this.#secrets.machineSeed(name, "tls");
@@ -99,7 +99,10 @@ export class Authority {
   }
 }
 
-/** Unique for each certificate that differs: from the key and what is certified. Positive, at most 16 bytes (RFC 5280: 20). */
+/**
+ * Derives the serial number from the key and the certified names, so that different certificates have different
+ * numbers. Positive, at most 16 bytes (RFC 5280 allows 20).
+ */
 function serialNumber(seed: Buffer, subjects: string[]): string {
   const digest = createHash("sha256")
     .update(ed25519PublicKey(seed))

@@ -1,5 +1,5 @@
-// SSH keys made from derived seeds: the deploy key that the engine and the lab use, and the machines' host keys,
-// which are therefore known before a machine exists and can be checked at the first connection.
+// SSH keys from derived seeds: the deploy key of the engine and the lab, and the machines' host keys. A host key is
+// thus known before its machine exists and can be checked at the first connection.
 import { createPrivateKey, createPublicKey } from "node:crypto";
 
 /** PKCS #8 header of an Ed25519 private key (RFC 8410); the 32-byte seed follows. */
@@ -34,7 +34,7 @@ export interface SshKeyPair {
 export function sshKeyPair(seed: Buffer): SshKeyPair {
   const publicKey = ed25519PublicKey(seed);
   const blob = Buffer.concat([sshString("ssh-ed25519"), sshString(publicKey)]);
-  // The check number only tells whether decryption worked; there is none, so a constant keeps the text deterministic.
+  // The check number tells whether decryption worked. The key is not encrypted, so a constant keeps it deterministic.
   const check = Buffer.alloc(8);
   const secret = Buffer.concat([check, blob, sshString(Buffer.concat([seed, publicKey])), sshString("")]);
   const padding = Buffer.from(Array.from({ length: (8 - (secret.length % 8)) % 8 }, (_, index) => index + 1));

@@ -1,7 +1,7 @@
-// Every secret but those that people are given is derived from one master secret, so that any stack knows any
-// secret without reading another stack, and a lost machine's secrets are made again.
-import { createHmac } from "node:crypto";
+// Derives every secret from one master secret, except those that people enter. So each stack knows every secret without
+// reading another stack, and a lost machine gets the same secrets again.
 import * as pulumi from "@pulumi/pulumi";
+import { createHmac } from "node:crypto";
 import type {
   MachineSecret,
   SecretOwner,
@@ -22,14 +22,15 @@ export class Secrets {
     this.#generations = generations;
   }
 
-  /** Which of a secret's generations is in use. */
+  /** The generation of a secret that is in use. */
   generation<Owner extends SecretOwner>(owner: Owner, purpose: SecretPurpose<Owner>): number {
     return this.#generation(owner, purpose);
   }
 
   /**
-   * The generations of a key that others know it by: the one in use first, then all up to `<owner>/trusted`, so that a new
-   * one is known everywhere before it is used, and the old one for as long (docs/runbooks/rotate-a-secret.md).
+   * The generations of a key that machines trust: the one in use first, then all up to `<owner>/trusted`. So every
+   * machine trusts a new key before it is used, and the old key as long as it is used
+   * (docs/runbooks/rotate-a-secret.md).
    */
   trusted<Owner extends (typeof TRUSTED_OWNERS)[number]>(
     owner: Owner,
@@ -43,30 +44,30 @@ export class Secrets {
     );
   }
 
-  /** 32 bytes in plain: for keys that are built from them. Never hand them to a resource. */
+  /** 32 bytes in plain text, to build keys from. Never pass them to a resource. */
   seed<Owner extends SecretOwner>(owner: Owner, purpose: SecretPurpose<Owner>, generation?: number): Buffer {
     return this.derive(owner, purpose, generation);
   }
 
-  /** The same of a machine. */
+  /** The same for a machine. */
   machineSeed(name: string, purpose: MachineSecret): Buffer {
     return this.derive(name, purpose);
   }
 
-  /** The same of a space. */
+  /** The same for a space. */
   spaceSeed(id: string, purpose: SpaceSecret): Buffer {
     return this.derive(id, purpose);
   }
 
   /**
    * A password of 40 characters (240 bits), letters, digits, `-` and `_`: safe in every shell, URL and SQL literal.
-   * 40 is the longest secret key that MinIO takes (internal/auth/credentials.go, secretKeyMaxLen).
+   * 40 is the longest secret key that MinIO accepts (internal/auth/credentials.go, secretKeyMaxLen).
    */
   password<Owner extends SecretOwner>(owner: Owner, purpose: SecretPurpose<Owner>): pulumi.Output<string> {
     return asPassword(this.derive(owner, purpose));
   }
 
-  /** The same of a space. */
+  /** The same for a space. */
   spacePassword(id: string, purpose: SpaceSecret): pulumi.Output<string> {
     return asPassword(this.derive(id, purpose));
   }

@@ -1,5 +1,6 @@
-// Backups of PostgreSQL by pgBackRest, in the object storage of the replica site: where and how they are kept, as files
-// on the nodes, which write them, and on ops-1, which checks and restores them. Without object storage there are none.
+// Backups of PostgreSQL by pgBackRest, in the object storage of the replica site. This file renders pgBackRest's
+// configuration for the nodes, which write backups, and for ops-1, which checks and restores them. Without object
+// storage there are no backups.
 import * as pulumi from "@pulumi/pulumi";
 import { siteName } from "../inventory/addresses.ts";
 import type { Environment, SiteRole, Storage } from "../inventory/environment.ts";
@@ -10,7 +11,7 @@ import type { Secrets } from "../pki/secrets.ts";
 /** Bucket and MinIO user (infra/storage/storage.ts), and owner of the secrets. */
 const BACKUP = "backup";
 
-/** pgBackRest's configuration, for nodes and ops-1; nothing where the environment has no object storage. */
+/** pgBackRest's configuration, for nodes and ops-1. Empty if the environment has no object storage. */
 export function backupFiles(environment: Environment, secrets: Secrets): RemoteFile[] {
   const { storage } = environment;
   if (!storage) return [];
@@ -27,7 +28,7 @@ export function backupFiles(environment: Environment, secrets: Secrets): RemoteF
   ];
 }
 
-/** The site that takes the backups: not the one whose loss would need them, while both are there. */
+/** The site that stores the backups: while both are reachable, not the one whose loss would require them. */
 function backupSite({ sites, serving }: Storage): SiteRole {
   const other = serving === "primary" ? "replica" : "primary";
   return sites[other] && sites[other].declaredUnreachable === undefined ? other : serving;
@@ -42,7 +43,7 @@ function renderPgBackRest(
   return `# Rendered by infra/postgres/backups.ts; changes made here are overwritten. Options are those of pgBackRest's reference.
 [global]
 repo1-type=s3
-# A name of all nodes of the site: one that is down is passed over.
+# The name has the addresses of all nodes of the site: pgBackRest skips nodes that are down.
 repo1-s3-endpoint=${siteName(backupSite(storage))}
 repo1-storage-port=${PORTS.s3}
 repo1-storage-ca-file=/usr/local/share/ca-certificates/framaspace.crt
@@ -52,20 +53,20 @@ repo1-s3-bucket=${BACKUP}
 repo1-s3-key=${BACKUP}
 repo1-s3-key-secret=${secret.s3}
 repo1-path=/postgres
-# Whoever holds the bucket, or a drive of it, holds nothing.
+# Without this key, the bucket or one of its drives reveals nothing.
 repo1-cipher-type=aes-256-cbc
 repo1-cipher-pass=${secret.cipher}
 repo1-retention-full-type=time
 repo1-retention-full=${backups.retentionDays}
-# A space has about a thousand files, most of them tiny: one object for many of them, and blocks instead of whole files
-# in backups between full ones.
+# A space has about a thousand files, most of them tiny. So many files share one object, and backups between full ones
+# store changed blocks instead of whole files.
 repo1-bundle=y
 repo1-block=y
 compress-type=zst
 process-max=2
 start-fast=y
-# Many segments at once, ahead of PostgreSQL asking. Never with archive-push-queue-max: it drops WAL, which leaves a hole
-# in every point in time after it. A queue that grows is an alarm instead (platform-health).
+# Pushes many segments at once, before PostgreSQL asks. Never with archive-push-queue-max: it drops WAL, and no moment
+# after that gap can be restored. Instead, a queue that grows raises an alarm (platform-health).
 archive-async=y
 spool-path=/var/spool/pgbackrest
 log-level-console=warn
@@ -84,9 +85,9 @@ archive_mode = off
 `;
   return `archive_mode = on
 archive_command = 'pgbackrest --stanza=main archive-push %p'
-# If all is lost but the backups, at most the last minute is missing.
+# If only the backups are left, at most the last minute is missing.
 archive_timeout = '60s'
-# A standby that was away longer than the primary's disk could wait fetches what it missed.
+# A standby whose WAL the primary no longer has fetches it from the archive.
 restore_command = 'pgbackrest --stanza=main archive-get %f "%p"'
 `;
 }

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# What concerns the PostgreSQL nodes together, from ops-1, which remembers who takes the writes: an empty node is filled,
-# the remembered primary started, roles made, and the watch kept.
+# Reconciles the PostgreSQL nodes together, on ops-1, which remembers the primary: fills empty nodes, starts the
+# remembered primary, creates roles, and starts the watch.
 
-# Debian would make a cluster with its own settings while it installs.
+# Otherwise Debian creates a cluster with its own settings during the installation.
 file /etc/postgresql-common/createcluster.conf 0644 root:root <<<'create_main_cluster = false'
 install_packages
 mkdir -p /run/framaspace

@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# Redis. Its data survives restarts, so a changed setting may restart it at any time. The users of spaces are made by
-# redis-users on ops-1; here they only survive.
+# Redis. Its data survives restarts, so a changed setting may restart it at any time. redis-users on ops-1 creates the
+# users of spaces; this script only keeps them.
 
 install_packages
 
-# Room for a second copy of what is written while the append-only file is rewritten, and for the system.
+# The rest is for the system, and for a second copy of the data that changes while the append-only file is rewritten.
 MEMORY_MB=$(awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo)
 LIMIT=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || echo max)
 if [ "$LIMIT" != max ] && [ $((LIMIT >> 20)) -lt "$MEMORY_MB" ]; then MEMORY_MB=$((LIMIT >> 20)); fi
-# In steps, so that a new kernel's few MB more change nothing.
+# In steps of 64 MB, so that a new kernel with a few MB more or less changes nothing.
 file /etc/redis/memory.conf 0640 redis:redis <<END
 # Written by infra/redis/install.sh: 60 % of this machine's memory.
 maxmemory $((MEMORY_MB * 60 / 100 / 64 * 64 + 64))mb
@@ -17,7 +17,7 @@ END
 install_files
 on_change '/etc/sysctl.d/*' set_kernel
 on_change '/etc/systemd/system/*' systemctl daemon-reload
-# Ours first, then whoever else is there.
+# The platform's users first, then all others.
 write_users() {
   local users=/etc/redis/users.acl
   { cat /etc/redis/platform.acl; grep -Ev '^user (default|admin) ' $users 2>/dev/null || true; } >$users.new
@@ -30,7 +30,7 @@ on_change '/etc/redis/platform.acl' write_users
 on_change '/etc/redis/* /etc/systemd/system/redis-server*' systemctl restart redis-server
 enable redis-server.service
 
-# Over the address that the spaces use; it also waits until the data is loaded.
+# At the address that the spaces use. This also waits until the data is loaded.
 answers() { [ "$(REDISCLI_AUTH=$PASSWORD redis-cli -h "$ADDRESS" --user admin ping)" = PONG ]; }
 wait_until 120 "Redis answers on $ADDRESS with its password" answers
 

@@ -1,5 +1,5 @@
-// Redis: cache, file locks and sessions of all spaces. What it holds may be lost at worst for a second of writes
-// (appendfsync), never silently: it refuses writes when it is full, and keeps its data over a restart.
+// Redis: cache, file locks and sessions of all spaces. At worst the writes of one second are lost (appendfsync). It
+// never drops data silently: it refuses writes when it is full, and keeps its data over a restart.
 import * as pulumi from "@pulumi/pulumi";
 import { createHash } from "node:crypto";
 import type { MachineSpec } from "../inventory/addresses.ts";
@@ -43,7 +43,7 @@ export class Redis extends pulumi.ComponentResource {
   }
 }
 
-/** What Nextcloud's cache and locks (lib/private/Memcache/Redis.php) and phpredis' sessions call, and no more. */
+/** Only the commands of Nextcloud's cache and locks (lib/private/Memcache/Redis.php) and of phpredis' sessions. */
 const COMMANDS = [
   "get set setex getset getex exists del unlink keys",
   "incr incrby decr decrby expire pexpire ttl pttl",
@@ -52,29 +52,30 @@ const COMMANDS = [
 ].join(" ");
 
 /**
- * What every space's user may call, for the programs of ops-1 that make these users (spaces/agent/rootfs-ops/usr/local/sbin/redis-users) and
- * add whose keys, and which database. A space can't see what others do (MONITOR, CLIENT LIST), change settings, or empty
- * a database. KEYS must stay: without it Nextcloud's `clear()` throws. It heeds no pattern of keys, so each space has a
- * database of its own, and with it names that nobody else can list.
+ * The commands that every space's user may call. redis-users on ops-1 creates these users
+ * (spaces/agent/rootfs-ops/usr/local/sbin/redis-users) and adds each one's key pattern and database. A space can't see
+ * what others do (MONITOR, CLIENT LIST), change settings, or empty a database. KEYS is necessary: without it
+ * Nextcloud's `clear()` throws. KEYS ignores the key pattern of a user, so each space has its own database, whose names
+ * no other space can list.
  */
 export function renderSpaceCommands(): string {
   const allowed = COMMANDS.split(" ").map((command) => `+${command}`);
   return `resetchannels -@all ${allowed.join(" ")}\n`;
 }
 
-/** As many spaces as one Redis serves: numbers of databases are never shared. Each costs about 1.5 kB, used or not. */
+/** Most spaces of one Redis: two spaces never share a database. Each database costs about 1.5 kB, used or not. */
 export const REDIS_DATABASES = 16384;
 
 /**
- * /etc/redis/platform.acl: whom install.sh puts into users.acl, where the spaces' users stand beside them. Nobody gets in
- * without a name. Only the hash of the password stands here.
+ * /etc/redis/platform.acl: the users that infra/redis/install.sh puts into users.acl, beside the spaces' users. No
+ * login works without a user name. The file holds only the hash of the password.
  */
 export function renderAcl(admin: string): string {
   const hash = createHash("sha256").update(admin).digest("hex");
   return `user default reset off\nuser admin reset on #${hash} ~* &* +@all\n`;
 }
 
-/** /etc/redis/redis.conf; how much memory it may take is in memory.conf, written by install.sh. */
+/** /etc/redis/redis.conf. infra/redis/install.sh writes memory.conf, the limit of memory. */
 export function renderRedis(machine: MachineSpec): string {
   return `# Rendered by infra/redis/redis.ts; changes made here are overwritten.
 bind ${machine.privateAddress}
@@ -82,27 +83,27 @@ port ${PORTS.redis}
 supervised systemd
 daemonize no
 dir /var/lib/redis
-# Written by infra/redis/install.sh and, as users of spaces come, by Redis itself (ACL SAVE).
+# Written by infra/redis/install.sh and, when users of spaces are created, by Redis itself (ACL SAVE).
 aclfile /etc/redis/users.acl
-# One for each space; nobody uses number 0, where every connection begins.
+# One for each space. Nobody uses number 0, where every connection begins.
 databases ${REDIS_DATABASES}
 
-# Everything has a time to live here, locks and sessions too, so any policy that evicts could take a lock that is held
-# (two writers on one file) or log people out, unseen. A full Redis refuses writes instead, which is seen, and what
-# expires frees it.
+# All keys have a time to live, locks and sessions too. So any policy that evicts could silently remove a held lock (two
+# writers on one file) or log people out. A full Redis refuses writes instead: people notice that, and keys that expire
+# free memory.
 maxmemory-policy noeviction
-# Clients that read too slowly must not use up what the data needs.
+# Clients that read too slowly must not take the memory that the data needs.
 maxmemory-clients 5%
 
-# A restart loses no session; a crash of the machine at most one second of writes. Snapshots would be the same again.
+# A restart loses no session, and a crash of the machine at most one second of writes. Snapshots would add nothing.
 appendonly yes
 appendfsync everysec
 save ""
 
-# For web servers that vanish without closing.
+# Closes connections of web servers that vanish.
 tcp-keepalive 60
 timeout 0
-# Expired keys and big deletions are freed by another thread: all spaces wait for the one that executes commands.
+# Another thread frees expired keys and big deletions: all spaces wait for the thread that executes commands.
 lazyfree-lazy-expire yes
 lazyfree-lazy-server-del yes
 lazyfree-lazy-user-del yes

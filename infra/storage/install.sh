@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# A node of object storage: drives, MinIO, and nginx before it for those who only need S3. Nothing here ever overwrites
-# a drive that holds something: the only drives that are formatted are those that have no signature of any kind and
-# begin with zeros.
+# A node of object storage: drives, MinIO, and nginx in front of it for clients that need only S3. This script never
+# overwrites a drive that holds something: it formats only drives that have no signature of any kind and begin with
+# zeros.
 
 install_packages
 
-# The label says whose drive it is, in XFS' 12 characters: minio-a1-4.
+# The label says to which server and place a drive belongs, in XFS' 12 characters: minio-a1-4.
 label() { echo "minio-${MACHINE#storage-}-$1"; }
 probe() { blkid -p -o value -s "$2" "$1" 2>/dev/null || true; }
 
-# What stands on a drive that isn't blank, for people.
+# Describes for people what is on a drive that isn't blank.
 contents() {
   local found
   found=$(wipefs --noheadings --output TYPE,LABEL "$1" | tr -s ' \n' ' ')
@@ -23,11 +23,11 @@ drive_state() {
     case $(xfs_db -r -c 'sb 0' -c 'print inprogress' "$1" 2>/dev/null) in
       'inprogress = 0') echo ours ;;
       'inprogress = 1') echo unfinished ;;
-      *) echo foreign ;; # damaged: for people to look at
+      *) echo foreign ;; # damaged: people must check it
     esac
     return
   fi
-  # Zeros at its start, too: a damaged file system has no signature any more, but may be fixed.
+  # Its start must be zeros, too: a damaged file system may have lost its signature and still be repairable.
   if [ -z "$(wipefs --noheadings "$1")" ] && ! blkid -p "$1" >/dev/null 2>&1 && cmp -s -n 1048576 "$1" /dev/zero; then
     echo blank
   else
@@ -35,12 +35,12 @@ drive_state() {
   fi
 }
 
-# Drives that have served here: when such a one is gone or unreadable, MinIO does without it until somebody replaces it,
-# and what else is to be done here is done.
+# Drives that have served here. If such a drive is missing or unreadable, MinIO works without it until somebody replaces
+# it, and this script continues.
 SERVED=/var/lib/framaspace/drives
 mkdir -p "$SERVED"
 
-# All drives are looked at before any is touched.
+# Checks all drives before it changes any.
 PROBLEMS=()
 STATES=()
 for index in "${!DRIVES[@]}"; do
@@ -49,7 +49,7 @@ for index in "${!DRIVES[@]}"; do
   case $state in
     missing | foreign)
       if [ -e "$SERVED/$id" ]; then
-        echo "$MACHINE: drive $number ($id) is lost: $state. MinIO does without it. Replace it: docs/runbooks/replace-a-drive.md" >&2
+        echo "$MACHINE: drive $number ($id) is lost: $state. MinIO works without it. Replace it: docs/runbooks/replace-a-drive.md" >&2
         state=lost
       elif [ "$state" = missing ]; then
         PROBLEMS+=("drive $number ($id) is not there; this machine has: $(find /dev/disk/by-id/ -mindepth 1 ! -name '*-part*' -printf '%f ' 2>/dev/null)")
@@ -71,8 +71,8 @@ install_files
 on_change '/etc/systemd/system/*' systemctl daemon-reload
 systemctl -q is-enabled nginx.service || { systemctl -q enable nginx.service; note "nginx.service enabled"; }
 
-# What is mounted there and is no longer the drive that belongs there: pulled out, or exchanged under its name. Lazily,
-# because MinIO may still hold files of the dead one open.
+# release DIRECTORY DEVICE STATE: unmounts a drive that no longer belongs there, because it was pulled out or replaced
+# under its name. Lazily, because MinIO may still have files of the dead drive open.
 release() {
   local directory=$1 device=$2 state=$3 mounted
   mounted=$(findmnt --noheadings --output SOURCE --mountpoint "$directory") || return 0
@@ -88,14 +88,15 @@ for index in "${!DRIVES[@]}"; do
   release "$directory" "$device" "$state"
   case $state in
     lost) continue ;;
-    # Without -f mkfs.xfs refuses by itself what it finds something on.
+    # Without -f, mkfs.xfs itself refuses a drive that holds something.
     blank) mkfs.xfs -q -L "$(label $number)" "$device" || fail "drive $number ($id): mkfs.xfs failed"
       note "drive $number formatted" ;;
     unfinished) mkfs.xfs -q -f -L "$(label $number)" "$device"
       note "drive $number formatted, which an earlier run had begun" ;;
   esac
   if ! mountpoint -q "$directory"; then
-    # While no drive is mounted here, nobody may write: it would land on the system's disk and vanish under the mount.
+    # Nobody may write here while no drive is mounted: the data would land on the system's disk, and the mount would
+    # hide it.
     [ "$(stat -c %a:%U "$directory" 2>/dev/null)" = 0:root ] || install -d -m 0000 "$directory"
     chattr +i "$directory" 2>/dev/null || true # not on every file system
   fi
@@ -104,7 +105,7 @@ for index in "${!DRIVES[@]}"; do
   : >"$SERVED/$id"
 done
 
-# MinIO looks at them again every minute (minio/pkg/certs/manager.go).
+# MinIO reads them again every minute (minio/pkg/certs/manager.go).
 ln -sfT /etc/framaspace/tls/cert.pem /etc/minio/certs/public.crt
 ln -sfT /etc/framaspace/tls/key.pem /etc/minio/certs/private.key
 
@@ -112,29 +113,30 @@ on_change '/etc/sysctl.d/*' set_kernel
 
 download "$MINIO_URL" "$MINIO_SHA256" /usr/local/bin/minio 0755
 
-# It starts when enough nodes of its site do, so nothing waits for that here. Where the site serves, its nodes are
-# restarted one after the other, and only while all are there. A node whose binary, pools or settings differ from the
-# others' starts only when two of them have the same (cmd/bootstrap-peer-server.go: half of the others): of five, the
-# first two wait for the third, and only while that one starts does the site not serve.
+# MinIO starts when enough nodes of its site start, so this script does not wait for that. If the site serves, its nodes
+# restart one after the other, and only while all of them are online. A node whose binary, pools or settings differ from
+# the others' starts only when two of those have the same ones (cmd/bootstrap-peer-server.go: half of the others). So of
+# five nodes, the first two wait for the third, and the site does not serve only while the third starts.
 health() { curl -sS -m 5 "https://$1:9000/minio/health/$2" "${@:3}"; }
 status() { health "$1" "$2" -o /dev/null -w '%{http_code}' 2>/dev/null || true; }
 serves() { [ "$(status "$1" cluster)" = 200 ]; }
 site_serves() { local node; for node in "${NODES[@]}"; do serves "$node" && return; done; false; }
-# It runs, and is not yet in service.
-waits() { health "$1" live -D - -o /dev/null 2>/dev/null | grep -qi '^x-minio-server-status: *offline'; }
+# MinIO runs there, but takes no requests yet.
+is_waiting() { health "$1" live -D - -o /dev/null 2>/dev/null | grep -qi '^x-minio-server-status: *offline'; }
 all_live() { local node; for node in "${NODES[@]}"; do [ "$(status "$node" live)" = 200 ] || return; done; }
-nobody_waits() { local node; for node in "${NODES[@]}"; do ! waits "$node" || return; done; }
-# MinIO leaves out the drives of the node that is asked. One node has no others.
-can_be_missed() { [ "${#NODES[@]}" -eq 1 ] || [ "$(status "$MACHINE" 'cluster?maintenance=true')" = 200 ]; }
+nobody_waits() { local node; for node in "${NODES[@]}"; do ! is_waiting "$node" || return; done; }
+# The site serves without this node: MinIO does not count the drives of the node that answers. A single node has no
+# others.
+can_restart() { [ "${#NODES[@]}" -eq 1 ] || [ "$(status "$MACHINE" 'cluster?maintenance=true')" = 200 ]; }
 nothing_heals() { ! health "$MACHINE" cluster -D - -o /dev/null 2>/dev/null | grep -qi '^x-minio-healing-drives: *[1-9]'; }
 differs() { journalctl --quiet --unit minio.service "_SYSTEMD_INVOCATION_ID=$(systemctl show -P InvocationID minio.service)" --grep 'has incorrect configuration' >/dev/null 2>&1; }
-settled() { serves "$MACHINE" || differs; }
+serves_or_waits() { serves "$MACHINE" || differs; }
 
-wait_to_be_missed() {
+wait_until_can_restart() {
   (wait_until 120 "every node of the site runs" all_live) ||
     fail "nothing was restarted: another node is down. \`mc admin info\` on ops-1 says which; fix that one, then run up again."
   nobody_waits || return 0
-  (wait_until 120 "the site can do without $MACHINE" can_be_missed) ||
+  (wait_until 120 "the site can serve without $MACHINE" can_restart) ||
     fail "nothing was restarted: drives of other nodes are missing. \`mc admin info\` on ops-1 says which; fix those, then run up again."
   (wait_until 3600 "no drive is being filled" nothing_heals) ||
     fail "nothing was restarted: a replaced drive is still being filled. Run up again when \`mc admin heal\` on ops-1 says that it is done."
@@ -142,22 +144,23 @@ wait_to_be_missed() {
 
 restart_minio() {
   local served=false
-  # A new server, or one that was replaced, is missed already. One of a new pool waits for most of its site to know it.
+  # The site already serves without a new or replaced server, and does not serve one of a new pool yet.
   if systemctl -q is-active minio.service && site_serves; then
     served=true
-    wait_to_be_missed
+    wait_until_can_restart
   fi
   systemctl daemon-reload
   systemctl stop minio.service
   systemctl start --no-block minio.service
   if $served; then
-    wait_until 120 "MinIO serves again, or waits for others with the same settings" settled
+    wait_until 120 "MinIO serves again, or waits for others with the same settings" serves_or_waits
     wait_until 120 "the site serves again" site_serves
-    # Where it waits for others, nobody asks it; else the next node is not restarted before this one takes requests.
+    # While MinIO waits for other nodes, no request reaches it, so the script goes on. Otherwise it waits until this
+    # node takes requests, before the next node restarts.
     differs || wait_until 1200 "MinIO knows its buckets (journalctl -u nginx)" systemctl -q is-active nginx.service
   fi
 }
-# One restart, whatever changed: binary, unit, environment, or the authorities, which it reads at its start alone.
+# One restart for all changes: of binary, unit, environment, or authorities, which MinIO reads only when it starts.
 file /var/lib/framaspace/minio-started-with 0600 root:root < <(
   { echo "$MINIO_SHA256"; cat /etc/systemd/system/minio.service /etc/framaspace/minio/environment /etc/minio/certs/CAs/framaspace.crt; } | sha256sum
 )
@@ -168,14 +171,14 @@ case $(systemctl is-active minio.service || true) in
   *) systemctl start --no-block minio.service; note "minio.service started" ;;
 esac
 
-# nginx opens after MinIO, which may wait for other nodes: nothing waits for it here. As Debian starts it when it is
-# installed, it holds port 80, and does not know yet what it is to wait for.
-take_over_nginx() {
+# nginx opens after MinIO, which may wait for other nodes, so this script waits for neither. The nginx that Debian
+# starts during the installation holds port 80 and does not wait for MinIO: it must stop.
+apply_nginx() {
   nginx -q -t
   if systemctl -q is-active nginx.service && [ -z "$(ss -Hltn 'src 0.0.0.0:80')" ]; then systemctl reload nginx.service
   else systemctl stop nginx.service; fi
 }
-on_change '/etc/nginx/*' take_over_nginx
+on_change '/etc/nginx/*' apply_nginx
 case $(systemctl is-active nginx.service || true) in
   active | activating) ;;
   *) systemctl start --no-block nginx.service; note "nginx.service started" ;;

@@ -1,12 +1,12 @@
-// What of MinIO web servers and database servers reach: nginx on each storage server, before MinIO's own port. PHP that
-// was taken over can send there whatever it likes, and MinIO's last free release accepts forged requests that its
-// makers fixed elsewhere only (docs/decisions/0018-s3-proxy.md has the list).
+// Web servers and database servers reach MinIO only through nginx on each storage server. PHP that an attacker has
+// taken over can send any request, and MinIO's last free release accepts forged requests; its makers fixed that only in
+// other products (docs/decisions/0018-s3-proxy.md has the list).
 import { siteName, type StorageSpec } from "../inventory/addresses.ts";
 import { PORTS } from "../machine/firewall.ts";
 
 /**
- * Parameters of S3 requests that Nextcloud and pgBackRest send; whatever else is asked for is refused. Written as they
- * are sent: a name that hides behind percent signs is not in the list.
+ * Parameters of S3 requests that Nextcloud and pgBackRest send. nginx refuses any other parameter, and any name with
+ * percent-encoding, because it compares the names as they are sent.
  */
 const PARAMETERS = [
   // Objects, and uploads in parts.
@@ -37,9 +37,9 @@ const PARAMETERS = [
 ];
 
 /**
- * /etc/nginx/nginx.conf of a storage server. Lets through what is signed in its Authorization header with AWS Signature
- * Version 4 and asks for objects; MinIO checks the signature and the rights. No other server's MinIO stands in for this
- * one's: it may not be ready for requests (minio-ready), and whoever asks has the others' addresses.
+ * /etc/nginx/nginx.conf of a storage server. It accepts requests for objects that are signed with AWS Signature Version
+ * 4 in their Authorization header; MinIO checks the signature and the rights. nginx does not pass requests to another
+ * server's MinIO: that one may not be ready (minio-ready), and clients have the addresses of all servers.
  */
 export function renderS3Proxy(node: StorageSpec): string {
   return `# Rendered by infra/storage/s3-proxy.ts; changes made here are overwritten.
@@ -57,17 +57,17 @@ http {
   server_tokens off;
   access_log off;
 
-  # Why a request goes no further. Signed by nobody, by an older method, or in its address: nobody here does that.
+  # Reasons to refuse a request. First: no signature, an older method, or a signature in the URL. Our clients use none.
   map $http_authorization $unsigned {
     default 1;
     "~^AWS4-HMAC-SHA256 " 0;
   }
-  # Uploads whose signature MinIO does not look at.
+  # Uploads whose signature MinIO does not check.
   map $http_x_amz_content_sha256 $unverified {
     default 0;
     "~*UNSIGNED-PAYLOAD-TRAILER" 1;
   }
-  # An archive that MinIO would take apart into objects.
+  # An archive that MinIO would unpack into objects.
   map $http_x_amz_meta_snowball_auto_extract $extracted {
     default 1;
     "" 0;
@@ -77,7 +77,7 @@ http {
     "" 0;
     "~^(?:(?:${PARAMETERS.join("|")})(?:=[^&]*)?(?:&|$))*$" 0;
   }
-  # Temporary keys are asked for at the root, by POST.
+  # Requests for temporary keys: a POST to the root.
   map "$request_method $uri" $sts {
     default 0;
     "~^(?!GET |HEAD )[A-Z]+ /$" 1;
@@ -105,7 +105,7 @@ http {
     ssl_protocols TLSv1.2 TLSv1.3;
     ssl_session_cache shared:tls:1m;
 
-    # Administration, health, figures, and what nodes say to each other.
+    # Administration, health, metrics, and traffic between nodes.
     location ~ "^/+minio(/|$)" {
       return 403;
     }
@@ -117,7 +117,7 @@ http {
       proxy_pass https://minio;
       proxy_http_version 1.1;
       proxy_set_header Connection "";
-      # It is signed.
+      # The signature covers this header.
       proxy_set_header Host $http_host;
       proxy_ssl_verify on;
       proxy_ssl_name ${siteName(node.site)};

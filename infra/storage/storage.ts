@@ -1,5 +1,5 @@
-// Object storage: one MinIO cluster per site on dedicated servers, the two sites replicating each other. Buckets and
-// users of spaces belong to spaces/space.ts; drives and machines come from the inventory in the configuration.
+// Object storage: one MinIO cluster per site, on dedicated servers; the two sites replicate each other. spaces/space.ts
+// declares the buckets and users of spaces. Drives and machines come from the inventory in the configuration.
 import * as pulumi from "@pulumi/pulumi";
 import { siteName, storageMachines, type StorageSpec } from "../inventory/addresses.ts";
 import type {
@@ -8,33 +8,35 @@ import type {
   SiteRole,
   Storage as StorageConfiguration,
 } from "../inventory/environment.ts";
-import { PORTS } from "../machine/firewall.ts";
 import { BUCKETS, SERVICE_USERS, SPACE_POLICY, STORAGE_ROOT } from "../inventory/names.ts";
 import { poolLayout } from "../inventory/pools.ts";
+import { PORTS } from "../machine/firewall.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs, type Machine, type RemoteFile } from "../machine/remote.ts";
-import { renderS3Proxy } from "./s3-proxy.ts";
-import type { Secrets } from "../pki/secrets.ts";
 import { DedicatedServer, type Context } from "../machine/server.ts";
 import { assignments } from "../machine/shell.ts";
+import type { Secrets } from "../pki/secrets.ts";
+import { renderS3Proxy } from "./s3-proxy.ts";
 
 const SITES: readonly SiteRole[] = ["primary", "replica"];
 
 interface StorageArgs {
   context: Context;
-  /** The environment's `storage`, where it has one. */
+  /** The environment's `storage`. */
   storage: StorageConfiguration;
   /** ops-1: `mc` and its aliases live there. */
   ops: Machine & pulumi.Resource;
 }
 
-/** Both sites, reconciled: healthy, replicating, with the users and policies of all, and with old versions expiring. */
+/**
+ * Both sites, reconciled: healthy and replicating, with all users and policies, and with the expiry of old versions.
+ */
 export class Storage extends pulumi.ComponentResource {
   constructor(name: string, { context, storage, ops }: StorageArgs, opts?: pulumi.ComponentResourceOptions) {
     super("framaspace:infra:Storage", name, {}, opts);
     const { environment, secrets } = context;
     const password = secrets.password("minio", "root");
-    // The site that serves comes last: a setting or binary that does harm does it to the other one, and stops there.
+    // The serving site comes last: a harmful setting or binary then stops at the other site.
     let previous: pulumi.Resource[] = [];
     for (const site of presentSites(storage).sort((a) => (a === storage.serving ? 1 : -1)))
       previous = this.#createSite(site, context, storage, password, previous);
@@ -73,7 +75,7 @@ export class Storage extends pulumi.ComponentResource {
     this.registerOutputs({});
   }
 
-  /** One node after the other, so that a changed setting or binary restarts one while the others serve. */
+  /** Builds one node after the other, so that a changed setting or binary restarts one node while the others serve. */
   #createSite(
     site: SiteRole,
     context: Context,
@@ -100,7 +102,7 @@ export class Storage extends pulumi.ComponentResource {
           },
           files: [
             ...storageFiles(storage.pools, specs, spec),
-            // Its own copy: another authority has to restart one node after the other (cmd/server-main.go reads it once).
+            // MinIO's own copy: a new authority must restart the nodes one by one (cmd/server-main.go reads it once).
             { path: "/etc/minio/certs/CAs/framaspace.crt", content: context.authority.root() },
             {
               path: "/etc/framaspace/minio/environment",
@@ -117,7 +119,7 @@ export class Storage extends pulumi.ComponentResource {
   }
 }
 
-/** The nodes of a pool that is being added have to run before those that are there can know of it. */
+/** The nodes of a new pool must run before the existing nodes can use it. */
 function latestPoolFirst<T>(pools: readonly Pool[], servers: readonly T[]): T[] {
   let end = 0;
   return pools
@@ -126,12 +128,12 @@ function latestPoolFirst<T>(pools: readonly Pool[], servers: readonly T[]): T[] 
     .flat();
 }
 
-/** Sites that are declared and within reach. */
+/** Sites that are declared, and not declared unreachable. */
 function presentSites({ sites }: StorageConfiguration): SiteRole[] {
   return SITES.filter((site) => sites[site] && sites[site].declaredUnreachable === undefined);
 }
 
-/** What a node is started with: MinIO's notation for all drives of all nodes of the site, pool after pool. */
+/** MinIO's arguments: all drives of all nodes of the site, pool after pool, in MinIO's notation. */
 export function renderPools(pools: readonly Pool[], specs: readonly StorageSpec[]): string {
   const [spec] = specs;
   if (!spec) throw new Error("a pool needs a node");
@@ -147,7 +149,7 @@ export function renderPools(pools: readonly Pool[], specs: readonly StorageSpec[
     .join(" ");
 }
 
-/** Everything under /etc that makes a node, its secret aside. */
+/** All files of a node, except those with its secret. */
 export function storageFiles(
   pools: readonly Pool[],
   specs: readonly StorageSpec[],
@@ -166,14 +168,14 @@ export function storageFiles(
   ];
 }
 
-/** systemd names a mount by its path: `-` in it is written `\x2d` (systemd-escape(1)). */
+/** systemd names a mount after its path and writes `-` as `\x2d` (systemd-escape(1)). */
 function mountUnit(drive: number): string {
   return String.raw`srv-minio-drive\x2d${drive}.mount`;
 }
 
 function renderMount(drive: string, number: number): string {
   return `# Rendered by infra/storage/storage.ts; changes made here are overwritten.
-# Wanted by MinIO, not required: a machine with a dead drive boots and serves the others.
+# MinIO wants this mount but does not require it: a machine with a dead drive boots and serves the others.
 [Unit]
 Description=MinIO's drive ${number}
 [Mount]
@@ -191,26 +193,26 @@ function renderMinioUnit(pools: readonly Pool[], specs: readonly StorageSpec[], 
   return `# Rendered by infra/storage/storage.ts; changes made here are overwritten.
 [Unit]
 Description=MinIO, object storage
-# nginx, which ends with it, is started with it.
+# nginx stops with MinIO (BindsTo), so it also starts with it.
 Wants=network-online.target nginx.service ${mounts}
 After=network-online.target ${mounts}
 StartLimitIntervalSec=0
 
 [Service]
-# Ready when enough nodes of the site are there.
+# MinIO reports ready when enough nodes of the site are online.
 Type=notify
 TimeoutStartSec=infinity
 User=minio
 Group=minio
 EnvironmentFile=/etc/framaspace/minio/environment
-# A drive that fails is given up at once: XFS would otherwise try again for ever, and MinIO wait with it.
+# Gives a failing drive up at once. By default XFS tries again for ever, and MinIO waits for it.
 ExecStartPre=-+/bin/sh -c 'for limit in /sys/fs/xfs/*/error/metadata/*/max_retries; do echo 1 >"$limit"; done'
 ExecStart=/usr/local/bin/minio server --certs-dir /etc/minio/certs --address ${node.privateAddress}:${PORTS.minio} ${renderPools(pools, specs)}
 Restart=always
 RestartSec=2
-# It answers what it has begun, then stops; killed, it would only heal more afterwards.
+# MinIO finishes its open requests, then stops. If it is killed, it only has more to heal afterwards.
 TimeoutStopSec=60
-# One file and one connection for each part of each object in flight on each drive.
+# One file and one connection for each part of each object in transfer, on each drive.
 LimitNOFILE=1048576
 TasksMax=infinity
 OOMScoreAdjust=-500
@@ -242,7 +244,7 @@ WantedBy=multi-user.target
 `;
 }
 
-/** What MinIO reads from its environment. Holds the root secret: mode 0600, read by systemd alone. */
+/** MinIO's environment file. It holds the root secret: mode 0600, only systemd reads it. */
 export function renderMinioEnvironment(
   site: SiteRole,
   { parity, retention }: Pick<StorageConfiguration, "parity" | "retention">,
@@ -253,21 +255,22 @@ MINIO_ROOT_USER=${STORAGE_ROOT}
 MINIO_ROOT_PASSWORD=${password}
 MINIO_SITE_NAME=${site}
 MINIO_STORAGE_CLASS_STANDARD=EC:${parity}
-# MinIO knows no lifecycle rule for uploads that were begun and never finished; this holds for all buckets.
+# MinIO has no lifecycle rule for unfinished uploads. This setting applies to all buckets.
 MINIO_API_STALE_UPLOADS_EXPIRY=${retention.unfinishedUploadHours}h
-# Administration goes through mc on ops-1; the console would be one more way in.
+# Administration uses mc on ops-1; the console would be one more way in.
 MINIO_BROWSER=off
-# No request is answered before the settings of all buckets are known. Else a node that starts writes without versions
-# for seconds, or until it looks again after a quarter of an hour: what is overwritten or deleted then is gone for good.
+# MinIO answers no request before it knows the settings of all buckets. Otherwise a node that starts writes without
+# versions for seconds, or until it reads them again after a quarter of an hour. Objects overwritten or deleted then are
+# lost.
 MINIO_SYNC_BOOT=on
-# The binary is pinned; it neither asks the internet for news nor replaces itself.
+# The binary is pinned: it must not look for updates on the internet, or replace itself.
 MINIO_UPDATE=off
 `;
 }
 
 /**
- * mc's configuration on ops-1: `primary` and `replica`, and `serving` for the one that spaces use, so that no secret
- * is ever typed or on a command line.
+ * mc's configuration on ops-1, so that no secret is ever typed or on a command line. Its aliases are `primary` and
+ * `replica`, and `serving` for the site that spaces use.
  */
 export function renderMcAliases({ storage }: Environment, password: string): string {
   if (!storage) throw new Error("an environment without storage has no aliases");
@@ -288,17 +291,17 @@ export function renderMcAliases({ storage }: Environment, password: string): str
   return renderJson({ version: "10", aliases: Object.fromEntries(aliases) });
 }
 
-/** What reconcile-storage reads of the environment. */
+/** The settings of reconcile-storage. */
 export function renderReconcileSettings(storage: StorageConfiguration): string {
   const { sites, pools, parity, serving } = storage;
   return `# Rendered by infra/storage/storage.ts; changes made here are overwritten.
 ${assignments({
   SITES: presentSites(storage),
-  // Whether there is to be a pair; one of the two may be unreachable for now.
+  // Whether two sites are declared, even if one of them is unreachable for now.
   PAIRED: Boolean(sites.replica),
   SERVING: serving,
   PARITY: parity,
-  // For each pool, in order: sets, and drives of a set.
+  // For each pool, in order: the number of sets, and of drives in a set.
   POOLS: pools.map((one) => {
     const { sets, setSize } = poolLayout(one, parity);
     return `${sets} ${setSize}`;
@@ -323,9 +326,9 @@ const allow = (resources: string[], actions: string[]) => ({
 });
 
 /**
- * Reading and writing one bucket. Actions are listed one by one: bucket settings (policy, versioning, lifecycle) are not
- * its user's to change, nor are old versions its to delete, so what a stolen key removes can be brought back. That takes
- * a Deny: for MinIO the right to delete an object holds for each of its versions, unless denied (cmd/auth-handler.go).
+ * The right to read and write one bucket. Actions are listed one by one: the user may not change the bucket's settings
+ * (policy, versioning, lifecycle) or delete old versions, so what a stolen key deletes can be restored. The Deny is
+ * necessary: in MinIO the right to delete an object includes each of its versions, unless denied (cmd/auth-handler.go).
  */
 const useOf = (bucket: string) => ({
   Version: "2012-10-17",
@@ -339,7 +342,7 @@ const useOf = (bucket: string) => ({
   ],
 });
 
-/** Policies by name. In the one of all spaces, MinIO puts the user's name in place of the variable. */
+/** Policies by name. In the policy of all spaces, MinIO replaces the variable by the user's name. */
 export const POLICIES: Readonly<Record<string, object>> = {
   [SPACE_POLICY]: useOf("space-${aws:username}"),
   backup: useOf(BUCKETS.backup),
@@ -347,10 +350,10 @@ export const POLICIES: Readonly<Record<string, object>> = {
 };
 
 /**
- * Lifecycle rules: of the bucket `archive`, and of all `others`. Replication keeps every version of every object; they go
- * after the days in which a mistake is noticed, or a space's bucket would only ever grow. A delete marker goes with what it
- * hides, never for hiding nothing (`ExpiredObjectDeleteMarker`): one that is replicated before its object does so for a
- * moment.
+ * Lifecycle rules: for the bucket `archive`, and for all `others`. Replication keeps every version of every object. Old
+ * versions expire after the days in which people notice a mistake; otherwise a space's bucket would grow without end. A
+ * delete marker expires with the versions that it hides, never because it hides nothing (`ExpiredObjectDeleteMarker`):
+ * a marker that is replicated before its object hides nothing for a moment.
  */
 export function renderLifecycles({
   retention,

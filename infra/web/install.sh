@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# nginx and PHP-FPM for all spaces, and every release's code. Which spaces there are is no matter of this script: ops-1
-# fills /srv/spaces, and nothing here is reloaded when it does.
+# nginx and PHP-FPM for all spaces, and the code of every release. This script knows no space: ops-1 fills /srv/spaces,
+# and nothing here is reloaded when it does.
 
 install_packages
 remove_packages php8.4-imagick
@@ -16,7 +16,7 @@ on_change '/etc/sysctl.d/*' set_kernel
 released=$(install-releases)
 while read -r change; do [ -z "$change" ] || note "$change"; done <<<"$released"
 
-# As many PHP workers as fit: Nextcloud takes about 120 MB in each, and a fifth of the memory is for the rest.
+# As many PHP workers as fit: Nextcloud needs about 120 MB in each, and a fifth of the memory is for the rest.
 children=$(awk '/^MemTotal/ { n = int($2 * 0.8 / 1024 / 120); print n < 8 ? 8 : n }' /proc/meminfo)
 file /etc/php/8.4/fpm/children.conf 0644 root:root <<END
 pm.max_children = $children
@@ -24,8 +24,9 @@ pm.start_servers = $((children / 2))
 pm.min_spare_servers = $((children / 2))
 pm.max_spare_servers = $((children * 3 / 4))
 END
-# Three quarters of them for one space, or one client: the others' requests are short. No more than a space's role may
-# have connections (spaces/space.ts). Uploads, which take as long as their client does, half of that: pages go on.
+# One space, or one client, may use three quarters of them: the requests of others are short. It may not use more
+# workers than its role may have connections (spaces/space.ts). Uploads may use half of that, because they last as long
+# as their client takes: the rest stays free for pages.
 share=$((children * 3 / 4 < 140 ? children * 3 / 4 : 140))
 file /etc/nginx/php-limits.conf 0644 root:root <<END
 limit_conn php_of_space $share;

@@ -1,5 +1,5 @@
-// The web servers: nginx and PHP-FPM, with every release's code and a copy of every space's small directory. They
-// hold nothing that is not elsewhere too: ops-1 fills /srv/spaces, so a lost one is replaced by an empty one.
+// The web servers: nginx and PHP-FPM, with the code of every release and a copy of every space's small directory. They
+// hold no data of their own: ops-1 fills /srv/spaces, so an empty server can replace a lost one.
 import * as pulumi from "@pulumi/pulumi";
 import { SUBNETS } from "../inventory/addresses.ts";
 import { PORTS } from "../machine/firewall.ts";
@@ -8,20 +8,20 @@ import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs, type RemoteFile } from "../machine/remote.ts";
 import { cloudServers, type CloudServer, type Context } from "../machine/server.ts";
 
-/** What the spaces bring to the machines: given by the caller, because infra knows nothing of spaces. */
+/** Files for spaces on the machines. The caller passes them, because infra knows nothing about spaces. */
 export interface SpaceSoftware {
-  /** For web servers and ops-1 alike: the releases, and what all spaces' configuration is made of. */
+  /** For web servers and ops-1: the list of releases, and what all spaces' configuration is made of. */
   readonly shared: readonly RemoteFile[];
-  /** For web servers alone: the forced command by which ops-1 fills them. */
+  /** For web servers only: the forced command with which ops-1 fills them. */
   readonly web: readonly RemoteFile[];
-  /** For ops-1 alone: the programs that converge and distribute spaces. */
+  /** For ops-1 only: the programs that converge and distribute spaces. */
   readonly ops: readonly RemoteFile[];
 }
 
 interface WebArgs {
   context: Context;
   software: SpaceSoftware;
-  /** Databases, Redis and storage: what PHP connects to. */
+  /** What PHP connects to: databases, Redis and storage. */
   dependsOn: pulumi.Input<pulumi.Resource>[];
 }
 
@@ -65,7 +65,7 @@ export class Web extends pulumi.ComponentResource {
 /** /etc/nginx/nginx.conf of a web server. */
 export function renderWebNginx(domain: string, address: string): string {
   return `# Rendered by infra/web/web.ts; changes made here are overwritten.
-# Not PHP's user, which may not reach PHP's socket by itself; its group, because the spaces' directories are that one's.
+# Not PHP's user, which may not connect to PHP's socket. PHP's group, because the spaces' directories belong to it.
 user framaspace-nginx www-data;
 worker_processes auto;
 worker_rlimit_nofile 65536;
@@ -89,7 +89,7 @@ http {
   access_log off;
 
   ${renderSpaceMap(domain)}
-  # Who sees a space behind its maintenance: ops-1, where it asks to.
+  # Only ops-1 sees a space during its maintenance, and only if it asks to.
   geo $from_ops {
     default 0;
     ${SUBNETS.ops} 1;
@@ -103,17 +103,18 @@ http {
     default ", immutable";
   }
 
-  # Lengths as PHP gets them. For a request without a body none, not 0: some releases of Nextcloud take what a MOVE says
-  # of itself for the length of the file that was uploaded in chunks (nextcloud/server#63504), and then it is empty. The
-  # body of a MOVE or COPY is nobody's business.
+  # Lengths of bodies as PHP gets them. A request without a body has no length instead of 0: some releases of Nextcloud
+  # take the length of a MOVE for that of the file that was uploaded in chunks (nextcloud/server#63504), and the file is
+  # then empty. Nothing reads the body of a MOVE or COPY.
   map "$request_method $content_length" $body_length {
     default $content_length;
     "~ 0*$" "";
     "~^(?:MOVE|COPY) " "";
   }
 
-  # PHP workers that one space's visitors, and one client, may have; how many, infra/web/install.sh says. Fifty people who load a page at
-  # the same moment are let in one after the other, so that they come nowhere near: that wait takes no worker.
+  # PHP workers that one space, and one client, may use; infra/web/install.sh sets how many. Fifty people who load a
+  # page at the same moment are let in one after the other (limit_req), so they stay far below. That wait occupies no
+  # worker.
   limit_conn_zone $space zone=php_of_space:8m;
   limit_conn_zone $http_x_forwarded_for zone=php_of_client:8m;
   map "$request_method $uri" $uploading_to {
@@ -142,7 +143,8 @@ http {
     image/bmp image/svg+xml image/x-icon text/css text/plain text/vcard text/x-component;
 
   server {
-    # A gateway that vanishes in an upload is noticed (/etc/sysctl.d/60-framaspace-connections.conf): until then its file is locked.
+    # The kernel's limits notice a gateway that vanishes during an upload (60-framaspace-connections.conf); until then
+    # the file is locked.
     listen ${address}:${PORTS.web} default_server backlog=4096 so_keepalive=on;
     include space.conf;
   }

@@ -355,7 +355,9 @@ describe.skipIf(binaries.length === 0)(
       await load.stop();
       await lab.on("ops-1", "mc admin replicate rm replica --all --force");
       const said = await lab.on("ops-1", "reconcile-storage 2>&1 || true");
-      expect(said).toContain("both hold buckets: only a person can say which is right. Nothing was changed.");
+      expect(said).toContain(
+        "both hold buckets: only a person can say which one is right. Nothing was changed.",
+      );
       expectAll(await load.verify("primary"));
       expectAll(await load.verify("replica"));
       // The replica still knows its old partner, which has been replaced.
@@ -381,7 +383,7 @@ describe.skipIf(binaries.length === 0)(
         const [missing, filling, gaps = ""] = (await type(lab, page)).split("\n").slice(-3);
         expect([page, missing]).toEqual([page, states]);
         expect(filling).toMatch(/^\d+$/);
-        expect(gaps).toMatch(/^primary: \d+ objects looked at, \d+ brought/);
+        expect(gaps).toMatch(/^primary: \d+ objects checked, \d+ written/);
         tell(page, { gaps });
       };
       await followed("replace-a-drive", "ok");

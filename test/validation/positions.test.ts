@@ -40,7 +40,7 @@ test.each([
     "2:43  unknown key `nota`; did you mean `note`?",
   ],
   ["text instead of a mapping", "name\n", '1:1  this is "name"; write a mapping of keys to values.'],
-  ["a key twice", "name: a\nsizes: []\nname: b\n", "3:1  `name` stands twice in one entry; keep one."],
+  ["a key twice", "name: a\nsizes: []\nname: b\n", "3:1  `name` is written twice in one entry; keep one."],
   ["a tab", "name: a\nsizes:\n\t- gigabytes: 5\n", "3:1  a tab; indent by two spaces."],
   [
     "a colon without quotes",

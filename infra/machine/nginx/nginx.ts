@@ -1,13 +1,14 @@
-// What the configurations of nginx on gateways and web servers have in common.
+// What the nginx configurations of gateways and web servers have in common.
 
-/** An nginx regular expression for the domain's dots. */
+/** Escapes the dots of a domain for an nginx regular expression. */
 export function escapeDomain(domain: string): string {
   return domain.replaceAll(".", String.raw`\.`);
 }
 
 /**
- * Space of a request, empty for hosts that are none. `$host` is lower case, without port or trailing dot, and from the
- * request line where that names one. Only these letters get into paths, log lines and PHP's settings.
+ * The map from a request's host to its space, empty if no space can have that host. `$host` is in lower case, without
+ * port or trailing dot; a host in the request line comes before the header. Only the characters that this pattern
+ * allows get into paths, log lines and PHP's settings.
  */
 export function renderSpaceMap(domain: string): string {
   return `map $host $space {
@@ -16,5 +17,5 @@ export function renderSpaceMap(domain: string): string {
   }`;
 }
 
-/** What `"$request_method $uri"` is of an upload by WebDAV, as nginx' regular expression. */
+/** An nginx regular expression: `"$request_method $uri"` matches it for an upload by WebDAV. */
 export const UPLOAD = String.raw`^PUT /(?:remote|public)\.php/(?:web)?dav/`;

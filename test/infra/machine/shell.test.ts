@@ -70,6 +70,6 @@ it("gives settings to bash unchanged", () => {
 
 it("refuses what no shell can read back", () => {
   expect(() => quote("a\0b")).toThrow("NUL");
-  expect(() => assignments({ "PATH=/tmp X": "" })).toThrow('"PATH=/tmp X" is no name for a setting');
+  expect(() => assignments({ "PATH=/tmp X": "" })).toThrow('"PATH=/tmp X" is not a valid name for a setting');
   expect(() => hereDocument("cat", "no newline")).toThrow("must end with a newline");
 });

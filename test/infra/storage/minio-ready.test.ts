@@ -108,7 +108,7 @@ test("stays closed after three starts, until MinIO has checked again", async () 
   fakeCommand("sleep", '[ "$1" != 15 ] || { cat run/problems/minio >said; rm -f plain; }');
   expect(await run()).toBe(0);
   expect(textOf("called").split(RESTARTED)).toHaveLength(4);
-  expect(textOf("said")).toMatch(/^minio versions: .* closed until MinIO has looked again\n$/);
+  expect(textOf("said")).toMatch(/^minio versions: .* closed until MinIO has read their settings again\n$/);
   expect(textOf("run/problems/minio")).toBe("");
 });
 

@@ -136,7 +136,7 @@ describe.skipIf(!tools)("reconcile-storage (jq and flock on PATH)", { timeout: 6
     writeFileSync(at("replica.buckets"), textOf("primary.buckets"));
     const { exitCode, stderr } = await reconcile();
     expect(exitCode).toBe(1);
-    expect(stderr).toContain("only a person can say which is right");
+    expect(stderr).toContain("only a person can say which one is right");
     expect([...asked("add"), ...asked("rm"), ...asked("resync")]).toEqual([]);
   });
 
@@ -151,7 +151,7 @@ describe.skipIf(!tools)("reconcile-storage (jq and flock on PATH)", { timeout: 6
     expect(textOf("systemctl")).toContain("start --no-block heal-storage@primary.service");
     expect(await reconcile("heal", "primary")).toMatchObject({
       exitCode: 0,
-      stdout: "primary: 41 objects looked at, 3 brought onto drives that lacked them",
+      stdout: "primary: 41 objects checked, 3 written to drives that lacked them",
     });
     rmSync(at("systemctl"));
     rmSync(at("state/gaps-replica"));

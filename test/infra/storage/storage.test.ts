@@ -222,7 +222,7 @@ describe("refused", () => {
     [
       "a site that serves and is declared unreachable",
       { sites: { ...storage.sites, primary: { ...storage.sites.primary, declaredUnreachable: "fire" } } },
-      'storage.serving: "primary", which is declared unreachable (fire); write replica, or take `declaredUnreachable` off',
+      'storage.serving: "primary", which is declared unreachable (fire); write replica, or remove `declaredUnreachable`',
     ],
     [
       "a site that serves and does not exist",

@@ -233,7 +233,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
     "a key twice in an entry",
     (root) => replaceIn(root, TENANTS_1, "plan: small", "plan: small\n  plan: standard"),
     `Environment demo is not valid: 1 problem.
-  spaces/tenants/demo/001.yaml:18:3  entry 2: \`plan\` stands twice in one entry; keep one.`,
+  spaces/tenants/demo/001.yaml:18:3  entry 2: \`plan\` is written twice in one entry; keep one.`,
   ],
   [
     "anchors and aliases",

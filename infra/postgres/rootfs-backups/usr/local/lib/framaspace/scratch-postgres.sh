@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# A scratch PostgreSQL on ops-1, filled from the backups: sourced by what checks them and by what fetches one space from
-# them. It listens on a socket in its own directory only.
+# A scratch PostgreSQL on ops-1, filled from the backups, for the programs that check backups and that fetch one space
+# from them. It listens only on a socket in its own directory.
 
 CLUSTER=/var/lib/postgresql/scratch
 PGBIN=/usr/lib/postgresql/17/bin
@@ -10,12 +10,13 @@ backrest() { as_postgres pgbackrest --stanza=main "$@"; }
 scratch_psql() { as_postgres psql -XAtq -v ON_ERROR_STOP=1 -h "$CLUSTER" "$@"; }
 
 # scratch_start [--db-include=NAME …] [--type=time --target=TIME …]: restores, recovers, and waits until it can be read.
-# Of databases that are not included only empty files come, so that the disk need not hold them all.
+# Databases that are not included come as empty files, so that they take no space on the disk.
 scratch_start() {
   scratch_stop
   install -d -m 0700 -o postgres -g postgres "$CLUSTER" "$CLUSTER/data"
   backrest restore --pg1-path="$CLUSTER/data" --archive-mode=off "$@" >&2 || return 1
-  # Recovery needs no readers, so it needs none of the primary's limits either. Nothing here is to survive a crash.
+  # No client reads during the recovery, so the limits may be lower than the primary's. Nothing here must survive a
+  # crash.
   as_postgres tee "$CLUSTER/data/postgresql.conf" >/dev/null <<CONF
 listen_addresses = ''
 unix_socket_directories = '$CLUSTER'
