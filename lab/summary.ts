@@ -3,7 +3,7 @@ import { markdownTable } from "markdown-table";
 import { readFileSync } from "node:fs";
 import * as z from "zod";
 import { ask } from "./hcloud/client.ts";
-import { machineGroup, processesIn, type Lab } from "./lab.ts";
+import { logOf, machineGroup, processesIn, type Lab } from "./lab.ts";
 import { isRunning } from "./machine.ts";
 import { readSettings, type Settings } from "./settings.ts";
 import { probeUntil } from "./probe.ts";
@@ -107,6 +107,7 @@ export async function summary(lab: Lab, answers: readonly Answer[]): Promise<str
     ...(leftOut.length > 0 ? ["Left out:", ...leftOut, ""] : []),
     `A browser warns of the certificate: it is the lab's own (${rootCertificate(lab)}).`,
     `A machine's log:  npm run lab --${option} logs web-1`,
+    `The load balancer's: ${logOf(lab, "balancer")}`,
     `A shell on it:    npm run lab --${option} ssh web-1`,
     `Stop and remove:  npm run lab --${option} down`,
     "",

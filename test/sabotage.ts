@@ -202,6 +202,41 @@ const SABOTAGES: Sabotage[] = [
     suites: ["test/lab/s3.test.ts"],
     lab: true,
   },
+  {
+    name: "the lab's recovery removes what the state knows",
+    file: "lab/recovery.ts",
+    from: "if (!known.has(String(id))",
+    to: "if (known.has(String(id))",
+    suites: ["test/lab-parts"],
+  },
+  {
+    name: "the lab's router drops nothing that a firewall does not name",
+    file: "lab/router-rules.ts",
+    from: '${lines.join("")}    drop',
+    to: '${lines.join("")}    accept',
+    suites: ["test/lab-parts"],
+  },
+  {
+    name: "the lab's cloud gives one private address to two",
+    file: "lab/hcloud/server-kind.ts",
+    from: "if (owner) throw",
+    to: "if (false) throw",
+    suites: ["test/lab-parts"],
+  },
+  {
+    name: "the lab's load balancer tells nobody who asks",
+    file: "lab/haproxy.ts",
+    from: '"option forwardfor",',
+    to: "",
+    suites: ["test/lab-parts"],
+  },
+  {
+    name: "the lab's relay forgets mails",
+    file: "lab/mail.ts",
+    from: "await rename(`${path}.new`, path);",
+    to: "",
+    suites: ["test/lab-parts"],
+  },
 ];
 
 const report = z.object({ numFailedTests: z.number(), numPassedTests: z.number() });
