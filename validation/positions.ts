@@ -149,7 +149,8 @@ function syntaxProblems(document: Document, text: string): { offset: number; wha
   if (!first) return found;
   const { code, message, pos } = first;
   const quote = code === "MISSING_CHAR" ? quoteAround(document, pos[0]) : undefined;
-  if (quote !== undefined) return [...found, { offset: quote, what: "a quote opens here and never closes; close it" }];
+  if (quote !== undefined)
+    return [...found, { offset: quote, what: "a quote opens here and never closes; close it" }];
   const words = message.charAt(0).toLowerCase() + message.slice(1).replace(/\s*[.:]?\s*$/, "");
   return [...found, { offset: pos[0], what: COMMON_MISTAKES[code] ?? `${words}; fix the YAML` }];
 }

@@ -52,7 +52,11 @@ test.each([
     "name: a\nsizes: []\n---\nname: b\n",
     "3:1  a second document begins here; remove the `---`.",
   ],
-  ["a quote that opens the file", '"name: a\nsizes: []\n', "1:1  a quote opens here and never closes; close it."],
+  [
+    "a quote that opens the file",
+    '"name: a\nsizes: []\n',
+    "1:1  a quote opens here and never closes; close it.",
+  ],
   ["a tag", "name: !secret a\nsizes: []\n", "1:7  unresolved tag: !secret; fix the YAML."],
   [
     "a merge key",
