@@ -2,6 +2,7 @@
 // old worker ends what it has begun.
 import { execa } from "execa";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { connect } from "node:net";
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -32,7 +33,8 @@ export function renderFor(lab: Lab, state: State): Rendered | undefined {
 /** Starts or reloads HAProxy. Rejects, and changes nothing, where HAProxy refuses the configuration. */
 export async function runBalancer(lab: Lab, rendered: Rendered): Promise<void> {
   await write(lab, rendered);
-  if (isPopulated(lab, PROCESS)) return reload(lab);
+  // What runs there without that socket has just started, or is an older lab's: it is started again.
+  if (isPopulated(lab, PROCESS) && existsSync(masterOf(lab))) return reload(lab);
   await rm(masterOf(lab), { force: true });
   const words = ["haproxy", "-W", "-S", `${masterOf(lab)},mode,600`, "-f", configurationOf(lab)];
   await startProcess(lab, PROCESS, [...inside(lab, BALANCER), ...words]);
