@@ -1,5 +1,5 @@
 // The house in figures: rooms and their lines, who imports whom, names that are held twice. By hand, of any version:
-//   node test/support/house.ts [FOLDER]
+//   npx node test/support/house.ts [FOLDER]
 import { globSync, readFileSync } from "node:fs";
 import { basename, dirname, join, normalize, relative, resolve } from "node:path";
 
