@@ -1,5 +1,5 @@
-// One space: six resources and the component that holds them. What all spaces share (providers, the connection to
-// ops-1) comes in ready made, and names are plain values: a stack evaluates a hundred of these at once.
+// One space: six resources, and the component that holds them. A stack evaluates a hundred spaces at once, so what they
+// share (providers, the connection to ops-1) is passed in, and names are plain values.
 import * as command from "@pulumi/command";
 import * as minio from "@pulumi/minio";
 import * as postgresql from "@pulumi/postgresql";
@@ -15,27 +15,29 @@ export interface SpaceContext {
   readonly secrets: Secrets;
   readonly catalog: Catalog;
   readonly postgresql: postgresql.Provider;
-  /** Absent where the environment has no storage: its spaces then have no bucket. */
+  /** Absent if the environment declares no storage. Its spaces then have no bucket. */
   readonly minio: minio.Provider | undefined;
   /** To ops-1. */
   readonly connection: pulumi.Input<command.types.input.remote.ConnectionArgs>;
 }
 
 /**
- * A bucket's hard quota, over the plan's figure that Nextcloud itself keeps to: deleted and overwritten files stay a
- * while as old versions of the bucket's, and a client that meets the hard quota sees an HTTP 500.
+ * A bucket's hard quota, as a multiple of the plan's storage. Nextcloud itself keeps to the plan's storage. The bucket
+ * needs more: it keeps deleted and overwritten files for a while as old versions, and a client that meets the hard
+ * quota sees an HTTP 500.
  */
 const BUCKET_MARGIN = 1.5;
 
 /**
- * Connections of one space, so that none can take the server's 1,000 (infra/postgres/postgres.ts). A request holds one, an open
- * chat too: as many as a space may have PHP workers (infra/web/install.sh), and some for the programs of ops-1.
+ * Connections that one space may open, so that no space takes all 1,000 of the server (infra/postgres/postgres.ts). A
+ * request holds one, an open chat too. The limit covers all PHP workers that a space may have (infra/web/install.sh),
+ * and some connections for the programs of ops-1.
  */
 const CONNECTION_LIMIT = 150;
 
-/** A Nextcloud of one group. */
+/** The Nextcloud of one group. */
 export class Space extends pulumi.ComponentResource {
-  /** What converging reported: release, address, state, web servers that are still to follow, as JSON. */
+  /** What converge-space reported, as JSON: release, address, state, web servers that do not serve it yet. */
   readonly result: pulumi.Output<string>;
 
   constructor(entry: Entry, context: SpaceContext, opts: pulumi.ComponentResourceOptions) {
@@ -74,13 +76,13 @@ export class Space extends pulumi.ComponentResource {
           {
             bucket: names.bucket,
             quota: planOf(entry, context.catalog).storageGb * GIGABYTE * BUCKET_MARGIN,
-            // An archived space has been exported; its bucket may go with what is in it.
+            // An archived space has been exported, so its bucket may be deleted with its content.
             forceDestroy: archived,
           },
           viaMinio,
         ),
       );
-      // Never with forceDestroy: the provider would delete the user at its next update.
+      // Never set forceDestroy: the provider would then delete the user at its next update.
       const user = new minio.IamUser(`${id}-user`, { name: names.s3User, secret: passwords.s3 }, viaMinio);
       needs.push(
         new minio.IamUserPolicyAttachment(
@@ -95,7 +97,8 @@ export class Space extends pulumi.ComponentResource {
       {
         connection: context.connection,
         create: "/usr/local/sbin/converge-space",
-        // Before database and bucket go, because it depends on them: it refuses where no export is verified.
+        // This command depends on the database and the bucket, so the engine runs remove-space before it deletes them.
+        // remove-space refuses if no export is verified.
         ...(archived && { delete: `/usr/local/sbin/remove-space ${id}` }),
         stdin: pulumi.secret(
           pulumi.all(passwords).apply((plain) => JSON.stringify(wantedSpace(entry, context, plain))),
@@ -128,8 +131,8 @@ function releaseOf(entry: Entry, catalog: Catalog): string {
 }
 
 /**
- * What converge-space reads, and nearly as it is the space's `space.json`, which the shared config.php reads. It adds
- * `version`: the four-part one that the space's database is on.
+ * What converge-space reads. The space's `space.json`, which the shared config.php reads, is nearly the same.
+ * converge-space adds `version`: the four-part version that the space's database is on.
  */
 export function wantedSpace(
   entry: Entry,
@@ -153,7 +156,7 @@ export function wantedSpace(
     ...(entry.state === "archived" && { archive: catalog.archive }),
     wave: entry.wave,
     release: releaseOf(entry, catalog),
-    // The same for all, and here so that a change of them makes every space converge.
+    // These are the same for all spaces. They are here so that a change of them makes every space converge.
     apps: catalog.apps,
     appsOptional: catalog.appsOptional,
     appsOff: catalog.appsOff,
@@ -164,7 +167,7 @@ export function wantedSpace(
     // redis-users on ops-1 adds the number of its database.
     redis: { user: names.redisUser, password: passwords.redis, prefix: names.redisPrefix },
     nextcloud: {
-      // No secret: it names the session's cookie.
+      // Not a secret: it is the name of the session cookie.
       instanceId: `oc${secrets.spaceSeed(entry.id, "nextcloud-instance").toString("hex").slice(0, 10)}`,
       secret: passwords.secret,
       passwordSalt: passwords.salt,

@@ -1,5 +1,5 @@
-// The spaces of one tenants file, as one stack: what they share is made here once. The stack reads nothing of the
-// platform's: addresses are planned, secrets derived.
+// The spaces of one tenants file, as one stack. What they share is created here once. The stack reads no output of the
+// platform's stack: addresses are planned, and secrets are derived.
 import * as minio from "@pulumi/minio";
 import * as postgresql from "@pulumi/postgresql";
 import * as pulumi from "@pulumi/pulumi";
@@ -17,7 +17,7 @@ import { Space } from "./space.ts";
 import type { Entry } from "./fleet/entry.ts";
 
 interface SpacesArgs {
-  /** Path of the authority's file, from passGate. */
+  /** Path of the certificate authority's file, from passGate. */
   ca: string;
   environment: Environment;
   secrets: Secrets;
@@ -27,7 +27,7 @@ interface SpacesArgs {
 
 /** All spaces of a tenants file. */
 export class Spaces extends pulumi.ComponentResource {
-  /** Id → what converging reported. */
+  /** Id → what converge-space reported. */
   readonly results: Readonly<Record<string, pulumi.Output<string>>>;
 
   constructor(name: string, args: SpacesArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -49,8 +49,9 @@ export class Spaces extends pulumi.ComponentResource {
 }
 
 /**
- * The path of the authority's file, which both providers need: given, in an update, once the services answer. A preview
- * calls neither, so that one of a new stack works from anywhere; evaluated without the engine, no provider is loaded.
+ * Returns the path of the certificate authority's file, which both providers need. An update first checks that the
+ * services answer. A preview calls neither service and does not ask, so a preview of a new stack works from anywhere.
+ * Without the engine, no provider is loaded, so nothing is checked or written.
  */
 export async function passGate(environment: Environment, secrets: Secrets): Promise<string> {
   const stack = pulumi.getStack();
@@ -70,7 +71,7 @@ function createPostgresql(
   return new postgresql.Provider(
     "postgresql",
     {
-      // The address, because only the machines themselves know the names.
+      // The address, not the name: only the machines themselves know the names.
       host: primaryPostgres(environment).privateAddress,
       port: PORTS.postgres,
       username: POSTGRES_ADMIN,
@@ -80,8 +81,9 @@ function createPostgresql(
       sslmode: "verify-full",
       sslrootcert: ca,
       connectTimeout: 15,
-      // A database holds one connection while it waits for a second one: with as many steps at once as connections,
-      // all would wait for ever. Well above any parallelism in use (docs/deploy.md: 64), well below the server's own limit.
+      // A database holds one connection while it waits for a second one. With as many steps at once as connections, all
+      // steps would wait for ever. 200 is well above any parallelism in use (docs/deploy.md: 64), and well below the
+      // server's own limit.
       maxConnections: 200,
     },
     { parent },
@@ -99,7 +101,8 @@ function createMinio(
   return new minio.Provider(
     "minio",
     {
-      // A name for all nodes of the site: the tunnel's far end, ops-1, knows it and passes over nodes that are down.
+      // One name for all nodes of the site. ops-1, the far end of the tunnel, resolves it and skips nodes that are
+      // down.
       minioServer: `${siteName(storage.serving)}:${PORTS.minio}`,
       minioUser: STORAGE_ROOT,
       minioPassword: secrets.password("minio", "root"),

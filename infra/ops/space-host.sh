@@ -33,7 +33,7 @@ take() {
 lost() { comm -23 <(ls "$WANTED") <(ls /srv/spaces); }
 mkdir -p /run/framaspace
 finish-spaces --fetch
-# Spaces that are older than this record.
+# Record what is wanted of spaces that are older than this record.
 for directory in /srv/spaces/*/; do
   name=$(basename "$directory")
   [ ! -f "$directory/config/space.json" ] || [ -e "$WANTED/$name" ] ||

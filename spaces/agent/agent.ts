@@ -1,5 +1,6 @@
-// What works on spaces, as files on the machines: the programs of ops-1, the configuration that all spaces share, and
-// the way by which ops-1 fills the web servers. Installed by infra/web/web.ts and infra/ops/space-host.ts.
+// The software that works on spaces, as files for the machines: the programs of ops-1, the configuration that all
+// spaces share, and the access by which ops-1 copies directories to the web servers. infra/web/web.ts and
+// infra/ops/space-host.ts install it.
 import * as pulumi from "@pulumi/pulumi";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +17,7 @@ interface SoftwareArgs {
   environment: Environment;
   secrets: Secrets;
   catalog: Catalog;
-  /** Absent where mail goes out without a login. */
+  /** Absent if mail is sent without a login. */
   mailPassword: pulumi.Input<string> | undefined;
 }
 
@@ -38,15 +39,15 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
     ],
     web: [
       {
-        // Reading too: a new ops-1 fetches the directories from here. Without rrsync's lock: many spaces come at once,
-        // and distribute-spaces keeps apart what must be.
+        // ops-1 may also read, because a new ops-1 fetches the directories from here. There is no lock by rrsync,
+        // because many spaces come at once. distribute-spaces locks what must not run at the same time.
         path: "/etc/framaspace/authorized_keys/root",
         content: forcedCommand(environment, secrets, "distribute", "/usr/bin/rrsync -no-lock /srv/spaces"),
       },
     ],
     ops: [
       ...rootfs("spaces/agent/rootfs-ops"),
-      // It fetches a moment of the past from the backups.
+      // restore-space-at needs the backups, which object storage holds.
       ...(environment.storage ? rootfs("spaces/agent/rootfs-backups") : []),
       { path: "/etc/framaspace/catalog.json", content: renderCatalog(catalog) },
       {
@@ -55,14 +56,14 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
         content: secrets.password("ops", "wanted").apply((key) => `${key}\n`),
       },
       { path: "/etc/framaspace/web-servers", content: lines(webServers.map(({ name }) => name)) },
-      // A tenants file of a hundred spaces connects once.
+      // The connection stays open for 120 s, so a tenants file of a hundred spaces connects once.
       ...opsKey("distribute", { secrets, access, machines: webServers, persist: 120 }),
       { path: "/etc/php/8.4/cli/conf.d/90-framaspace.ini", content: renderCli() },
     ],
   };
 }
 
-/** PHP's settings for Nextcloud's command line: what it may call is what it may call on web servers. */
+/** PHP's settings for Nextcloud's command line. It may call what PHP may call on web servers. */
 export function renderCli(): string {
   const pool = readFileSync(
     join(import.meta.dirname, "../../infra/web/rootfs/etc/php/8.4/fpm/php-fpm.conf"),
@@ -72,10 +73,10 @@ export function renderCli(): string {
   if (functions === undefined) throw new Error("php-fpm.conf says no longer what PHP may not call");
   return lines([
     `disable_functions = ${functions}`,
-    // On web servers it is shut by default; the command line would have it open, and with it every function of libc.
+    // FFI gives access to every function of libc. By default it is off on web servers, but on for the command line.
     "ffi.enable = 0",
     "memory_limit = 512M",
-    // The command line uses the caches that the configuration names.
+    // Nextcloud's configuration names APCu as a cache, for the command line too.
     "apc.enable_cli = 1",
   ]);
 }
@@ -84,12 +85,12 @@ function lines(values: readonly string[]): string {
   return values.map((value) => `${value}\n`).join("");
 }
 
-/** /etc/framaspace/releases: a line for each, `version sha256 url`. */
+/** /etc/framaspace/releases: one line for each release, `version sha256 url`. */
 export function renderReleases({ releases }: Catalog): string {
   return lines(Object.entries(releases).map(([version, { sha256, url }]) => `${version} ${sha256} ${url}`));
 }
 
-/** /etc/framaspace/catalog.json: what the programs of ops-1 must know of the catalog, whatever the space. */
+/** /etc/framaspace/catalog.json: what the programs of ops-1 need of the catalog for every space. */
 export function renderCatalog(catalog: Catalog): string {
   const { apps, appsOptional, appsOff, officeSuites, upgrade, archive, cron } = catalog;
   const officeApps = Object.fromEntries(Object.entries(officeSuites).map(([suite, { app }]) => [suite, app]));
@@ -97,7 +98,7 @@ export function renderCatalog(catalog: Catalog): string {
   return `${JSON.stringify({ apps, appsOptional, appsOff, appsRefused, officeApps, upgrade, archive, cron }, null, 2)}\n`;
 }
 
-/** /etc/framaspace/platform.json: what config.php must know of this environment. */
+/** /etc/framaspace/platform.json: what config.php needs to know about this environment. */
 export function renderPlatform(
   environment: Environment,
   mailPassword: pulumi.Input<string> | undefined,

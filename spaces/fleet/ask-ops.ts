@@ -1,4 +1,5 @@
-// Asks ops-1 for what the machines have of spaces, and has it move their data: its programs, called by SSH.
+// Asks ops-1 what the machines hold of spaces, and makes it export and restore their data. It calls the programs of
+// ops-1 by SSH.
 import { execa } from "execa";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +16,10 @@ import { loadFleet } from "./load-fleet.ts";
 export interface OpsPlace extends Place {
   /** Name of the lab, for the environment `lab`. */
   lab: string;
-  /** Words that run SSH to ops-1 of a lab: its machines are on this one, not at the addresses of the inventory. */
+  /**
+   * The words that run SSH to ops-1 of a lab. A lab's machines are on this computer, not at the addresses of the
+   * inventory.
+   */
   sshToLab: (name: string) => Promise<string[]>;
 }
 
@@ -36,13 +40,13 @@ const spaceOnMachines = z.object({
 type SpaceOnMachines = z.infer<typeof spaceOnMachines>;
 
 interface ListOptions {
-  /** One line for each, instead of a table. @default false */
+  /** Prints one line of JSON for each space, instead of a table. @default false */
   json?: boolean;
-  /** All databases are asked now, however many there are. @default false */
+  /** Asks all databases now, however many there are. @default false */
   fresh?: boolean;
 }
 
-/** Prints what the machines have of every space. Throws a UserError, as all that asks ops-1. */
+/** Prints what the machines hold of every space. Throws a UserError, like everything that asks ops-1. */
 export async function listSpaces({
   json = false,
   fresh = false,
@@ -52,7 +56,7 @@ export async function listSpaces({
   console.log(json ? output : renderTable(parseSpaces(output)));
 }
 
-/** Prints a space's entry, and what the machines have of it. */
+/** Prints a space's entry, and what the machines hold of the space. */
 export async function showSpace(id: string, place: OpsPlace): Promise<void> {
   const { tenantsFile, entry } = findSpace(loadFleet(place.root, place.env), id);
   const text = entryText(readFileSync(join(place.root, tenantsFile.file), "utf8"), id);
@@ -61,15 +65,15 @@ export async function showSpace(id: string, place: OpsPlace): Promise<void> {
   if (space) console.log(`On the machines:\n\n${indent(JSON.stringify(space, undefined, 2))}`);
 }
 
-/** Writes all that a space is into the archive. Prints what export-space says. */
+/** Exports a whole space into the archive. Prints the output of export-space. */
 export async function exportSpace(id: string, place: OpsPlace): Promise<void> {
   findSpace(loadFleet(place.root, place.env), id);
   console.log(await onOps(place, "export-space", [id]));
 }
 
 /**
- * Puts an export into a space that is out of service. Prints what restore-space says.
- * @param from `<id>/<time>`, or an id for its last export; undefined is the space's own last.
+ * Puts an export into a space that is out of service. Prints the output of restore-space.
+ * @param from `<id>/<time>`, or an id for its last export. Undefined means the space's own last export.
  */
 export async function restoreSpace(id: string, from: string | undefined, place: OpsPlace): Promise<void> {
   const { entry } = findSpace(loadFleet(place.root, place.env), id);
@@ -85,7 +89,7 @@ export function isExportName(text: string): boolean {
   return /^[a-z][a-z0-9-]{2,31}(\/\d{8}T\d{6}Z)?$/.test(text);
 }
 
-/** Runs a program of ops-1. Resolves to its standard output; throws a UserError where it fails. */
+/** Runs a program on ops-1. Resolves to its standard output. Throws a UserError if the program fails. */
 async function onOps(
   { root, env, lab, sshToLab }: OpsPlace,
   program: string,
@@ -98,7 +102,7 @@ async function onOps(
   const { stdout, failed, exitCode } = await execa(ssh, [...rest, program, ...words], {
     stderr: "inherit",
     stdin: "ignore",
-    // Ten thousand spaces are 5 MB.
+    // The lines of ten thousand spaces are 5 MB.
     maxBuffer: 100_000_000,
     reject: false,
   });

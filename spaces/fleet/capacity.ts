@@ -1,12 +1,12 @@
-// What storage holds, and what of it is promised to spaces.
+// How much storage holds, and how much of it is promised to spaces.
 import type { Environment } from "../../infra/inventory/environment.ts";
 import { describePools, usableBytes } from "../../infra/inventory/pools.ts";
 import { GIGABYTE, type Catalog } from "./catalog.ts";
 import type { Entry } from "./entry.ts";
 
-/** What is promised to spaces, and what may be, in bytes. */
+/** What is promised to spaces, and the most that may be, in bytes. */
 export interface Capacity {
-  /** Each pool of a site in words. */
+  /** Each pool of a site, described in words. */
   pools: string[];
   committed: number;
   usable: number;
@@ -14,7 +14,7 @@ export interface Capacity {
   promisable: number;
 }
 
-/** Counts spaces that are not archived at their plan's full storage; undefined where the environment declares no storage. */
+/** Counts each space that is not archived with its plan's full storage. Undefined where no storage is declared. */
 export function capacityOf(
   entries: Iterable<Entry>,
   catalog: Catalog,

@@ -1,11 +1,11 @@
-// What all spaces share: the schema of spaces/catalog.yaml. Holds no value itself, and nothing of one space.
+// What all spaces share: the schema of spaces/catalog.yaml. It holds no value itself, and nothing of one space.
 import * as z from "zod";
 import { REFUSED_SUITES, type Environment } from "../../infra/inventory/environment.ts";
 
-/** Nextcloud reads "40 GB" in a quota as 40 × 2^30 bytes (OCP\Util::computerFileSize), so we promise that. */
+/** Nextcloud reads "40 GB" in a quota as 40 × 2^30 bytes (OCP\Util::computerFileSize), so that is what we promise. */
 export const GIGABYTE = 1024 ** 3;
 
-/** Apps that no space gets, whatever a release carries, and why. An app is named as its suite. */
+/** Apps that no space gets, whatever a release contains, and why. Each app has the name of its suite. */
 export const REFUSED_APPS: ReadonlyMap<string, string> = REFUSED_SUITES;
 
 const name = z.string().regex(/^[a-z][a-z0-9-]*$/, "write lower-case letters, digits and hyphens");
@@ -66,7 +66,10 @@ export type Catalog = z.infer<typeof catalogSchema>;
 export type Plan = z.infer<typeof plan>;
 export type Release = z.infer<typeof release>;
 
-/** The catalog as an environment uses it: with its own releases and the apps that they carry, where it has some. */
+/**
+ * The catalog as an environment uses it. If the environment has releases of its own, it uses those, and only the apps
+ * that all of them contain.
+ */
 export function catalogOf(catalog: Catalog, { releases: own }: Pick<Environment, "releases">): Catalog {
   if (!own) return catalog;
   const [oldest = ""] = Object.keys(own).sort(byVersion);

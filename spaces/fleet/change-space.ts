@@ -1,5 +1,5 @@
-// Changes a space's entry in its tenants file as a person would in an editor, refuses what `npm run check` would refuse,
-// and says what to type next: a pull request and `up` do the rest.
+// Changes a space's entry in its tenants file as a person would in an editor. It refuses what `npm run check` would
+// refuse, and says what to type next. A pull request and `up` do the rest.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { sentence } from "../../validation/positions.ts";
@@ -18,7 +18,7 @@ import { assertValid, tenantsFolder, type Fleet, type TenantsFile } from "./flee
 import { loadFleet } from "./load-fleet.ts";
 import type { Entry } from "./entry.ts";
 
-/** What a new space gets when nothing else is said. */
+/** What a new space gets if the command line says nothing else. */
 export const DEFAULTS = { kind: "association", plan: "standard", office: "collabora", wave: "main" };
 
 /** Which environment of which repository. */
@@ -42,11 +42,11 @@ export interface Edit {
   file: string;
   /** What was done, for people. */
   text: string;
-  /** What a commit of it is called. */
+  /** The title of a commit of it. */
   title: string;
 }
 
-/** Inserts an entry at its place in the newest file with room. Throws a UserError; nothing was changed then. */
+/** Inserts an entry at its place in the newest file with room. If it throws a UserError, nothing was changed. */
 export function addSpace({ root, env, id, name, contact, ...chosen }: Place & NewSpace): Edit {
   const before = loadFleet(root, env);
   assertValid(before, NOTHING_CHANGED);
@@ -65,17 +65,20 @@ export function addSpace({ root, env, id, name, contact, ...chosen }: Place & Ne
   return { file, text: said.join("\n"), title: `Add the space ${id}` };
 }
 
-/** Takes a space out of service. Throws a UserError; nothing was changed then. */
+/** Takes a space out of service. If it throws a UserError, nothing was changed. */
 export function suspendSpace(id: string, { reason, since, ...place }: Place & Required<Stop>): Edit {
   return changeSpace(place, id, () => ({ state: "suspended", reason, since }), "Suspend");
 }
 
-/** Puts a space back in service. Throws a UserError; nothing was changed then. */
+/** Puts a space back in service. If it throws a UserError, nothing was changed. */
 export function resumeSpace(id: string, place: Place): Edit {
   return changeSpace(place, id, () => ({ state: "active" }), "Resume");
 }
 
-/** Archives a suspended space, by default for the reason of its suspension. Throws a UserError; nothing was changed then. */
+/**
+ * Archives a suspended space, by default for the reason of its suspension. If it throws a UserError, nothing was
+ * changed.
+ */
 export function archiveSpace(id: string, { reason, since, ...place }: Place & Stop): Edit {
   return changeSpace(
     place,
@@ -105,7 +108,7 @@ function changeSpace(
   return { file: tenantsFile.file, text: said.join("\n"), title: `${verb} the space ${id}` };
 }
 
-/** Removes the entry of an archived space. Throws a UserError; nothing was changed then. */
+/** Removes the entry of an archived space. If it throws a UserError, nothing was changed. */
 export function removeSpace(id: string, { root, env }: Place): Edit {
   const { tenantsFile, entry } = findSpace(loadFleet(root, env), id);
   refuse(entry, "removed");
@@ -119,7 +122,7 @@ export function removeSpace(id: string, { root, env }: Place): Edit {
 
 /**
  * Prints what was done, its plan, and what to type next. Resolves to the plan's status.
- * @param plan Resolves to undefined where there is nothing to compare with.
+ * @param plan Resolves to undefined if there is nothing to compare with.
  */
 export async function propose(
   { file, text, title }: Edit,
@@ -139,7 +142,7 @@ export async function propose(
   return planned?.status ?? 0;
 }
 
-/** The entry of a space, and its file. Throws a UserError, with the nearest id, where there is none. */
+/** Finds the entry of a space, and its file. If there is none, throws a UserError that names the nearest id. */
 export function findSpace(fleet: Fleet, id: string): { tenantsFile: TenantsFile; entry: Entry } {
   assertValid(fleet, NOTHING_CHANGED);
   for (const tenantsFile of fleet.tenantsFiles) {
@@ -167,7 +170,7 @@ function save({ root, env }: Place, file: string, text: string): void {
   writeFileSync(join(root, file), text);
 }
 
-/** Text two spaces to the right. */
+/** Indents each line by two spaces. */
 export function indent(text: string): string {
   return text.replace(/^(?=.)/gm, "  ");
 }

@@ -1,5 +1,5 @@
-// Changes the text of a tenants file: what a person would type, at the place where it belongs, every comment
-// and every other line left as it was. Pure functions; what they write is formatted as prettier would.
+// Changes the text of a tenants file. It writes what a person would type, at the place where it belongs, and leaves
+// every comment and every other line as it was. All functions are pure. They format what they write as prettier would.
 import { isMap, isScalar, parseDocument, stringify } from "yaml";
 import { splitEntries, type Block } from "./entries.ts";
 import { ENTRY_LIMITS } from "./ids.ts";
@@ -10,7 +10,7 @@ const HEADER = "# yaml-language-server: $schema=../../tenants.schema.json\n\n";
 const EMPTY_LIST = /^\[\]\s*$/m;
 const FIELDS = ["id", "name", "kind", "contact", "plan", "office", "wave"] as const;
 
-/** A new entry, before any check: whatever text was given, so that the checks say what is wrong with it. */
+/** A new entry before any check. It holds any text that was given, so that the checks can say what is wrong with it. */
 export type Draft = Record<"id" | "name" | "kind" | "contact" | "plan" | "office" | "wave", string>;
 
 /** An entry as it stands in a file. */
@@ -19,27 +19,27 @@ export function renderEntry(draft: Draft): string {
   return `- ${[...lines, "state: active"].join("\n  ")}\n`;
 }
 
-/** Bare where YAML lets it be, else in the quotes that prettier would choose. */
+/** Writes a text without quotes if YAML allows it, else in the quotes that prettier would choose. */
 function renderText(text: string): string {
   const rendered = stringify(text, { lineWidth: 0, blockQuote: false }).trimEnd();
   if (!/^["']/.test(rendered) || /\p{C}/u.test(text)) return rendered;
   return /["\\]/.test(text) ? `'${text.replaceAll("'", "''")}'` : `"${text}"`;
 }
 
-/** The number of the file for a new space: the newest with room, or one more when all are full. */
+/** The number of the file for a new space: the newest file with room, or the next number if all files are full. */
 export function fileWithRoom(tenantsFiles: readonly TenantsFile[]): string {
   const free = tenantsFiles.filter(({ entries }) => entries.length < ENTRY_LIMITS.spacesPerFile);
   const newest = Math.max(0, ...tenantsFiles.map(({ name }) => Number(name)));
   return free.at(-1)?.name ?? String(newest + 1).padStart(3, "0");
 }
 
-/** Inserts an entry before the first with a greater id. Returns the new text and the line of the entry. */
+/** Inserts an entry before the first one with a greater id. Returns the new text and the line of the entry. */
 export function insertEntry(text: string | undefined, draft: Draft): { text: string; line: number } {
   const entry = renderEntry(draft);
   const blocks = splitEntries(text ?? "") ?? [];
   if (text === undefined) return place(HEADER, entry, "");
   if (blocks.length === 0) return place(text.replace(EMPTY_LIST, ""), entry, "");
-  // A file's own habit, seen between its entries; one entry alone shows none.
+  // Some files have a blank line between entries, some do not: keep to it. A single entry gets a blank line.
   const gap =
     blocks.length === 1 ||
     blocks.some((block, index) => index + 1 < blocks.length && /\n\s*\n/.test(block.text))
@@ -58,7 +58,7 @@ function place(before: string, entry: string, after: string): { text: string; li
   return { text: before + entry + after, line: before.split("\n").length };
 }
 
-/** Comment lines right above an entry belong to it, unless they are the head of the file. */
+/** Comment lines directly above an entry belong to it, unless they are the head of the file. */
 function commentsAbove(before: string, isFirst: boolean): string {
   const lines = before.split("\n").slice(0, -1);
   const start = lines.findLastIndex((line) => !line.startsWith("#")) + 1;
@@ -70,14 +70,16 @@ function commentsAbove(before: string, isFirst: boolean): string {
         .join("");
 }
 
-/** Where an entry's own lines end: blank lines and comments in the first column after them are not its own. */
+/** Where an entry's own lines end. Blank lines after them, and comments in the first column, do not belong to it. */
 function endOf(block: Block): number {
   const lines = block.text.split("\n");
   const last = lines.findLastIndex((line) => line.trim() !== "" && !line.startsWith("#"));
   return block.offset + lines.slice(0, last + 1).join("\n").length + 1;
 }
 
-/** Removes an entry with the comments above it. A file keeps `[]` for its last one: its stack still has to run. */
+/**
+ * Removes an entry with the comments above it. If it is the last one, the file keeps `[]`: its stack still has to run.
+ */
 export function removeEntry(text: string, id: string): string {
   const blocks = splitEntries(text) ?? [];
   const { block, index } = findBlock(blocks, id);
@@ -88,11 +90,11 @@ export function removeEntry(text: string, id: string): string {
   return after === "" ? `${before.trimEnd()}\n` : before + after;
 }
 
-/** A state with what it needs; `active` needs nothing. */
+/** A state with the fields that it needs. `active` needs none. */
 export type StateChange =
   { state: "active" } | { state: "suspended" | "archived"; reason: string; since: string };
 
-/** Rewrites an entry's state, reason and date; comments beside them stay where their line stays. */
+/** Rewrites an entry's state, reason and date. A comment beside one of them stays if its line stays. */
 export function changeState(text: string, id: string, change: StateChange): string {
   const { block } = findBlock(splitEntries(text) ?? [], id);
   let entry = block.text;
@@ -124,7 +126,7 @@ export function changeState(text: string, id: string, change: StateChange): stri
   return text.slice(0, block.offset) + entry + text.slice(block.offset + block.text.length);
 }
 
-/** Offsets of a key and its value in an entry written as lines. */
+/** Offsets of a key and its value in an entry that is written as lines. */
 function findField(
   entry: string,
   name: string,
@@ -154,7 +156,7 @@ function findBlock(blocks: readonly Block[], id: string): { block: Block; index:
   return { block, index };
 }
 
-/** States that a space may go to from where it is, each with the word for it. */
+/** Why a space may not go from its state to another, as words for people. Undefined if it may. */
 export function refuseTransition(entry: Entry, to: StateChange["state"] | "removed"): string | undefined {
   const from = entry.state;
   if (from === to)

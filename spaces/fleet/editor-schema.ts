@@ -1,4 +1,4 @@
-// spaces/tenants.schema.json: what editors know of a tenants file. Generated from the schema that checks it.
+// spaces/tenants.schema.json: what editors know of a tenants file. Generated from the schema that checks the file.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as z from "zod";
@@ -8,7 +8,7 @@ import { ENTRY_LIMITS } from "./ids.ts";
 import { readCatalog } from "./load-fleet.ts";
 import { entrySchema } from "./entry.ts";
 
-/** Where the schema stands, from the root of the repository. */
+/** Path of the schema from the root of the repository. */
 export const EDITOR_SCHEMA_FILE = "spaces/tenants.schema.json";
 
 /** The JSON Schema of a tenants file, with the names of the catalog filled in. */
@@ -26,7 +26,7 @@ export function editorSchema(catalog: Catalog): unknown {
   });
 }
 
-/** Writes the file again from the repository's catalog. Throws a UserError where that has problems. */
+/** Writes the file again from the repository's catalog. Throws a UserError if the catalog has problems. */
 export function writeEditorSchema(root: string): void {
   const { value, problems } = readCatalog(root);
   if (!value)

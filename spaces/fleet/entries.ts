@@ -1,29 +1,32 @@
-// Reads a YAML file that is one list of entries, each entry on its own: a fault in one leaves the others
-// readable, and an entry of plain `key: text` lines, nearly all of them, needs no YAML parser. With the parser
-// alone, 10,000 spaces take two seconds; so it takes over wherever a line leaves room for interpretation.
-// test/spaces/fleet/entries.test.ts holds the two ways of reading against each other.
+// Reads a YAML file that is one list of entries. It reads each entry on its own, so a fault in one leaves the others
+// readable. Nearly all entries have only plain `key: text` lines, and are read without a YAML parser: with the parser
+// alone, 10,000 spaces take two seconds. The parser reads an entry if one of its lines leaves room for interpretation.
+// test/spaces/fleet/entries.test.ts compares the two ways of reading.
 import type * as z from "zod";
 import { checkValue, type Path } from "../../validation/wording.ts";
 import { parseYaml, readText, type Position, type Problem } from "../../validation/positions.ts";
 
-/** The lines of one entry, with what follows it up to the next. */
+/** The lines of one entry, and what follows it up to the next entry. */
 export interface Block {
   /** The line of its hyphen, from 1. */
   line: number;
-  /** Where its hyphen stands in the file's text. */
+  /** Offset of its hyphen in the file's text. */
   offset: number;
   text: string;
 }
 
 export interface Entries<T> {
-  /** The valid ones, with their place in the list. */
+  /** The valid entries, with their place in the list. */
   entries: { value: T; index: number }[];
   problems: Problem[];
-  /** Where an entry, or a value in it, stands. */
+  /** Position of an entry, or of a value in it. */
   at: (index: number, path: Path) => Position;
 }
 
-/** Reads every entry of a list, checked by `schema`. Problems name a space by its id, or by its number. */
+/**
+ * Reads every entry of a list and checks it by `schema`. Problems name a space by its id, or else by its place in the
+ * list.
+ */
 export function readEntries<T>(file: string, bytes: Uint8Array, schema: z.ZodType<T>): Entries<T> {
   const text = readText(file, bytes);
   const empty = { entries: [], at: () => ({ line: 1, column: 1 }) };
@@ -65,9 +68,9 @@ function nameOf(value: unknown, index: number): string {
 }
 
 /**
- * Cuts a list at its hyphens in the first column; undefined where the text is something else. Sound because
- * whatever belongs to an entry is indented (YAML 1.2.2, 8.2.1), so that a line in the first column can only
- * be a comment or the next entry.
+ * Cuts a list at its hyphens in the first column. Undefined if the text is something else. This is safe: everything
+ * that belongs to an entry is indented (YAML 1.2.2, 8.2.1), so a line in the first column can only be a comment or the
+ * next entry.
  */
 export function splitEntries(text: string): Block[] | undefined {
   const starts: { line: number; offset: number }[] = [];
@@ -91,13 +94,13 @@ export function splitEntries(text: string): Block[] | undefined {
 }
 
 const BLANK = /^ *(?:#.*)?$/;
-// A key, then text that is quoted without an escape, or bare and begins with a letter: then only words such as
-// `true` and the marks `: ` and ` #` could make it something else than itself.
+// A key, then a text: in quotes and without an escape, or bare and beginning with a letter, or a date. Only words such
+// as `true`, and the marks `: ` and ` #`, could give such a bare text another meaning.
 const PLAIN_LINE =
   /^([- ]) ([a-z][A-Za-z0-9]*): (?:"([^"\\\p{C}]*)"|'([^'\p{C}]*)'|(\p{L}[^:#\p{C}]*(?<!\s)|\d{4}-\d\d-\d\d))$/u;
 const WORD_WITH_MEANING = /^(?:null|true|false)$/i;
 
-/** An entry whose lines can only be read one way; undefined leaves it to the parser. */
+/** Reads an entry if its lines can only mean one thing. Undefined leaves the entry to the parser. */
 export function readPlainEntry(text: string): Record<string, string> | undefined {
   const entry: Record<string, string> = {};
   let first = true;
@@ -114,7 +117,10 @@ export function readPlainEntry(text: string): Record<string, string> | undefined
   return entry;
 }
 
-/** What to say of a file that has no entry in its first column: nothing, if it says itself that it has none. */
+/**
+ * The problem of a file without an entry in its first column. A file that says itself that it has none (`[]`) has no
+ * problem.
+ */
 function notAList(file: string, text: string): Problem[] {
   const { problems, root } = parseYaml(file, text);
   if (problems.length > 0) return problems;

@@ -2,7 +2,9 @@
 import * as z from "zod";
 import { idSchema, ENTRY_LIMITS } from "./ids.ts";
 
-/** A word of 20 characters and more that nobody would write in a name, or what follows "password:". */
+/**
+ * Whether a text has a word of 20 characters or more that nobody would write in a name, or a word after "password:".
+ */
 function looksSecret(text: string): boolean {
   const random =
     /(?=\S*[a-z])(?=\S*[A-Z])(?=\S*[0-9])[A-Za-z0-9+/=_.-]{20,}|[0-9a-f]{32,}|\bAKIA[0-9A-Z]{16}\b/;
@@ -11,7 +13,7 @@ function looksSecret(text: string): boolean {
   return random.test(text) || named.test(text);
 }
 
-/** One line that people read: no control, invisible or direction-changing character, no space at an end. */
+/** One line that people read: no control, invisible or direction-changing character, and no space at either end. */
 const line = z
   .string()
   .min(1)

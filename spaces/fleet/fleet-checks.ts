@@ -1,5 +1,6 @@
-// The rules between spaces, and between spaces and what they name. Each is a small pure function from the whole
-// fleet to its problems; all run, whatever the others find. Rules of one entry alone are in its schema.
+// The rules between spaces, and between spaces and what they name. Each rule is a small pure function from the whole
+// fleet to its problems. All rules run, whatever the others find. The schema of an entry has the rules of one entry
+// alone.
 import { generationsOfSpaces } from "../../infra/inventory/environment-checks.ts";
 import { REFUSED_SUITES } from "../../infra/inventory/environment.ts";
 import { nearest, oneOf, inOneLine } from "../../validation/wording.ts";
@@ -31,7 +32,7 @@ function problem(tenantsFile: TenantsFile, entry: Entry, key: keyof Entry, what:
   return { file: tenantsFile.file, ...tenantsFile.at(entry, key), who: `space "${entry.id}"`, what };
 }
 
-/** A wave moves its spaces to its release: one that is not kept, or about to go, would strand them. */
+/** A wave moves its spaces to its release. A release that is not kept, or is about to be dropped, would strand them. */
 function wavesPointAtCurrentReleases({ catalog, sources }: Fleet): Problem[] {
   if (!catalog) return [];
   const current = Object.entries(catalog.releases).flatMap(([version, { state }]) =>
@@ -47,7 +48,9 @@ function wavesPointAtCurrentReleases({ catalog, sources }: Fleet): Problem[] {
     }));
 }
 
-/** Some apps open one space to another, whatever is configured: no list may hold them, and no suite rest on them. */
+/**
+ * Some apps open one space to another, however they are configured. No list may hold them, and no suite may need them.
+ */
 function appsKeepSpacesApart({ catalog, sources }: Fleet): Problem[] {
   if (!catalog) return [];
   const uses = [
@@ -67,7 +70,7 @@ function appsKeepSpacesApart({ catalog, sources }: Fleet): Problem[] {
   });
 }
 
-/** A file is one stack, whose state is rewritten on every step. */
+/** A file is one stack, and every step rewrites the state of the stack. */
 function filesHaveAtMost100({ tenantsFiles }: Fleet): Problem[] {
   const most = ENTRY_LIMITS.spacesPerFile;
   return tenantsFiles.flatMap((tenantsFile) => {
@@ -101,7 +104,7 @@ function idsAreSorted({ tenantsFiles }: Fleet): Problem[] {
   return problems;
 }
 
-/** An id is a database, a bucket and an address: two spaces cannot share it, in whatever files they stand. */
+/** An id is a database, a bucket and an address, so two spaces cannot share it, whichever files they are in. */
 function idsAreUnique({ tenantsFiles }: Fleet): Problem[] {
   return clashes(
     tenantsFiles,
@@ -124,7 +127,7 @@ function idsDoNotLookAlike({ tenantsFiles }: Fleet): Problem[] {
   );
 }
 
-/** One problem for each space whose key an earlier one has; `say` gets the earlier one's place. */
+/** Makes one problem for each space whose key an earlier space has. `say` gets the place of the earlier space. */
 function clashes(
   tenantsFiles: readonly TenantsFile[],
   keyOf: (entry: Entry) => string,
@@ -153,7 +156,7 @@ function wavesExist({ tenantsFiles, catalog }: Fleet): Problem[] {
   return catalog ? unknownNames(tenantsFiles, "wave", Object.keys(catalog.waves)) : [];
 }
 
-/** A suite must be known, and run in this environment where any does. */
+/** A suite must be in the catalog. If the environment runs any suites, it must be one of them. */
 function officeSuitesExist({ tenantsFiles, catalog, environment }: Fleet): Problem[] {
   if (!catalog) return [];
   const known = Object.keys(catalog.officeSuites);
@@ -187,7 +190,7 @@ function unknownNames(
   );
 }
 
-/** Few spaces are full, so more may be promised than there is, but not without end. */
+/** Few spaces are full, so more may be promised than there is, up to a limit. */
 function storageSuffices(fleet: Fleet): Problem[] {
   const { environment, catalog, sources } = fleet;
   if (!environment || !catalog) return [];
@@ -210,9 +213,9 @@ function storageSuffices(fleet: Fleet): Problem[] {
   ];
 }
 
-/** A mistyped id would rotate nothing, and whoever wrote it would believe that it had. */
+/** With a mistyped id nothing would be rotated, and the person who wrote it would believe the opposite. */
 function rotatedSpacesExist({ environment, tenantsFiles, sources, problems }: Fleet): Problem[] {
-  // An entry that cannot be read is missing from the ids.
+  // An entry that cannot be read is missing from the ids, so this check waits until there is no other problem.
   if (!environment || problems.length > 0) return [];
   const ids = tenantsFiles.flatMap(({ entries }) => entries.map(({ id }) => id));
   return generationsOfSpaces(environment)

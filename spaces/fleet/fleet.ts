@@ -1,4 +1,4 @@
-// All that an environment declares, and what is wrong with it, as one report.
+// Everything that an environment declares, and everything that is wrong with it, as one report.
 import type { Environment } from "../../infra/inventory/environment.ts";
 import { report, type Position, type Problem } from "../../validation/positions.ts";
 import { UserError } from "../../validation/user-error.ts";
@@ -12,9 +12,9 @@ export interface TenantsFile {
   name: string;
   /** Path from the root of the repository. */
   file: string;
-  /** In file order; entries with problems of their own are left out. */
+  /** In the order of the file, without the entries that have problems of their own. */
   entries: Entry[];
-  /** Where a space's entry, or one of its values, stands. */
+  /** Position of a space's entry, or of one of its values. */
   at: (entry: Entry, ...path: Path) => Position;
 }
 
@@ -27,11 +27,11 @@ export interface Fleet {
   catalog?: Catalog;
   tenantsFiles: TenantsFile[];
   problems: Problem[];
-  /** Where values of the two files stand, for rules that compare them with others. */
+  /** Positions of values in the two files, for rules that compare these values with others. */
   sources: { environment: Source; catalog: Source };
 }
 
-/** A file whose values can be pointed at. */
+/** A file, and the position of each of its values. */
 export interface Source {
   file: string;
   at: (path: Path) => Position;
@@ -42,7 +42,7 @@ export const CATALOG_FILE = "spaces/catalog.yaml";
 export const TENANTS_FOLDER = "spaces/tenants";
 export const tenantsFolder = (environmentName: string): string => `${TENANTS_FOLDER}/${environmentName}`;
 
-/** Throws a UserError, with every problem in its message and `note` after them, unless the fleet may be built. */
+/** Throws a UserError unless the fleet may be built. The message has every problem, and `note` after them. */
 export function assertValid(
   fleet: Fleet,
   note = "",
@@ -51,12 +51,12 @@ export function assertValid(
     throw new UserError(`${reportFleet(fleet)}${note}`);
 }
 
-/** The one text for everything that is wrong with an environment. */
+/** The report of everything that is wrong with an environment. */
 export function reportFleet(fleet: Fleet): string {
   return reportFleets([fleet]);
 }
 
-/** The same for several environments, what they share said once. */
+/** The same report for several environments. It says a problem that they share once. */
 export function reportFleets(fleets: readonly Fleet[]): string {
   const faulty = fleets.filter(({ problems }) => problems.length > 0);
   const names = faulty.map(({ environmentName }) => environmentName).join(", ");

@@ -1,4 +1,4 @@
-// What an id may be, and why. An id is at once an address, a database, a bucket and a name in the logs.
+// What an id may be, and why.
 import { globSync } from "node:fs";
 import { basename, join } from "node:path";
 import * as z from "zod";
@@ -7,36 +7,37 @@ import { CLOUD_ROLES, OFFICE_SUITES, REFUSED_SUITES } from "../../infra/inventor
 import { PLATFORM_NAMES } from "../../infra/inventory/names.ts";
 
 /**
- * Bounds of an id, which is at once a DNS label, a PostgreSQL role and database, a MinIO user, the end of a
- * bucket's name and a log tag. Names are never shortened to fit, so the tightest of these holds for all.
+ * Limits of an id. An id is at once a DNS label, a PostgreSQL role and database, a MinIO user, the end of a bucket's
+ * name and a log tag. Names are never shortened to fit, so the tightest of these limits holds for all.
  */
 export const ENTRY_LIMITS = {
   /** A MinIO user has at least 3 characters (accessKeyMinLen in minio/internal/auth/credentials.go). */
   idShortest: 3,
   /**
-   * A syslog tag has at most 32 (RFC 3164, 4.1.3). Looser: DNS label 63 (RFC 1035, 2.3.4); PostgreSQL
-   * identifier 63 bytes (NAMEDATALEN − 1); S3 bucket 63, so 57 after `space-`; a MinIO user has no most.
+   * A syslog tag has at most 32 characters (RFC 3164, 4.1.3). The other limits are looser: a DNS label has 63 (RFC
+   * 1035, 2.3.4), a PostgreSQL identifier 63 bytes (NAMEDATALEN − 1), an S3 bucket 63, which leaves 57 after `space-`.
+   * A MinIO user has no maximum.
    */
   idLongest: 32,
-  /** Names and reasons are shown on one line: in the browser's title, in a log, in a plan's table. */
+  /** Names and reasons are shown on one line: in the browser's title, in a log, in the table of a plan. */
   textLongest: 100,
-  /** A self-managed state is rewritten on every step: its cost grows with the square of the resources. */
+  /** A self-managed state is rewritten on every step, so its cost grows with the square of the number of resources. */
   spacesPerFile: 100,
 } as const;
 
-/** Our programs on machines, which log under their own names. */
+/** Our programs on the machines. They log under their own names. */
 const PROGRAMS = globSync("{infra,spaces}/*/rootfs*/usr/local/sbin/*", {
   cwd: join(import.meta.dirname, "../.."),
 }).map((file) => basename(file));
 
-/** Ids that mean something else to DNS, to a server of the platform or to people who read an address. */
+/** Ids that mean something else to DNS, to a server of the platform, or to people who read an address. */
 export const RESERVED_IDS: ReadonlySet<string> = new Set([
   ...Object.values(PLATFORM_NAMES).flat(),
   ...PROGRAMS,
   ...CLOUD_ROLES,
   ...OFFICE_SUITES,
   ...REFUSED_SUITES.keys(),
-  // A space owns secrets as these do.
+  // These own secrets, and so does each space.
   ...Object.keys(PLATFORM_SECRETS),
   ...[
     // Parts of the platform that may get a DNS record.
@@ -46,19 +47,19 @@ export const RESERVED_IDS: ReadonlySet<string> = new Set([
     "security smtp webmail webmaster wpad",
     // Names that would let a space pass for the host.
     "account administrator billing contact help host login password signup sso support system",
-    // PostgreSQL: words that pg_hba.conf or GRANT read otherwise.
+    // Words that have a meaning of their own in PostgreSQL's pg_hba.conf or GRANT.
     "all none public replicator sameuser samerole standby user",
     // MinIO's built-in users and policies.
     "consoleadmin diagnostics minioadmin readonly readwrite writeonly",
-    // What the routing maps use for no space at all.
+    // Values of the routing maps that stand for no space.
     "suspended unknown",
   ].flatMap((line) => line.split(" ")),
 ]);
 
-/** Names of machines: `web-1`, `storage-a3`. A log tag or an address must never be taken for one. */
+/** Names of machines, such as `web-1` and `storage-a3`. Nobody may take a log tag or an address for a machine. */
 export const MACHINE_NAME = /^(gateway|imaginary|logs|office|ops|postgres|redis|storage|web)-[ab]?[0-9]+$/;
 
-/** What people take an id for at a glance: hyphens fade, `1` and `0` read as letters. */
+/** How an id looks at a glance: people overlook hyphens, and read `1` and `0` as letters. */
 export function appearance(id: string): string {
   return id.replaceAll("-", "").replaceAll("1", "l").replaceAll("0", "o");
 }
@@ -68,13 +69,13 @@ const ID = new RegExp(
   `^(?=.{${ENTRY_LIMITS.idShortest},${ENTRY_LIMITS.idLongest}}$)[a-z][a-z0-9]*(-[a-z0-9]+)*$`,
 );
 
-/** Why a text is no id, as what to write instead; undefined for a good one. */
+/** Why a text is not an id, said as what to write instead. Undefined for a good id. */
 export function refuseId(id: string): string | undefined {
   const { idShortest, idLongest } = ENTRY_LIMITS;
   if (id.length > idLongest) return `write at most ${idLongest} characters (these are ${id.length})`;
   if (id.length < idShortest) return `write at least ${idShortest} characters`;
-  // A double hyphen would allow `xn--`, which browsers show as other letters (RFC 5890, 2.3.2.1); PostgreSQL
-  // identifiers begin with a letter.
+  // A double hyphen would allow `xn--`, which browsers show as other letters (RFC 5890, 2.3.2.1). A PostgreSQL
+  // identifier begins with a letter.
   if (!ID.test(id))
     return "write lower-case letters, digits and single hyphens between them, beginning with a letter";
   if (MACHINE_NAME.test(id)) return "machines are named so; choose another";
@@ -85,7 +86,7 @@ export function refuseId(id: string): string | undefined {
     : `it looks like the reserved "${reserved}"; choose another`;
 }
 
-/** An id as the schema of an entry wants it; editors get the pattern. */
+/** An id, for the schema of an entry. Editors get the pattern. */
 export const idSchema = z
   .string()
   .superRefine((id, context) => {

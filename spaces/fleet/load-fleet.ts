@@ -1,5 +1,5 @@
-// Reads an environment's configuration, the catalog and the tenants files, and applies every rule. The rules between
-// spaces are in fleet-checks.ts, the reading of one file in entries.ts.
+// Reads an environment's configuration, the catalog and the tenants files, and applies every rule. fleet-checks.ts has
+// the rules between spaces. entries.ts reads one file.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { environmentFile, readEnvironment } from "../../infra/inventory/environment-file.ts";
@@ -13,8 +13,8 @@ import { CATALOG_FILE, tenantsFolder, type Fleet, type TenantsFile } from "./fle
 const TENANTS_FILE_NAME = /\/\d{3}\.yaml$/;
 
 /**
- * Reads and checks an environment's configuration, the catalog and every tenants file. Never throws on bad
- * input. `drafts` are texts of tenants files (by path) to be read instead of what is on disk.
+ * Reads and checks an environment's configuration, the catalog and every tenants file. Never throws on bad input.
+ * @param drafts Texts of tenants files, by path. They are read instead of the files on disk.
  */
 export function loadFleet(
   root: string,
@@ -75,7 +75,7 @@ export function readCatalog(root: string): Reading<Catalog> {
   return readYaml(CATALOG_FILE, readFileSync(join(root, CATALOG_FILE)), catalogSchema);
 }
 
-/** Reads one tenants file; rules between spaces are not checked. */
+/** Reads one tenants file. It does not check the rules between spaces. */
 export function readTenantsFile(file: string, bytes: Uint8Array): TenantsFile & { problems: Problem[] } {
   const { entries, problems, at } = readEntries(file, bytes, entrySchema);
   const indices = new Map(entries.map(({ value, index }) => [value, index]));

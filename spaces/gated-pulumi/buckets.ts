@@ -1,4 +1,4 @@
-// Which buckets MinIO has.
+// Lists the buckets that MinIO has.
 import { ListBucketsCommand, S3Client } from "@aws-sdk/client-s3";
 import { Agent } from "node:https";
 import { UserError } from "../../validation/user-error.ts";
@@ -7,14 +7,15 @@ import { dialTls, messageOf } from "./gate.ts";
 import { exportState, minioLogin } from "./state.ts";
 
 /**
- * Names of all buckets. MinIO is asked with the key that the state holds, because a refresh uses that one: where it is
- * no longer right, MinIO's refusal would count as "gone", too. Throws a UserError.
+ * Names of all buckets. It asks MinIO with the key in the state, because a refresh uses that key. If that key is no
+ * longer right, MinIO refuses it, and a refresh would take this refusal, too, for a bucket that is gone. Throws a
+ * UserError.
  * @param ca MinIO's certificate authority, as PEM.
  */
 export async function listBuckets(cli: Cli, ca: string): Promise<Set<string>> {
   const login = minioLogin(await exportState(cli, "--show-secrets"));
   if (!login) throw new UserError(`${cli.stack} has no MinIO provider in its state: run up first.`);
-  // Connected beforehand: the agent wants its connection at once.
+  // Connect first: the agent needs an open connection at once.
   const socket = await dialTls(login, ca).catch((error: unknown) => {
     throw new UserError(`MinIO at ${login.host}:${login.port}: ${messageOf(error)}. Nothing was changed.`);
   });

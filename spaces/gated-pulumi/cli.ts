@@ -1,4 +1,4 @@
-// The Pulumi CLI, as a program that is called.
+// Calls the Pulumi CLI as a program.
 import { execa } from "execa";
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
@@ -10,11 +10,11 @@ export interface Cli {
   /** Path of the program. */
   program: string;
   stack: string;
-  /** Variables that it gets besides this process's own. */
+  /** Variables that the CLI gets besides those of this process. */
   environmentVariables: Readonly<Record<string, string>>;
 }
 
-/** Path of the CLI that is installed, else of npm's, which fetches it. */
+/** Path of the installed CLI, or else of npm's, which fetches the CLI. */
 export function findCli(): string {
   const folders = (process.env.PATH ?? "")
     .split(delimiter)
@@ -23,10 +23,10 @@ export function findCli(): string {
   return installed ?? join(ROOT, "node_modules/.bin/pulumi");
 }
 
-/** Gives the terminal to the CLI. Resolves to its exit status, after Ctrl-C too. */
+/** Gives the terminal to the CLI. Resolves to its exit status, also after Ctrl-C. */
 export async function giveTerminal(cli: Cli, words: readonly string[]): Promise<number> {
-  // A terminal sends Ctrl-C to both processes. The CLI ends its work and then itself; this one has to go on after it:
-  // its end would kill the CLI, and leave the gate open and the state as an interrupted refresh wrote it.
+  // A terminal sends Ctrl-C to both processes. The CLI first ends its work and then itself. This process must not end
+  // before: its end would kill the CLI, and leave the gate open and the state as an interrupted refresh wrote it.
   const ignore = () => {};
   process.on("SIGINT", ignore);
   const { exitCode } = await execa(cli.program, words, {
@@ -40,8 +40,8 @@ export async function giveTerminal(cli: Cli, words: readonly string[]): Promise<
 }
 
 /**
- * Calls `pulumi stack …` of the stack, with text on its standard input. Resolves to its standard output, or to an
- * `error` that says why it failed: never with its output, which may hold secrets.
+ * Calls `pulumi stack …` for the stack, with a text on standard input. Resolves to its standard output, or to an
+ * `error` that says why it failed. The error never quotes standard output, which may hold secrets.
  */
 export async function callStack(
   cli: Cli,
@@ -53,7 +53,7 @@ export async function callStack(
     cwd: ROOT,
     env: cli.environmentVariables,
     input,
-    // The state of a hundred spaces is some MB.
+    // The state of a hundred spaces is several MB.
     maxBuffer: 2 ** 28,
     reject: false,
   });

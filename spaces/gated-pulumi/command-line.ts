@@ -1,4 +1,4 @@
-// What the Pulumi CLI is given: the words that were typed, and what this project needs for each kind of stack.
+// The words for the Pulumi CLI: those that were typed, and those that this project needs for each kind of stack.
 import { environmentFile } from "../../infra/inventory/environment-file.ts";
 import { parseStackName } from "../../infra/inventory/stack-name.ts";
 import { UserError } from "../../validation/user-error.ts";
@@ -7,9 +7,9 @@ const USAGE = `npm run pulumi -- COMMAND --stack STACK [options of pulumi's own]
 
 COMMAND is up, preview, refresh or destroy, as pulumi has them. up and preview of the platform look first at what is there.`;
 
-/** Options that each command gets unless it was given them. */
+/** Options that each command gets, unless they were typed. */
 const ADDED = {
-  // One space that fails must not cancel what is under way for the others: its result would be nobody's.
+  // One space that fails must not cancel what is under way for the others: nobody would get its result.
   up: ["--policy-pack=policies", "--continue-on-error"],
   preview: ["--policy-pack=policies"],
   refresh: [],
@@ -17,8 +17,9 @@ const ADDED = {
 } as const;
 
 /**
- * And for the platform's stack: without a look, `up` takes a machine that was deleted at the cloud for one that is there.
- * Not for spaces: with MinIO unreachable, its provider would forget buckets (gate.ts).
+ * More options for the platform's stack. Without a refresh, `up` believes that a machine is still there after somebody
+ * deleted it in the cloud. Stacks of spaces do not get these: while MinIO is unreachable, its provider would drop
+ * buckets (gate.ts).
  */
 const ADDED_FOR_PLATFORM: Readonly<Record<Command, readonly string[]>> = {
   up: ["--refresh"],
@@ -38,16 +39,16 @@ export interface CommandLine {
   holds: "platform" | "spaces";
   /** The environment's configuration file: absolute, or from the root of the repository. */
   file: string;
-  /** All that the CLI is called with, the command first. */
+  /** All words that the CLI is called with, the command first. */
   words: string[];
 }
 
 /**
- * Completes what was typed after `npm run pulumi --`. Throws a UserError for a command or a stack that is not one of
- * this project, and for a refresh within another command of a stack of spaces.
+ * Completes what was typed after `npm run pulumi --`. Throws a UserError for a command or a stack that this project
+ * does not have, and for a refresh within another command of a stack of spaces.
  */
-// Split by hand: all words go to the CLI as they were typed, in their order, and only the CLI knows which of its
-// options take a value. commander would have to know.
+// Split by hand: all words go to the CLI as they were typed, in their order. Only the CLI knows which of its options
+// take a value; commander would have to know it, too.
 export function readCommandLine([command = "", ...options]: readonly string[]): CommandLine {
   const stack = valueOf(options, "--stack", "-s");
   if (!stack || !isCommand(command)) throw new UserError(USAGE);
@@ -73,7 +74,7 @@ function isCommand(word: string): word is Command {
   return Object.hasOwn(ADDED, word);
 }
 
-/** The value of an option, written either way. */
+/** The value of an option, written as `--name value` or `--name=value`. */
 function valueOf(options: readonly string[], ...names: string[]): string | undefined {
   for (const [index, option] of options.entries())
     for (const name of names) {

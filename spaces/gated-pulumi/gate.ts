@@ -1,8 +1,8 @@
-// The gate before spaces' databases and buckets. MinIO's provider takes a bucket that it cannot ask about for one that is
-// gone, and a refresh then drops it from the state (minioReadBucket in its s3 bucket resource). But neither provider
-// can be loaded without its certificate authority's file, whose path the state holds. So that file is there only while
-// a command that has made sure that both services answer is at work: at any other time refresh, destroy and up --refresh
-// end with an error that names the file, and the state stays as it is.
+// The gate before the spaces' databases and buckets. If MinIO's provider cannot ask about a bucket, it takes the bucket
+// for gone, and a refresh then drops it from the state (minioReadBucket in its s3 bucket resource). But neither
+// provider loads without the file of its certificate authority, and the state holds the path of that file. So the file
+// exists only while a command runs that has checked that both services answer. At any other time, refresh, destroy and
+// up --refresh end with an error that names the file, and the state stays as it is.
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { get } from "node:https";
 import { connect, type Socket } from "node:net";
@@ -10,35 +10,38 @@ import { dirname, join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { UserError } from "../../validation/user-error.ts";
 
-/** Somebody who must answer before the gate opens. */
+/** A service that must answer before the gate opens. */
 export interface Service {
   kind: "PostgreSQL" | "MinIO";
   host: string;
   port: number;
 }
 
-/** Set for the engine by who has opened the gate, and closes it. */
+/** The process that opens the gate sets this for the engine, and closes the gate itself. */
 export const GATE_IS_OPEN = "FRAMASPACE_GATE";
 
 const ROOT = join(import.meta.dirname, "../..");
 const SECONDS = 15;
 
-/** The authority's file as a stack's state has it: relative to the repository. The name is what the engine's error shows. */
+/**
+ * Path of the authority's file in a stack's state, relative to the repository. The engine's error shows the file's
+ * name.
+ */
 export function gateFile(stack: string): string {
   return `node_modules/.cache/framaspace/${stack}/only-there-during--npm-run-pulumi.crt`;
 }
 
-/** Puts the authority's certificate, which is public, into its place. Gives what takes it away. */
+/** Writes the authority's certificate, which is public, to its path. Returns a function that removes it. */
 export function openGate(stack: string, certificate: string): () => void {
   const file = join(ROOT, gateFile(stack));
   mkdirSync(dirname(file), { recursive: true });
-  // Renamed into place: the engine may be reading what an earlier command left.
+  // The file is renamed into place, because the engine may be reading one that an earlier command left.
   writeFileSync(`${file}.${process.pid}`, certificate);
   renameSync(`${file}.${process.pid}`, file);
   return () => rmSync(file, { force: true });
 }
 
-/** Rejects with a UserError, which says what to do, unless every service answers as itself. */
+/** Rejects unless every service answers. The UserError says what to do. */
 export async function assertAnswering(services: readonly Service[], certificate: string): Promise<void> {
   const problems = await Promise.all(
     services.map(async (service) => {
@@ -61,7 +64,7 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message || error.name : String(error);
 }
 
-/** Its word that a majority of drives can be written to. */
+/** Asks MinIO whether it can write to a majority of its drives. */
 async function askMinio(service: Service, ca: string): Promise<void> {
   const socket = await dialTls(service, ca);
   const status = await new Promise<number | undefined>((resolve, reject) => {
@@ -72,7 +75,7 @@ async function askMinio(service: Service, ca: string): Promise<void> {
   if (status !== 200) throw new Error(`answers ${status}: too few of its drives are there`);
 }
 
-/** PostgreSQL's answer to SSLRequest, `S` where it takes TLS ("Message Formats" in its manual). */
+/** Asks PostgreSQL whether it takes TLS: its answer to SSLRequest is then `S` ("Message Formats" in its manual). */
 async function askPostgresql(service: Service): Promise<void> {
   const socket = await dial(service);
   socket.write(Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]));
@@ -81,7 +84,7 @@ async function askPostgresql(service: Service): Promise<void> {
   if (answer !== "S") throw new Error("takes no TLS");
 }
 
-/** A TLS connection to a service, through the SOCKS proxy where there is one. */
+/** Opens a TLS connection to a service, through the SOCKS proxy if there is one. */
 export async function dialTls(service: Pick<Service, "host" | "port">, ca: string): Promise<Socket> {
   const secured = connectTls({ socket: await dial(service), servername: service.host, ca });
   await connected(secured, "secureConnect");
@@ -100,7 +103,7 @@ async function dial({ host, port }: Pick<Service, "host" | "port">): Promise<Soc
   await connected(socket, "connect").catch((error: unknown) => {
     throw new Error(`the tunnel ${proxy} (ALL_PROXY) is not open`, { cause: error });
   });
-  // SOCKS5 without a password, by name (RFC 1928): its far end knows the names.
+  // SOCKS5 without a password (RFC 1928). It sends the name, because only the far end knows the names.
   socket.write(Buffer.from([5, 1, 0]));
   await read(socket, 2);
   const name = Buffer.from(host);
@@ -109,7 +112,7 @@ async function dial({ host, port }: Pick<Service, "host" | "port">): Promise<Soc
   );
   const [, refused = 1, , kind] = await read(socket, 4);
   if (refused) throw new Error("takes no connection");
-  // The address that the proxy connects from.
+  // Skip the address that the proxy connects from.
   await read(socket, kind === 4 ? 18 : 6);
   return socket;
 }
@@ -122,7 +125,7 @@ async function connected(socket: Socket, event: "connect" | "secureConnect"): Pr
   });
 }
 
-/** Exactly so many bytes, once they are there. */
+/** Waits for exactly `length` bytes. */
 async function read(socket: Socket, length: number): Promise<Buffer> {
   for (;;) {
     const bytes: unknown = socket.read(length);

@@ -1,6 +1,6 @@
-// `npm run pulumi`: the Pulumi CLI with what this project needs said once: the environment's configuration file, the
-// policies, for the platform a look at what is there, and, for stacks of spaces, the tunnel to their databases and
-// buckets, and the gate before these (gate.ts). A refresh that lost a bucket from the state all the same is undone.
+// `npm run pulumi`: the Pulumi CLI, with what this project needs. It adds the environment's configuration file, the
+// policies and, for the platform, a refresh. For stacks of spaces it opens the tunnel to their databases and buckets,
+// and the gate before these (gate.ts). If a refresh still loses a bucket from the state, it is undone.
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { opsHost } from "../../infra/inventory/addresses.ts";
@@ -19,15 +19,15 @@ import { openTunnel } from "./tunnel.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
-/** Reads a configuration file as the engine hands it over, decrypted: text by key. */
+/** Reads a configuration file and decrypts it, as the engine does: text by key. */
 type ReadConfiguration = (
   file: string,
   passphrase: string,
 ) => Promise<{ values: Readonly<Record<string, string>> }>;
 
 /**
- * Runs the CLI with the words that were typed. Resolves to its exit status. Throws a UserError for words that are not
- * right, and where a stack of spaces must be left alone.
+ * Runs the CLI with the words that were typed. Resolves to its exit status. Throws a UserError for wrong words, and if
+ * a stack of spaces must not be touched.
  */
 export async function runPulumi(
   typed: readonly string[],
@@ -61,14 +61,14 @@ async function runGated(
   }
 }
 
-/** What the program itself will read from the file. */
+/** The environment that the program itself will read from the file. */
 function parseEnvironment(values: Readonly<Record<string, string>>): Environment {
   const { data } = environmentSchema.safeParse(environmentValues((key) => values[`framaspace:${key}`]));
   if (!data) throw new UserError("the environment's configuration is not valid; `npm run check` says why.");
   return data;
 }
 
-/** As the CLI finds it. */
+/** Finds the passphrase as the CLI does. */
 async function passphrase(): Promise<string> {
   const { PULUMI_CONFIG_PASSPHRASE: given, PULUMI_CONFIG_PASSPHRASE_FILE: file } = process.env;
   if (given !== undefined) return given;

@@ -1,13 +1,13 @@
-// A refresh that can be undone. MinIO's provider takes a bucket that it cannot ask about for one that is gone; the gate
-// keeps a refresh away while MinIO is unreachable, but MinIO may become so while the refresh runs.
+// A refresh that can be undone. If MinIO's provider cannot ask about a bucket, it takes the bucket for gone. The gate
+// stops a refresh while MinIO is unreachable, but MinIO may become unreachable while the refresh runs.
 import { UserError } from "../../validation/user-error.ts";
 import { listBuckets } from "./buckets.ts";
 import { giveTerminal, type Cli } from "./cli.ts";
 import { bucketsOf, exportState, importState } from "./state.ts";
 
 /**
- * Refreshes a stack of spaces. Resolves to the CLI's exit status. Puts the earlier state back, and throws a UserError,
- * if MinIO still has a bucket that the refresh took for gone, or if it cannot be found out.
+ * Refreshes a stack of spaces. Resolves to the CLI's exit status. If MinIO still has a bucket that the refresh took for
+ * gone, or if that cannot be found out, it puts the earlier state back and throws a UserError.
  * @param words For the CLI, the command first.
  * @param ca MinIO's certificate authority, as PEM.
  */
@@ -19,7 +19,7 @@ export async function refresh(cli: Cli, words: readonly string[], ca: string): P
   if (buckets.length === 0) return status;
   const after = await exportState(cli).catch(() => undefined);
   if (!after) {
-    // Another refresh would begin with the state of this one, and would not miss what this one lost.
+    // Another refresh would begin from the state of this one, and would not notice what this one lost.
     await importState(cli, before);
     throw new UserError(
       "The state after the refresh cannot be read, so it is again what it was before; run the refresh again.",

@@ -1,4 +1,4 @@
-// A stack's state as the CLI exports it, and puts it back.
+// Exports a stack's state with the CLI, and puts it back.
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,12 +21,12 @@ const exported = z.looseObject({
 });
 
 export interface State {
-  /** As the CLI exported it, and imports it. */
+  /** The text as the CLI exports and imports it. */
   text: string;
   resources: Resource[];
 }
 
-/** Reads the stack's state; its secrets stay encrypted without `--show-secrets`. Throws a UserError. */
+/** Reads the stack's state. Without `--show-secrets`, its secrets stay encrypted. Throws a UserError. */
 export async function exportState(cli: Cli, ...flags: "--show-secrets"[]): Promise<State> {
   const answer = await callStack(cli, "export", { flags });
   if ("error" in answer)
@@ -35,11 +35,11 @@ export async function exportState(cli: Cli, ...flags: "--show-secrets"[]): Promi
   return { text: answer.output, resources: deployment.resources ?? [] };
 }
 
-/** Puts an earlier state back. Throws a UserError that says where the state is kept, if the CLI does not take it. */
+/** Puts an earlier state back. If the CLI does not take it, throws a UserError that says in which file the state is. */
 export async function importState(cli: Cli, { text }: State): Promise<void> {
   const answer = await callStack(cli, "import", { input: text });
   if (!("error" in answer)) return;
-  // A new folder is its owner's alone.
+  // Only its owner can open a new folder of mkdtemp's.
   const file = join(await mkdtemp(join(tmpdir(), `${cli.stack}-`)), "state.json");
   await writeFile(file, text, { mode: 0o600 });
   throw new UserError(
@@ -60,7 +60,7 @@ export interface MinioLogin {
   password: string;
 }
 
-/** The login in a state with its secrets shown; undefined where it has no MinIO provider. */
+/** The login in a state that shows its secrets. Undefined if the state has no MinIO provider. */
 export function minioLogin({ resources }: State): MinioLogin | undefined {
   const provider = resources.find(({ type }) => type === MINIO);
   if (!provider) return undefined;

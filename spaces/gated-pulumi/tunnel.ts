@@ -1,4 +1,4 @@
-// The tunnel to spaces' databases and buckets, which have private addresses: a SOCKS proxy through ops-1.
+// The tunnel to the spaces' databases and buckets, which have private addresses: a SOCKS proxy through ops-1.
 import { execa } from "execa";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect, createServer, type AddressInfo } from "node:net";
@@ -8,8 +8,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { UserError } from "../../validation/user-error.ts";
 
 /**
- * Opens the tunnel and names it to this process and its children by ALL_PROXY; one that ALL_PROXY names already is used
- * as it is. Resolves to what closes it. Throws a UserError if it does not open.
+ * Opens the tunnel, and sets ALL_PROXY and HTTPS_PROXY to it for this process and its children. If ALL_PROXY is set
+ * already, it uses that tunnel as it is. Resolves to a function that closes the tunnel. Throws a UserError if the
+ * tunnel does not open.
  * @param host Address of ops-1.
  * @param hostKey Its public host key, `ssh-ed25519 …`.
  */

@@ -1,39 +1,39 @@
 # shellcheck shell=bash source=space-lib.sh
-# What export-space, restore-space and archive-space share: where exports are, and what a database and a bucket hold.
-# An export is a folder <id>/<time> of the archive. Its manifest.json is written last: without it, it is none.
+# What export-space, restore-space and archive-space share: where exports are, and what a database and a bucket hold. An
+# export is a folder <id>/<time> of the archive. Its manifest.json is written last: a folder without one is no export.
 . /usr/local/lib/framaspace/space-lib.sh
-# Administrators' credentials for psql and mc are root's.
+# psql and mc find the administrators' credentials in root's home.
 # shellcheck disable=SC2031 # occ has a HOME of its own, in a subshell.
 export HOME=/root MC_CONFIG_DIR=/root/.mc
 
-# Of the archive, where the environment has object storage; else a folder of this machine.
+# The archive is a bucket if the environment has object storage, else a folder of this machine.
 ARCHIVE_BUCKET=serving/archive
 ARCHIVE_FOLDER=/srv/archive
-# What each program has in hand, one folder for a space, emptied when it is done.
+# What each program is working on: one folder for each space, removed when it is done.
 WORK=/var/lib/framaspace/work
-# id → its last export, as export-space printed it.
+# id → the space's last export, as export-space printed it.
 # shellcheck disable=SC2034 # The programs use it.
 EXPORTS=/var/lib/framaspace/exports
-# id → how far its archiving is, as archive-space keeps it.
+# id → how far the archiving of the space is. archive-space writes it.
 # shellcheck disable=SC2034 # The programs use it.
 ARCHIVED=/var/lib/framaspace/archived
 
 if [ "$(jq 'has("s3")' /etc/framaspace/platform.json)" = true ]; then STORAGE=1; else STORAGE=; fi
 
-# storage_fails SAID: in mc's own words, and what to do about it.
+# storage_fails SAID: fails with mc's own words, and says what to do.
 storage_fails() {
   local cause
   cause=$(jq -rR 'fromjson? | .error | select(.) | .cause.message? // .message' <<<"$1" | head -n 1)
   fail "object storage: ${cause:-$(tail -n 1 <<<"$1")}; is it up (mc ready serving, mc admin info serving)? Nothing is lost; run it again once it is"
 }
 
-# storage WORD…: mc, for what it does.
+# storage WORD…: runs mc, and fails if mc does.
 storage() {
   local said
   said=$(mc --json "$@" 2>&1) || storage_fails "$said"
 }
 
-# list_storage WORD… PATH: "key size etag" of what is there.
+# list_storage WORD… PATH: prints "key size etag" of each file there.
 list_storage() {
   local found
   found=$(mc ls --json --recursive "$@" 2>&1) || storage_fails "$found"
@@ -76,26 +76,26 @@ archive_remove() { # PREFIX/
   fi
 }
 
-# finished_exports ID: names of the exports of a space that are whole, oldest first.
+# finished_exports ID: prints the names of the space's complete exports, oldest first.
 finished_exports() { archive_list "$1/" | sed -n 's,^[0-9]* \(.*\)/manifest\.json$,\1,p' | sort; }
 
-# need_room BYTES: before the disk of this machine is full.
+# need_room BYTES: fails before the disk of this machine is full.
 need_room() {
   local free
   mkdir -p "$WORK"
   free=$(df --output=avail -B1 "$WORK" | tail -n 1)
-  # What else this machine does goes on.
+  # 256 MB stay free for everything else that this machine does.
   [ "$free" -ge $(($1 + 268435456)) ] ||
     fail "ops-1 has $((free >> 20)) MB free under $WORK, and $((($1 + 268435456) >> 20)) MB are needed; make room (du -xh /var --threshold=500M) or give ops-1 a larger type, then run it again. Nothing was changed"
 }
 
-# bucket_objects: "key size etag" of what the space's bucket holds. Keys that are none of Nextcloud's come to nobody's use.
+# bucket_objects: prints "key size etag" of the space's bucket, but for keys not of Nextcloud's, which nobody uses.
 bucket_objects() {
   [ -n "$BUCKET" ] && [ -n "$STORAGE" ] || return 0
   list_storage "serving/$BUCKET" | { grep -E '^urn:oid:[0-9]+ ' || true; } | sort
 }
 
-# count_rows [PSQL…]: "table rows" of every table. Without words, of the space's database.
+# count_rows [PSQL…]: prints "table rows" of every table. Without words, it asks the space's database.
 count_rows() {
   [ $# -gt 0 ] || set -- sql
   "$@" -F ' ' <<'SQL'
@@ -107,7 +107,7 @@ SQL
 # has_nextcloud: whether the database is one of Nextcloud's.
 has_nextcloud() { [ "$(sql -c "SELECT to_regclass('public.oc_filecache') IS NOT NULL")" = t ]; }
 
-# list_files: what Nextcloud believes to have, directories aside: fileid, size, storage, path, time. Escaped as by COPY.
+# list_files: the files, not directories, that Nextcloud knows: fileid, size, storage, path, time. Escaped as by COPY.
 list_files() {
   if has_nextcloud; then sql -c "COPY (
     SELECT f.fileid, f.size, s.id, f.path, f.mtime FROM oc_filecache f
@@ -115,13 +115,13 @@ list_files() {
      WHERE m.mimetype <> 'httpd/unix-directory' ORDER BY f.fileid) TO STDOUT"; fi
 }
 
-# empty_bucket: nothing is in it any more. Old versions stay, from which the space can go back to an earlier moment.
+# empty_bucket: deletes every file in it. Old versions stay, so that the space can go back to an earlier moment.
 empty_bucket() {
   [ -n "$BUCKET" ] && [ -n "$STORAGE" ] || return 0
   [ -z "$(list_storage "serving/$BUCKET")" ] || storage rm --recursive --force "serving/$BUCKET/"
 }
 
-# destroy_bucket: with all old versions; those of an archived space alone.
+# destroy_bucket: deletes every file in it with all old versions. Only an archived space may lose those.
 destroy_bucket() {
   [ -n "$BUCKET" ] && [ -n "$STORAGE" ] || return 0
   [ "$STATE" = archived ] || fail "its state is $STATE, so old versions of its files stay"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What the programs that work on one space share: how they fail, lock, reach the space's database, run Nextcloud's
-# command line, change the space's directory and bring it to the web servers. Sourced, never run:
+# command line, change the space's directory and copy it to the web servers. Sourced, never run:
 #   read_space <space.json; lock_space; STEP=…; …
 set -Eeuo pipefail
 shopt -s inherit_errexit
@@ -14,16 +14,16 @@ RELEASES=/srv/releases
 # What prepare-release made of each release.
 # shellcheck disable=SC2034 # The programs use it.
 PREPARED_RELEASES=/var/lib/framaspace/releases
-# What ops-1 alone has of a space, and nothing else could make again: dumps from before an upgrade.
+# Dumps from before an upgrade. Only ops-1 has them, and nothing else could make them again.
 # shellcheck disable=SC2034 # The programs use it.
 KEPT=/var/lib/framaspace/kept
-# Spaces whose directory changed here and may not have reached every web server.
+# Spaces whose directory changed here, and may not be on every web server yet.
 UNDISTRIBUTED=/var/lib/framaspace/undistributed
-# id → what is being put in the place of the space's data, until that is done: by restore-space (the export) and by
-# restore-space-at (of which space, and the moment). One folder for each program: none takes the other's for its own.
+# id → what is being restored onto the space, until it is done. restore-space writes the export, restore-space-at the
+# source space and the moment. Each program has its own folder, so that neither takes the other's work for its own.
 RESTORING=/var/lib/framaspace/restoring
 RESTORING_AT=/var/lib/framaspace/restoring-at
-# What is wanted of each space, and why it is not done yet: finish-spaces keeps the one, and works off the other.
+# What is wanted of each space, and why it is not done yet. finish-spaces keeps the first, and works through the second.
 # shellcheck disable=SC2034 # The programs use it.
 WANTED=/var/lib/framaspace/wanted
 # shellcheck disable=SC2034 # The programs use it.
@@ -31,30 +31,30 @@ UNFINISHED=/var/lib/framaspace/unfinished
 # Spaces that remove-space has removed. Their databases go after that.
 # shellcheck disable=SC2034 # The programs use it.
 REMOVED=/var/lib/framaspace/removed
-# Directories in which Nextcloud may write its configuration, while it installs or upgrades.
+# Directories in which Nextcloud may write its configuration while it installs or upgrades.
 SCRATCH=/var/lib/framaspace/scratch
 CA=/usr/local/share/ca-certificates/framaspace.crt
-# Themselves, without Debian's wrapper in Perl, which takes longer than a query.
+# PostgreSQL's own programs, without Debian's wrapper in Perl, which takes longer than a query.
 PGBIN=/usr/lib/postgresql/17/bin
 CHANGED=()
 STEP=reading
-# A file that is to hold why the program failed.
+# The file that gets the reason if the program fails.
 REASON=
 
-# fail WHAT: where, who, what is, and what to do next; ends the program. In the place of program-lib.sh's.
+# fail WHAT: names space and step, says what is wrong and what to do next, and exits. Replaces program-lib.sh's.
 fail() {
   [ -z "$REASON" ] || echo "$STEP: ${*//$'\n'/ }" >"$REASON"
   echo "space ${ID:-?}, $STEP: $*" >&2
   exit 1
 }
-# Once, by the program itself, whatever process of it failed.
+# Whichever process of the program failed, only the program itself says this, once.
 trap '[ "$BASHPID" != "$$" ] || echo "space ${ID:-?}, $STEP: line $LINENO failed; run it again" >&2' ERR
 
 note() { CHANGED+=("$1"); }
 
-# read_space: one space as JSON from standard input, as it is wanted or as its space.json has it. Sets SPACE (the same,
-# sorted) and a variable for each field that programs need; what the JSON lacks is empty or 0. CATALOG_… is what
-# spaces/catalog.yaml says for all.
+# read_space: reads one space as JSON from standard input, as it is wanted or as its space.json has it. Sets SPACE (the
+# same, sorted) and a variable for each field that programs need. A field that the JSON lacks is empty or 0. CATALOG_…
+# is what spaces/catalog.yaml says for all spaces.
 read_space() {
   local fields
   fields=$(jq -rcS --slurpfile platform /etc/framaspace/platform.json --slurpfile catalog /etc/framaspace/catalog.json \
@@ -74,25 +74,26 @@ read_space() {
     read -r APPS_OFF; read -r CATALOG_APPS; read -r CATALOG_APPS_OPTIONAL; read -r CATALOG_APPS_OFF
     read -r APPS_REFUSED; read -r OFFICE_APPS; read -r OFFICE_APP
     read -r STOP_AT_FAILED_PERCENT; } <<<"$fields"
-  # It becomes a path: never trust that whoever called has checked it.
+  # The id becomes a path: never trust that the caller has checked it.
   is_id "$ID" || fail "this is no id"
   [[ $RELEASE =~ ^[0-9]+(\.[0-9]+){2}$ ]] || fail "\"$RELEASE\" is no release"
   [[ $STATE =~ ^(active|suspended|archived)$ ]] || fail "\"$STATE\" is no state"
   DIRECTORY=$SPACES/$ID
 }
 
-# lock_space: one program at a time works on a space, until it ends. Descriptor 9, closed for what outlives the program.
+# lock_space: only one program at a time works on a space, until that program ends. It holds descriptor 9, which is
+# closed for every process that outlives the program.
 lock_space() {
   mkdir -p /run/framaspace "$UNDISTRIBUTED"
   exec 9>"/run/framaspace/space-$ID.lock"
   flock --timeout 600 9 || fail "another run has been at it for ten minutes (fuser -v /run/framaspace/space-$ID.lock)"
 }
 
-# is_cut_off: whether something was begun that puts other data in the place of the space's, and is not finished.
+# is_cut_off: whether a restore onto the space was begun and is not finished.
 is_cut_off() { [ -e "$RESTORING/$ID" ] || [ -e "$RESTORING_AT/$ID" ]; }
 
-# refuse_cut_off PROGRAM: fails where that is so, and names the command that goes on with the same. Those two look at
-# their own.
+# refuse_cut_off PROGRAM: fails if is_cut_off, and names the command that finishes the restore. The two programs that
+# restore check their own work themselves.
 refuse_cut_off() {
   local source moment
   if [ "$1" != restore-space-at ] && [ -e "$RESTORING_AT/$ID" ]; then
@@ -102,43 +103,43 @@ refuse_cut_off() {
   if [ "$1" != restore-space ] && [ -s "$RESTORING/$ID" ]; then
     fail "$(<"$RESTORING/$ID") is half restored onto it. Finish it on ops-1: restore-space $ID $(<"$RESTORING/$ID"); then run this again"
   fi
-  # An earlier restore-space-at wrote no more than this.
+  # An earlier version of restore-space-at wrote only this empty file.
   if [ "$1" != restore-space-at ] && [ -e "$RESTORING/$ID" ] && [ ! -s "$RESTORING/$ID" ]; then
     fail "its restore to a moment was cut off, and nothing was written down of it. Finish it on ops-1 by the same restore-space-at as then (its moment: grep -e --target= /var/log/pgbackrest/main-restore.log); then run this again"
   fi
 }
 
-# restore_at_command SOURCE MOMENT: what was typed for this space.
+# restore_at_command SOURCE MOMENT: prints the command that was typed for this space.
 restore_at_command() {
   local words=("$1" "'$2'")
   [ "$1" = "$ID" ] || words+=("$ID")
   echo "restore-space-at ${words[*]}"
 }
 
-# admin_psql DATABASE WORD…: as the administrators' role.
+# admin_psql DATABASE WORD…: runs psql with the administrators' role.
 admin_psql() {
   local database=$1
   shift
   HOME=/root "$PGBIN/psql" -XAtq -v ON_ERROR_STOP=1 -d "service=framaspace dbname=$database" "$@"
 }
 
-# What the programs of ops-1 ask for, and nobody else: to write to a database that is shut.
+# Lets a session write to a database that is shut. Only the programs of ops-1 ask for this.
 WRITES='-c default_transaction_read_only=off'
 
-# as_role psql|pg_dump|pg_restore WORDS…: on the space's database, as its own role.
+# as_role psql|pg_dump|pg_restore WORDS…: runs it on the space's database, with the space's own role.
 as_role() {
   local tool=$1
   shift
-  # libpq knows no digest for the Ed25519 signatures of our certificates, so no channel binding.
+  # No channel binding: libpq knows no digest for the Ed25519 signatures of our certificates.
   PGHOST=$DBHOSTS PGPORT=$DBPORT PGUSER=$DBUSER PGDATABASE=$DATABASE PGPASSWORD=$DBPASSWORD \
     PGTARGETSESSIONATTRS=read-write PGCONNECT_TIMEOUT=5 PGSSLMODE=verify-full PGSSLROOTCERT=$CA PGCHANNELBINDING=disable \
     PGOPTIONS="${PGOPTIONS:-} $WRITES" "$PGBIN/$tool" "$@"
 }
 
-# sql WORDS…: psql for programs: plain rows, stops at the first error.
+# sql WORDS…: psql for programs. It prints plain rows and stops at the first error.
 sql() { as_role psql -XAtq -v ON_ERROR_STOP=1 "$@"; }
 
-# dump_database FILE.sql.zst: whole or not at all, and on disk when it returns.
+# dump_database FILE.sql.zst: writes a whole dump or none. The dump is on disk when this returns.
 dump_database() {
   local new
   mkdir -p "$(dirname "$1")"
@@ -151,8 +152,8 @@ dump_database() {
   fi
 }
 
-# load_database FILE.sql.zst: puts it in the place of all that the database holds, in one transaction. Not by DROP SCHEMA:
-# a schema made again would have another owner, and DROP OWNED would take away the role's right to connect.
+# load_database FILE.sql.zst: replaces everything in the database, in one transaction. It does not use DROP SCHEMA,
+# because a new schema would have another owner, nor DROP OWNED, which would take away the role's right to connect.
 load_database() {
   { cat <<'SQL'
 SELECT format('DROP %s IF EXISTS %s CASCADE', CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
@@ -166,8 +167,8 @@ SQL
   } | PGOPTIONS='-c client_min_messages=warning' as_role psql -XAtq -1 -v ON_ERROR_STOP=1 -f - >/dev/null
 }
 
-# scratch_config: makes $SCRATCH/$ID, a configuration directory that Nextcloud may write in, for occ. It holds secrets:
-# drop_scratch when done.
+# scratch_config: makes $SCRATCH/$ID, a configuration directory for occ in which Nextcloud may write. It holds secrets:
+# call drop_scratch when done.
 scratch_config() {
   rm -rf "${SCRATCH:?}/$ID"
   install -d -m 0711 "$SCRATCH"
@@ -178,9 +179,9 @@ scratch_config() {
 
 drop_scratch() { rm -rf "${SCRATCH:?}/$ID"; }
 
-# run_php CONFIG_DIRECTORY RELEASE SCRIPT WORDS…: a program of Nextcloud's, as the user and within the bounds of PHP on
-# the web servers (infra/web/rootfs/etc/nginx/space.conf). What must not show in process lists comes by variables that the caller
-# exports.
+# run_php CONFIG_DIRECTORY RELEASE SCRIPT WORDS…: runs a program of Nextcloud's, as the user and within the limits that
+# PHP has on the web servers (infra/web/rootfs/etc/nginx/space.conf). The caller exports as variables what must not show
+# in process lists.
 run_php() (
   config=$1 code=$RELEASES/$2
   shift 2
@@ -196,28 +197,28 @@ run_php() (
 # occ CONFIG_DIRECTORY RELEASE WORDS…: Nextcloud's command line.
 occ() { run_php "$1" "$2" occ --no-interaction --no-ansi "${@:3}"; }
 
-# Bytes of all accounts and of Nextcloud itself, trash and versions included: what the root of each storage adds up to.
+# Bytes of all accounts and of Nextcloud itself, with trash and versions: the sum of the roots of all storages.
 # shellcheck disable=SC2034 # The programs use it.
 SQL_USED_STORAGE="SELECT coalesce(sum(greatest(size, 0)), 0) FROM oc_storages JOIN oc_filecache ON storage = numeric_id AND path_hash = md5('')"
 
-# What occ is asked for once a release is installed or upgraded to, which leaves it to its administrator.
+# What Nextcloud leaves to its administrator after an installation or an upgrade, as words for occ.
 # shellcheck disable=SC2034 # The programs use it.
 REPAIRS=(db:add-missing-columns db:add-missing-primary-keys db:add-missing-indices "maintenance:repair --include-expensive")
 
-# A background job that wants a shell, which PHP here has not: each time it would fail, and log a page. A release that is
-# new, or the app turned off and on, brings it back.
+# A background job that needs a shell, which PHP does not have here. Each run would fail, and log a page. The job comes
+# back with a new release, or if the app is turned off and on.
 # shellcheck disable=SC2034 # The programs use it.
 SQL_DROP_JOBS="DELETE FROM oc_jobs WHERE class = 'OCA\Talk\BackgroundJob\CheckMatterbridges'"
 
-# mark_full BYTES: a space that uses all of its plan's storage takes no more files (nginx), and gives them as before.
+# mark_full BYTES: if a space uses all of its plan's storage, nginx takes no more files, and serves those it has.
 mark_full() {
   if [ "$1" -ge "$STORAGE_BYTES" ]; then put full 0640 root:www-data ''; else drop full; fi
 }
 
-# touches: called before the space's directory changes, so that a run that is killed is distributed by the next one.
+# touches: called before the space's directory changes, so that the next run distributes it if this one is killed.
 touches() { [ -e "$UNDISTRIBUTED/$ID" ] || : >"$UNDISTRIBUTED/$ID"; }
 
-# put PATH MODE GROUP_OWNER CONTENT: makes a file of the space equal to the content, atomically.
+# put PATH MODE GROUP_OWNER CONTENT: gives a file of the space this content, atomically.
 put() {
   local path=$DIRECTORY/$1 mode=$2 owner=$3 content=$4 new
   if [ -f "$path" ] && [ "$(<"$path")" = "$content" ]; then return; fi
@@ -231,7 +232,7 @@ put() {
   note "$1"
 }
 
-# drop PATH: a file of the space goes.
+# drop PATH: removes a file of the space.
 drop() {
   [ -e "$DIRECTORY/$1" ] || return 0
   touches
@@ -239,37 +240,38 @@ drop() {
   note "no $1"
 }
 
-# link_release RELEASE: one symbolic link decides which release answers, on every web server, at the next request.
+# link_release RELEASE: one symbolic link says which release answers, on every web server, from the next request on.
 link_release() {
   local target=$RELEASES/$1
   [ "$(readlink "$DIRECTORY/release" || true)" != "$target" ] || return 0
   touches
-  # A run that was killed may have left one, which -n takes for the link that it is.
+  # A killed run may have left this link. With -n, ln replaces it, and does not follow it.
   ln -sfn "$target" "$DIRECTORY/.new.release"
   mv -T "$DIRECTORY/.new.release" "$DIRECTORY/release"
   note "release $1"
 }
 
-# follow_database VERSION FINGERPRINT: a space whose database was put back is on the release that the database is on, and
-# tells its clients by the fingerprint that what they know of it is of another time. Converging keeps both.
+# follow_database VERSION FINGERPRINT: puts a space whose database was restored on the release of that database. The
+# fingerprint tells its clients that what they know of the space is from another time. Converging keeps both.
 follow_database() {
   put config/space.json 0640 root:www-data "$(jq -cS --arg version "$1" --arg fingerprint "$2" \
     '.release = ($version | sub("\\.[0-9]+$"; "")) | .version = $version | .dataFingerprint = $fingerprint' <<<"$SPACE")"
   link_release "${1%.*}"
 }
 
-# Sync clients that see a new one ask for files that are newer than the space's, instead of deleting them.
+# A new fingerprint makes sync clients ask about files that are newer than the space's, instead of deleting them.
 # shellcheck disable=SC2034 # The programs use it.
 SQL_NEW_FINGERPRINT="INSERT INTO framaspace VALUES ('fingerprint', md5(random()::text || clock_timestamp()::text))
   ON CONFLICT (key) DO UPDATE SET value = excluded.value RETURNING value"
 
-# distribute: to every web server. One that does not answer gets it from the timer as soon as it does.
+# distribute: copies the directory to every web server. If one does not answer, the timer copies it as soon as it does.
 distribute() {
   if distribute-spaces "$ID" 9>&- >/dev/null; then rm -f "$UNDISTRIBUTED/$ID"; fi
 }
 
-# ask_pages STATUS [HEADER]: prints "<web server> <status>" for those whose status.php answers with another; those that
-# are known to be unreachable are not asked. With "$BEHIND" as header, ops-1 sees what is behind a space's maintenance.
+# ask_pages STATUS [HEADER]: prints "<web server> <status>" for each web server whose status.php answers with another
+# status. It does not ask servers that are known to be unreachable. With "$BEHIND" as header, ops-1 sees the space
+# behind its maintenance.
 # shellcheck disable=SC2034 # Its callers'.
 BEHIND='X-Behind-Maintenance: yes'
 ask_pages() {
@@ -285,9 +287,9 @@ ask_pages() {
     done
 }
 
-# close_space: a background job is waited for, while the space serves; then visitors get a 503 that asks them to come back
-# soon, from every web server; requests that are under way are waited for, and the database is shut. Nobody but the
-# caller changes the space's data from here on. Fails where a web server goes on serving it.
+# close_space: waits for the background job while the space still serves. Then every web server answers visitors with a
+# 503 that asks them to come back soon. Then it waits for requests that are under way, and shuts the database. From here
+# on, only the caller changes the space's data. Fails if a web server goes on serving the space.
 close_space() {
   local serving
   wait_for_cron
@@ -301,7 +303,7 @@ close_space() {
   shut_database
 }
 
-# open_space: visitors get in again.
+# open_space: lets visitors in again.
 open_space() {
   open_database
   drop maintenance
@@ -309,27 +311,28 @@ open_space() {
   exec 7>&-
 }
 
-# wait_for_cron: until the space's background job has ended; none begins until the caller ends, or opens the space.
+# wait_for_cron: waits until the background job has ended. None begins until the caller ends, or opens the space.
 wait_for_cron() {
   exec 7>"/run/framaspace/cron-$ID.lock"
   flock --timeout 900 7 ||
     fail "its background job has run for 15 minutes, so nothing was changed (fuser -v /run/framaspace/cron-$ID.lock); run it again"
 }
 
-# For so long requests that are under way may go on once visitors are shut out.
+# Seconds that requests under way may still take once visitors are shut out.
 PATIENCE=30
-# Whether this program has shut the database, or may have; and since when it has ended requests, in seconds of Unix time.
+# SHUT: this program has shut the database, or may have. ENDED: Unix time in seconds from which on it has ended
+# requests.
 SHUT=
 ENDED=
 
-# shut_database: nobody but the programs of ops-1 writes to it from here on, whatever web servers do. The database itself
-# sees to that, because Nextcloud connects again where its connection was cut, so that an upload that was under way would
-# be acknowledged after the dump. What is refused here was not acknowledged.
+# shut_database: from here on, only the programs of ops-1 write to the database, whatever web servers do. The database
+# itself refuses the others, because Nextcloud connects again after its connection is cut: an upload that was under way
+# would be acknowledged after the dump. What is refused here was not acknowledged.
 shut_database() {
   local STEP=database others end=$((SECONDS + PATIENCE))
   local sessions="FROM pg_stat_activity WHERE backend_type = 'client backend' AND datname = '$DATABASE' AND usename = '$DBUSER'"
   SHUT=1
-  # libpq, which PHP asks for a session that may write, takes none that may not.
+  # PHP asks libpq for a session that may write, and libpq refuses one that may not.
   admin_psql postgres -c "ALTER ROLE \"$DBUSER\" IN DATABASE \"$DATABASE\" SET default_transaction_read_only = on" ||
     fail "its database cannot be shut; look at the primary (psql service=framaspace), then run it again"
   while :; do
@@ -340,7 +343,7 @@ shut_database() {
       fail "$others requests of it cannot be ended (psql service=framaspace -c 'SELECT * FROM pg_stat_activity'); run it again"
     if [ "$SECONDS" -ge "$end" ]; then
       echo "space $ID: $others requests still under way after $PATIENCE s are ended; they were not acknowledged" >&2
-      # What one was writing to the bucket at that moment counts.
+      # Two seconds earlier: what a request was writing to the bucket at that moment counts, too.
       ENDED=${ENDED:-$((EPOCHSECONDS - 2))}
       admin_psql postgres -c "SELECT count(pg_terminate_backend(pid)) $sessions" >/dev/null ||
         fail "requests of it cannot be ended; look at the primary (psql service=framaspace), then run it again"
@@ -349,7 +352,7 @@ shut_database() {
   done
 }
 
-# open_database: for web servers too.
+# open_database: lets web servers write again.
 open_database() {
   [ -n "$SHUT" ] || return 0
   local STEP=database
@@ -362,16 +365,16 @@ open_database() {
 
 mc_root() { HOME=/root MC_CONFIG_DIR=/root/.mc mc "$@" 2>/dev/null </dev/null; }
 
-# bring_back SECONDS [all]: files that were overwritten in the bucket, or deleted from it, since then and are of another
-# size than the database has are there again as they were; with "all", whatever their size. Nextcloud writes to the bucket
-# first, so a request that is ended leaves what it did there, and the database never hears of it. Where that cannot be,
-# the space serves all the same.
+# bring_back SECONDS [all]: brings back files that were overwritten in the bucket, or deleted from it, since then. It
+# takes those whose size in the database is that of the earlier version, and not that of the current one; with "all",
+# every one. Nextcloud writes to the bucket first: an ended request leaves its change there, and the database never
+# hears of it. If a file cannot be brought back, the space serves all the same.
 bring_back() {
   local since found files changed key version
   [ -n "$BUCKET" ] || return 0
   since=$(date -u -d "@$1" +%FT%T)
   if ! { found=$(mc_root ls --json --recursive --versions "serving/$BUCKET") && files=$(list_sizes) &&
-    # Newest first: key, size now ("-" if deleted), and what was there then.
+    # Newest first. Prints key, size now ("-" if deleted), and version and size of what was there then.
     changed=$(jq -rn --arg since "$since" 'reduce (inputs | select(.type == "file")) as $one ({};
         if $one.lastModified >= $since then .[$one.key].now //= (if $one.isDeleteMarker then "-" else $one.size end)
         else .[$one.key].before //= $one end)
@@ -386,7 +389,7 @@ bring_back() {
   fi
 }
 
-# list_sizes: key in the bucket and size of each file that Nextcloud knows.
+# list_sizes: prints the key in the bucket and the size of each file that Nextcloud knows.
 list_sizes() {
   sql -F ' ' -f - <<'SQL'
 SELECT to_regclass('public.oc_filecache') IS NOT NULL AS nextcloud \gset

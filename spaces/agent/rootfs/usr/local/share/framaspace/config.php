@@ -1,8 +1,8 @@
 <?php
 
-// Nextcloud's configuration, the same for all spaces. Each space's own config.php calls this with its directory, which
-// holds space.json: what differs from one space to another. /etc/framaspace/platform.json says where the services are.
-// Nextcloud writes to none of these.
+// Nextcloud's configuration, the same for all spaces. Each space's own config.php calls this with its directory. There,
+// space.json has what differs from one space to another. /etc/framaspace/platform.json says where the services are.
+// Nextcloud writes to none of these files.
 
 declare(strict_types=1);
 
@@ -13,8 +13,8 @@ return static function (string $directory): array {
     $home = dirname($directory);
     $address = $space['host'] . (isset($platform['port']) ? ":{$platform['port']}" : '');
 
-    // Every storage node serves every bucket. Each space has its own first choice, which spreads them; one that takes no
-    // connection is passed over, and remembered for a few seconds.
+    // Every storage node serves every bucket. Each space starts with a node of its own choice, which spreads the load.
+    // A node that takes no connection is skipped. The result is remembered for 5 seconds.
     $reachable = static function (array $hosts, int $port, string $id): string {
         $first = crc32($id) % count($hosts);
         $ordered = [...array_slice($hosts, $first), ...array_slice($hosts, 0, $first)];
@@ -36,13 +36,13 @@ return static function (string $directory): array {
         }
         return $ordered[0];
     };
-    // While ops-1 works on a space, its database refuses whoever may not write by default, and libpq here takes no such
-    // session. A web server that knows of the maintenance lets in ops-1 alone, which looks whether the space would serve.
+    // While ops-1 works on a space, the sessions of its database are read-only by default, and libpq here refuses such
+    // a session. Behind the maintenance, a web server lets in only ops-1, which looks whether the space would serve.
     $behind = PHP_SAPI !== 'cli' && isset($_SERVER['HTTP_X_BEHIND_MAINTENANCE']) && is_file("$home/maintenance");
     $writes = $behind ? " options='-c default_transaction_read_only=off'" : '';
     [$fromUser, $fromDomain] = explode('@', $platform['mail']['from']);
 
-    // Sessions are where the space's own user of Redis reaches, and no other's; PHP forgets this after the request.
+    // Only the space's own user of Redis reaches its sessions. PHP forgets this setting after the request.
     if (PHP_SAPI !== 'cli' && session_status() === PHP_SESSION_NONE) {
         ini_set('session.save_path', "tcp://{$platform['redis']['host']}:{$platform['redis']['port']}?" . http_build_query([
             'auth' => ['user' => $space['redis']['user'], 'pass' => $space['redis']['password']],
@@ -59,8 +59,8 @@ return static function (string $directory): array {
         'secret' => $space['nextcloud']['secret'],
         'installed' => true,
         'version' => $space['version'],
-        // Another one tells sync clients that the space was put back to an earlier state: they keep what they have that is
-        // newer, instead of deleting it.
+        // A new value tells sync clients that the space was put back to an earlier state: they keep what they have that
+        // is newer, instead of deleting it.
         'data-fingerprint' => $space['dataFingerprint'] ?? '',
         'config_is_read_only' => true,
 
@@ -80,8 +80,8 @@ return static function (string $directory): array {
         'dbuser' => $space['database']['user'],
         'dbpassword' => $space['database']['password'],
         'dbtableprefix' => 'oc_',
-        // Nextcloud writes these into libpq's connection string as they are, and libpq takes what follows an empty value
-        // for the value: so empty is written in libpq's quotes.
+        // Nextcloud writes these into libpq's connection string as they are. After an empty value, libpq takes what
+        // follows for the value, so an empty one is written in libpq's quotes.
         'pgsql_ssl' => ['mode' => 'verify-full', 'rootcert' => $platform['ca'], 'cert' => "''", 'key' => "''", 'crl' => "''$writes"],
 
         // Files are in the bucket; this directory stays empty.
@@ -93,11 +93,11 @@ return static function (string $directory): array {
         'memcache.local' => '\OC\Memcache\APCu',
         'memcache.distributed' => '\OC\Memcache\Redis',
         'memcache.locking' => '\OC\Memcache\Redis',
-        // Nobody frees the locks of a web server that died: for so long a file that it was writing takes no other write.
-        // With Nextcloud's hour people would see "locked" all that time. An upload that holds one longer loses it: two who
-        // write one file at the same time then both succeed, and the later one stays.
+        // Nobody frees the locks of a web server that died. A file that it was writing takes no other write for this
+        // time; with Nextcloud's hour, people would see "locked" all that time. An upload that holds a lock longer
+        // loses it. Then two people who write one file at the same time both succeed, and the later one stays.
         'filelocking.ttl' => 300,
-        // From 33.0.1 on; older releases derive a prefix from the instance id.
+        // Used from 33.0.1 on. Older releases derive a prefix from the instance id.
         'memcache_customprefix' => $space['redis']['prefix'],
         'redis' => [
             'host' => $platform['redis']['host'],
@@ -109,9 +109,9 @@ return static function (string $directory): array {
             'read_timeout' => 3.0,
         ],
 
-        // Code comes with the release alone: no administrator of a space can bring in some of their own.
+        // Code comes only with the release: no administrator of a space can bring in other code.
         'appstoreenabled' => false,
-        // Said to be writable, as it is by default, it has Nextcloud answer its page of apps with 500.
+        // With true, the default, Nextcloud answers its page of apps with 500.
         'apps_paths' => [['path' => \OC::$SERVERROOT . '/apps', 'url' => '/apps', 'writable' => false]],
         'upgrade.disable-web' => true,
         'updatechecker' => false,
@@ -138,12 +138,13 @@ return static function (string $directory): array {
         'mail_from_address' => $fromUser,
         'mail_domain' => $fromDomain,
 
-        // A hundred files in one request, which gateways keep until all of it came: the desktop client of Debian 12 gave up
-        // ("Network error: 99") on 500 files with the names that people give, and takes them one by one.
+        // Bulk upload puts a hundred files in one request, and gateways keep a request until all of it came. The
+        // desktop client of Debian 12 gave up ("Network error: 99") on 500 files with the names that people give.
+        // Without it, it uploads one by one.
         'bulkupload.enabled' => false,
         'backgroundjobs_mode' => 'cron',
         'maintenance_window_start' => 1,
-        // Distinguishes ids that several machines give at the same time: web-1 is 1, ops-1 is 0.
+        // Distinguishes ids that several machines give out at the same time: web-1 is 1, ops-1 is 0.
         'serverid' => preg_match('/^web-(\d+)$/', gethostname(), $match) ? (int) $match[1] : 0,
     ];
 
