@@ -10,7 +10,7 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: ["test/lab/**"],
           testTimeout: 20_000,
-          // On two cores Vitest would leave one idle; and a process a file would load the SDK again for each.
+          // By default Vitest leaves one of two cores idle, and each file loads the SDK again, in its own process.
           maxWorkers: "100%",
           isolate: false,
         },
@@ -20,7 +20,7 @@ export default defineConfig({
           name: "lab",
           include: ["test/lab/**/*.test.ts"],
           globalSetup: "test/support/lab-teardown.ts",
-          // Suites share a lab, and the machine's cores: one after the other.
+          // The suites share a lab and the machine's cores, so they run one after the other.
           fileParallelism: false,
           testTimeout: 600_000,
           hookTimeout: 1_800_000,

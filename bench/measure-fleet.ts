@@ -1,5 +1,5 @@
-// What checking and planning cost for a generated fleet of 10,000 spaces in 100 files, each as a whole process, beside
-// its budget. Figures of the lab are elsewhere: nothing here needs a machine.
+// Measures what checking and planning cost for a generated fleet of 10,000 spaces in 100 files, against budgets. Each
+// run is a whole process. It needs no machine; the figures of the lab are elsewhere.
 import { execa, execaSync } from "execa";
 import {
   cpSync,
@@ -26,12 +26,12 @@ const REPOSITORY = join(import.meta.dirname, "..");
 
 interface Case {
   title: string;
-  /** Brings the fleet into shape; undone before the next case. */
+  /** Changes the fleet for this case. The next case gets a new fleet. */
   prepare: (root: string) => void;
   command: string[];
-  /** The exit status that shows that the case did its work. */
+  /** The exit status that proves that the case did its work. */
   status: number;
-  /** What the output must hold, for the same reason. */
+  /** What the output must contain, for the same reason. */
   shows: RegExp;
   runs: number;
   budget: { seconds: number; megabytes?: number };
@@ -89,7 +89,7 @@ const CASES: Case[] = [
   },
 ];
 
-/** This repository with 10,000 spaces, committed. Prod's configuration, with drives large enough for all of them. */
+/** A copy of this repository with 10,000 spaces, committed. Prod's configuration, with drives large enough. */
 function makeFleet(root: string): void {
   const left = new Set([".git", ".lab", "node_modules", "test"]);
   for (const name of readdirSync(REPOSITORY).filter((one) => !left.has(one)))
@@ -135,7 +135,7 @@ function shardPath(root: string, file: number): string {
 
 function editFile(path: string, edit: (text: string) => string): void {
   const text = readFileSync(path, "utf8");
-  // The second entry, never the first: a check that only looks at the first would pass otherwise.
+  // Edits the second entry, never the first: otherwise a check that only looks at the first would pass.
   const second = text.indexOf("\n- id") + 1;
   const edited = text.slice(0, second) + edit(text.slice(second));
   if (edited === text) throw new Error(`nothing to edit in ${path}`);
@@ -153,7 +153,7 @@ interface Measure {
   output: string;
 }
 
-/** Runs a fresh process, and looks how much memory it holds. */
+/** Runs a new process. Measures its time and its memory. */
 async function measure(root: string, command: string[]): Promise<Measure> {
   const start = performance.now();
   const child = execa(process.execPath, [...command, "--root", root], {
@@ -162,8 +162,8 @@ async function measure(root: string, command: string[]): Promise<Measure> {
     maxBuffer: 2 ** 28,
     reject: false,
   });
-  // The kernel keeps the largest figure so far (proc(5), VmHWM), so the last look before the end tells it. Measuring
-  // inside the process would load a module into each of its threads.
+  // The kernel keeps the peak (proc(5), VmHWM), so the last look before the end is enough. Measuring inside the process
+  // would load a module into each of its threads.
   let megabytes = 0;
   const look = setInterval(() => (megabytes = Math.max(megabytes, largestMemory(child.pid))), 15);
   const { exitCode, all } = await child;
@@ -171,7 +171,7 @@ async function measure(root: string, command: string[]): Promise<Measure> {
   return { seconds: (performance.now() - start) / 1000, megabytes, status: exitCode, output: all };
 }
 
-/** Largest resident memory of a process up to now, in MB; 0 where the kernel doesn't tell. */
+/** Peak resident memory of a process so far, in MB; 0 if the kernel does not tell. */
 function largestMemory(pid: number | undefined): number {
   try {
     return Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
@@ -180,7 +180,7 @@ function largestMemory(pid: number | undefined): number {
   }
 }
 
-/** Prints one case; false when it was over its budget or did not do its work. */
+/** Runs and prints one case. Resolves to false if it exceeded its budget or did not do its work. */
 async function runCase({ title, prepare, command, status, shows, runs, budget }: Case): Promise<boolean> {
   const root = mkdtempSync(join(tmpdir(), "framaspace-bench-"));
   try {
@@ -208,7 +208,7 @@ async function runCase({ title, prepare, command, status, shows, runs, budget }:
   }
 }
 
-/** Runs the cases whose title has every word. Resolves to whether each kept its budget. */
+/** Runs the cases whose title contains every word. Resolves to whether each kept its budget. */
 export async function benchFleet(words: readonly string[]): Promise<boolean> {
   console.log(
     `${FILES * SPACES_PER_FILE} spaces in ${FILES} files; median time and largest memory of whole processes.`,

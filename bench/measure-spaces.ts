@@ -1,6 +1,6 @@
-// What spaces cost in a lab that is up, beside their budgets: creating them, with all of their resources and a page that
-// answers; converging them unchanged; and how long an upgrade keeps one from answering. Adds a tenants file of its own,
-// and takes it away at the end; the spaces stay in the lab.
+// Measures what spaces cost in a running lab, against budgets: to create them, with all their resources and a page that
+// answers; to converge them unchanged; and how long one does not answer during an upgrade. Adds its own tenants file
+// and removes it at the end. The spaces stay in the lab.
 import { execa } from "execa";
 import { existsSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
@@ -17,13 +17,13 @@ export interface SpacesBench {
   name: string;
   /** How many are created. */
   spaces: number;
-  /** The release that one space is moved to, for its outage; without it that is not measured. */
+  /** The release to which one space is upgraded, to measure its outage. Without it, no outage is measured. */
   upgrade?: string;
   /** Options of the lab's `up`, such as --nextcloud. */
   upOptions: readonly string[];
 }
 
-/** Runs `npm run lab` with words. Resolves to its standard output. */
+/** Runs `npm run lab` with arguments. Resolves to its standard output. */
 type Lab = (...words: string[]) => Promise<string>;
 
 async function secondsOf(act: () => Promise<unknown>): Promise<number> {
@@ -32,7 +32,7 @@ async function secondsOf(act: () => Promise<unknown>): Promise<number> {
   return (performance.now() - start) / 1000;
 }
 
-/** Seconds of the longest time without a 200 while the command runs, asked of a web server every 50 ms. */
+/** Asks a web server every 50 ms during an upgrade. Returns seconds: the longest time without a 200, and occ's own. */
 async function outageOf(lab: Lab, id: string, release: string): Promise<{ outage: number; own: number }> {
   const text = await lab(
     "ssh",
@@ -54,8 +54,8 @@ async function outageOf(lab: Lab, id: string, release: string): Promise<{ outage
 }
 
 /**
- * Measures, and prints each figure. Resolves to whether all kept their budgets. Throws a UserError where the
- * tenants file is there already.
+ * Measures, and prints each figure. Resolves to whether all kept their budgets. Throws a UserError if the tenants file
+ * already exists.
  */
 export async function benchSpaces({ name, spaces, upgrade, upOptions }: SpacesBench): Promise<boolean> {
   const lab: Lab = async (...words) => {
@@ -64,7 +64,7 @@ export async function benchSpaces({ name, spaces, upgrade, upOptions }: SpacesBe
   };
   const ops = (command: string) => lab("ssh", "ops-1", command);
   const up = () => lab("up", ...upOptions);
-  // No two of them look alike to the eye (spaces/fleet/ids.ts), and none looks like a word that is reserved.
+  // No two ids look alike (spaces/fleet/ids.ts), and none looks like a reserved word.
   const ids = Array.from(
     { length: spaces },
     (_, index) => `banc-${String.fromCharCode(97 + (index % 26), 97 + (Math.floor(index / 26) % 26))}-essai`,
@@ -93,7 +93,7 @@ export async function benchSpaces({ name, spaces, upgrade, upOptions }: SpacesBe
       }),
     );
     await writeFile(FILE, entries.sort().join("\n"));
-    // What the platform and the spaces that were there take is not the new ones'.
+    // Without the time that the platform and the spaces already there take.
     report(`creating ${spaces} spaces, each`, ((await secondsOf(up)) - idle) / spaces, 2.5);
 
     const wanted = `for id in ${ids.join(" ")}; do jq -c 'del(.version)' /srv/spaces/$id/config/space.json >/tmp/$id.json; done`;

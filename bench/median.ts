@@ -1,4 +1,4 @@
-/** The middle of some figures, or the mean of the two in the middle; NaN where there is none. */
+/** The middle figure, or the mean of the two middle ones; NaN if there are no figures. */
 export function median(figures: readonly number[]): number {
   const sorted = figures.toSorted((a, b) => a - b);
   const middle = (sorted.length - 1) / 2;

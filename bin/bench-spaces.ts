@@ -1,4 +1,4 @@
-// `npm run bench:spaces`: what spaces cost in a lab that is up, beside their budgets.
+// `npm run bench:spaces`: measures what spaces cost in a running lab, against budgets.
 import { Command } from "commander";
 import { benchSpaces } from "../bench/measure-spaces.ts";
 import { runMain } from "../validation/user-error.ts";

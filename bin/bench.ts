@@ -1,4 +1,4 @@
-// `npm run bench`: what checking and planning cost for 10,000 spaces, beside their budgets.
+// `npm run bench`: measures what checking and planning cost for 10,000 spaces, against budgets.
 import { Command } from "commander";
 import { benchFleet } from "../bench/measure-fleet.ts";
 import { runMain } from "../validation/user-error.ts";

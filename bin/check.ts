@@ -1,5 +1,5 @@
-// `npm run check`: the one gate, for people, hooks and CI. Needs no credentials, no network and no engine.
-// `npm run check -- tenants` is the data alone, in well under a second.
+// `npm run check`: the one check, for people, hooks and CI. Needs no credentials, no network and no Pulumi engine.
+// `npm run check -- tenants` checks only the data, in well under a second.
 import { Command } from "commander";
 import { resolve } from "node:path";
 import { check } from "../check/check.ts";

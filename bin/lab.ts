@@ -1,4 +1,4 @@
-// `npm run lab`: the platform on this machine. What the commands do is in lab/.
+// `npm run lab`: runs the platform on this machine. The code of the commands is in lab/.
 import { Command, InvalidArgumentError, Option } from "commander";
 import * as commands from "../lab/commands.ts";
 import type { Lab } from "../lab/lab.ts";

@@ -1,6 +1,6 @@
-// Required before the program (`nodeargs` in Pulumi.yaml). The engine takes whatever Node is on PATH; one
-// that does not run TypeScript by itself gives way to the project's own, which `npm ci` has put beside the program.
-// JavaScript of the old kind, so that any Node can read it.
+// Loaded before the program (`nodeargs` in Pulumi.yaml). The engine uses any Node that is on PATH. If that one cannot
+// run TypeScript, this file runs the project's own, which `npm ci` installs. It is JavaScript of the old kind, so that
+// any Node can read it.
 const { spawnSync } = require("node:child_process");
 const path = require("node:path");
 

@@ -1,5 +1,5 @@
 // `npm run plan`: prints what the work tree would change, as Markdown on standard output. Exit status: 0 fine, 1 not
-// valid, 2 would destroy what holds data or concerns too many spaces.
+// valid, 2 the change would destroy something that holds data, or concerns too many spaces.
 import { Command } from "commander";
 import { enableCompileCache } from "node:module";
 import { resolve } from "node:path";
@@ -32,7 +32,7 @@ const program = new Command("npm run plan --")
   .option("--root <folder>", "plan the repository there, instead of the one in this folder", ".")
   .action(async ({ root: folder, environment, ...options }: Options) => {
     const root = resolve(folder);
-    // Its first thread takes longest to be ready, so it starts before this one loads anything else.
+    // The first thread of the pool takes longest to start. So it starts before this thread loads anything else.
     const pool = new Pool(root);
     enableCompileCache(COMPILED);
     const { plan } = await import("../plan/plan.ts");

@@ -1,4 +1,4 @@
-// `npm run space`: changes the entry of a space, and plans the change; asks and moves spaces through ops-1.
+// `npm run space`: changes a space's entry and plans the change. Lists, shows, exports and restores through ops-1.
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";

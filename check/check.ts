@@ -1,10 +1,10 @@
-// The parts of `npm run check`, and how they run: every one, whatever the others find.
+// The parts of `npm run check`. All of them run, whatever the others find.
 import { UserError } from "../validation/user-error.ts";
 import { checkShell } from "./shell-scripts.ts";
 import { checkTenants } from "./tenants.ts";
 import { runTool, type Outcome } from "./tool.ts";
 
-/** The parts by name, each with the folder of the repository. */
+/** The parts by name. Each receives the folder of the repository. */
 const PARTS: Readonly<Record<string, (root: string) => Outcome | Promise<Outcome>>> = {
   tenants: checkTenants,
   types: (root) => runTool(root, "tsc", ["--noEmit", "--project", "."]),
@@ -16,8 +16,8 @@ const PARTS: Readonly<Record<string, (root: string) => Outcome | Promise<Outcome
 const SIGNS = { passed: "✔", failed: "✘", skipped: "-" };
 
 /**
- * Runs parts, all where none is named, and prints a line for each that is done. Resolves to whether none failed. Throws
- * a UserError for a name that is no part's.
+ * Runs the named parts, or all of them, and prints a line for each at its end. Resolves to whether none failed. Throws
+ * a UserError for an unknown name.
  */
 export async function check(root: string, named: readonly string[]): Promise<boolean> {
   const names = named.length > 0 ? named : Object.keys(PARTS);
@@ -36,7 +36,7 @@ export async function check(root: string, named: readonly string[]): Promise<boo
       console.log(renderOutcome(name, (performance.now() - start) / 1000, outcome));
     }
   };
-  // Two at a time: each tool keeps about one core busy.
+  // Two at a time, because each tool keeps about one core busy.
   await Promise.all([worker(), worker()]);
   if (failed.length > 0 && names.length > 1) console.log(`check failed: ${failed.join(", ")}`);
   return failed.length === 0;

@@ -3,7 +3,7 @@ import { globSync } from "node:fs";
 import { count } from "../validation/positions.ts";
 import { runTool, type Outcome } from "./tool.ts";
 
-/** Scripts run as root on machines: none goes unlinted in CI, where a missing shellcheck is a failure. */
+/** The scripts run as root on machines. So CI lints all of them: there, a missing shellcheck is a failure. */
 export async function checkShell(root: string): Promise<Outcome> {
   const scripts = globSync(["**/*.sh", "**/usr/local/sbin/*", ".ci/run"], {
     cwd: root,

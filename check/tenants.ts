@@ -1,4 +1,4 @@
-// Checks the data alone, without Pulumi: in well under a second.
+// Checks only the data, without Pulumi, in well under a second.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { environmentNames } from "../infra/inventory/environment-file.ts";
@@ -8,7 +8,7 @@ import { reportFleets, TENANTS_FOLDER } from "../spaces/fleet/fleet.ts";
 import { count } from "../validation/positions.ts";
 import type { Outcome } from "./tool.ts";
 
-/** Configuration, catalog and tenants of every environment, and the editors' schema. */
+/** Checks configuration, catalog and tenants of every environment, and the editors' schema. */
 export function checkTenants(root: string): Outcome {
   const fleets = allEnvironments(root).map((name) => loadFleet(root, name));
   const [catalog] = fleets.flatMap((fleet) => fleet.catalog ?? []);
@@ -27,7 +27,7 @@ export function checkTenants(root: string): Outcome {
   return { state: "passed", text: sizes.join(", ") };
 }
 
-/** Without its formatting, which is prettier's; undefined when it is missing or broken. */
+/** The schema without its formatting, which is prettier's task; undefined if it is missing or broken. */
 function readEditorSchema(root: string): string | undefined {
   try {
     return JSON.stringify(JSON.parse(readFileSync(join(root, EDITOR_SCHEMA_FILE), "utf8")));
@@ -36,7 +36,7 @@ function readEditorSchema(root: string): string | undefined {
   }
 }
 
-/** One that has tenants and no configuration is an error that loading it reports. */
+/** Includes environments with tenants and no configuration: loading one reports that error. */
 function allEnvironments(root: string): string[] {
   return [...new Set([...environmentNames(root), ...readdirSync(join(root, TENANTS_FOLDER))])].sort();
 }

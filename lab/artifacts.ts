@@ -1,10 +1,10 @@
-// Serves the files that machines download in a lab: releases and binaries that were given by path.
+// Serves the files that machines of a lab download: releases and binaries whose paths the user gave.
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { pipeline } from "node:stream/promises";
 
-/** `http://ADDRESS/NAME` gives the file that `files` has under NAME. */
+/** Serves each file of `files` under its name: `http://ADDRESS/NAME`. */
 export function serveArtifacts(
   files: Readonly<Record<string, string>>,
   host: string,

@@ -1,5 +1,5 @@
-// The load balancer's process: HAProxy in a namespace of its own, told what haproxy.ts renders. A change reloads it: its
-// old worker ends what it has begun.
+// Runs the load balancer: HAProxy in its own namespace, with the configuration from haproxy.ts. A change reloads
+// HAProxy; the old worker finishes what it has begun.
 import { execa } from "execa";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
@@ -16,7 +16,7 @@ import { inside, isPopulated, killGroup, startProcess, type Lab } from "./lab.ts
 export const BALANCER = "lb";
 const PROCESS = "balancer";
 
-/** Where the load balancer listens for visitors from the host. */
+/** Socket on which the load balancer listens for clients on the host. */
 export function balancerSocket(lab: Lab): string {
   return join(lab.directory, "balancer.sock");
 }
@@ -25,22 +25,21 @@ const directoryOf = (lab: Lab) => join(lab.directory, "haproxy");
 const configurationOf = (lab: Lab) => join(directoryOf(lab), "haproxy.cfg");
 const masterOf = (lab: Lab) => join(directoryOf(lab), "master.sock");
 
-/** What the document asks for; undefined where no load balancer has a service. */
+/** The configuration that the document asks for; undefined if no load balancer has a service. */
 export function renderFor(lab: Lab, state: State): Rendered | undefined {
   return renderBalancer(state, { socket: balancerSocket(lab), certificates: directoryOf(lab) });
 }
 
-/** Starts or reloads HAProxy. Rejects, and changes nothing, where HAProxy refuses the configuration. */
+/** Starts or reloads HAProxy. Rejects, and changes nothing, if HAProxy refuses the configuration. */
 export async function runBalancer(lab: Lab, rendered: Rendered): Promise<void> {
   await write(lab, rendered);
-  // What runs there without that socket has just started, or is an older lab's: it is started again.
+  // A process without that socket has just started, or is from a lab of an older version. It is started again.
   if (isPopulated(lab, PROCESS) && existsSync(masterOf(lab))) return reload(lab);
   await rm(masterOf(lab), { force: true });
   const words = ["haproxy", "-W", "-S", `${masterOf(lab)},mode,600`, "-f", configurationOf(lab)];
   await startProcess(lab, PROCESS, [...inside(lab, BALANCER), ...words]);
 }
 
-/** Whether HAProxy runs. */
 export function isBalancing(lab: Lab): boolean {
   return isPopulated(lab, PROCESS);
 }
@@ -59,10 +58,10 @@ async function write(lab: Lab, { configuration, certificates }: Rendered): Promi
   await rename(draft, configurationOf(lab));
 }
 
-/** Seconds that HAProxy may take to listen to its commands. */
+/** Seconds that HAProxy may take until it accepts commands. */
 const PATIENCE = 10;
 
-/** By a command, not by a signal: one that comes before HAProxy expects it would end it. */
+/** Reloads with a command, not with a signal: a signal that arrives before HAProxy expects it would end HAProxy. */
 async function reload(lab: Lab): Promise<void> {
   for (const end = Date.now() + PATIENCE * 1000; ; await sleep(50)) {
     const socket = connect(masterOf(lab));

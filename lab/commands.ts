@@ -1,4 +1,4 @@
-// What the commands of `npm run lab` do besides `up`, each with the lab that was named.
+// The commands of `npm run lab` besides `up`. Each receives the named lab.
 import { execa } from "execa";
 import { runMain, UserError } from "../validation/user-error.ts";
 import { removeUnused } from "./image.ts";
@@ -10,14 +10,14 @@ import { configurationFile, findPulumi, handToPulumi, isEveryday } from "./pulum
 import { sshTo } from "./ssh.ts";
 import { closeTunnel, openTunnel } from "./lab-tunnel.ts";
 
-/** Runs a command on the lab of that name, as root: where this process is not root's, again by sudo. */
+/** Runs a command on the lab with that name, as root. If this process is not root, it runs itself again with sudo. */
 export async function runOnLab(name: string, act: (lab: Lab) => Promise<void>): Promise<void> {
   if (process.getuid?.() !== 0) return becomeRoot();
-  // A line of progress may stand there unfinished.
+  // The last line on the terminal may be an unfinished line of progress.
   await runMain(() => act(openLab(name)), "\n");
 }
 
-/** The same command by sudo, which asks for the password where it needs one. */
+/** Runs the same command with sudo, which asks for the password if it needs one. */
 async function becomeRoot(): Promise<void> {
   const command = ["env", `PATH=${process.env.PATH}`, process.execPath, ...process.argv.slice(1)];
   console.error("The lab makes namespaces and mounts, so it needs root. Asking sudo.");
@@ -27,7 +27,7 @@ async function becomeRoot(): Promise<void> {
   process.exitCode = exitCode ?? 1;
 }
 
-/** Removes the lab; with `image` also cached base images on which no lab stands. */
+/** Removes the lab; with `image`, also cached base images that no lab uses. */
 export async function down(lab: Lab, { image = false }: { image?: boolean }): Promise<void> {
   const lock = await lockLab(lab);
   const found = await exists(lab);
@@ -51,20 +51,20 @@ export async function logs(lab: Lab, machine: string, options: readonly string[]
   await handOver([...(await insideMachine(lab, machine)), "journalctl", "--no-pager", ...words]);
 }
 
-/** Prints the mails that the spaces have written, oldest first. */
+/** Prints the mails that the spaces have sent, oldest first. */
 export async function mail(lab: Lab): Promise<void> {
   await assertThere(lab);
   const all = await mails(lab);
   console.log(all.length === 0 ? "No mails." : all.join(`\n${"─".repeat(80)}\n`));
 }
 
-/** SSH to a machine, with a shell or a command. */
+/** Opens SSH to a machine, with a shell or a command. */
 export async function ssh(lab: Lab, machine: string, command: readonly string[]): Promise<void> {
   await assertThere(lab);
   await handOver([...(await sshTo(lab, machine)), ...command]);
 }
 
-/** Words that run SSH to ops-1 of the lab of that name. Throws a UserError where there is no such lab. */
+/** Words that run SSH to ops-1 of the lab with that name. Throws a UserError if there is no such lab. */
 export async function sshToOps(name: string): Promise<string[]> {
   const lab = openLab(name);
   if (process.getuid?.() !== 0) throw new UserError("a lab is root's: run this as root.");
@@ -72,14 +72,14 @@ export async function sshToOps(name: string): Promise<string[]> {
   return sshTo(lab, "ops-1");
 }
 
-/** `npm run pulumi` on the lab's stacks; any other command of the CLI as it is. */
+/** Runs `npm run pulumi` on the lab's stacks. Passes all other commands to the CLI unchanged. */
 export async function pulumi(lab: Lab, words: readonly string[]): Promise<void> {
-  // Of which stack, and so whether MinIO's provider is needed, the CLI itself will see.
+  // Whether MinIO's provider is needed depends on the stack. The CLI itself checks that.
   const found = await findPulumi({ storage: false });
   if ("missing" in found) throw new UserError(`${found.missing}; ${found.remedy}.`);
   await assertThere(lab);
   const rest = isEveryday(words) ? [...words, "--config-file", configurationFile(lab)] : words;
-  // The platform's needs none, and ops-1 may be what it is to build.
+  // The platform's stack needs no tunnel, and it may be the one that creates ops-1.
   if (words.some((word) => /-spaces-\d{3}$/.test(word))) await openTunnel(lab);
   try {
     process.exitCode = await handToPulumi(lab, found.cli, rest);
@@ -93,7 +93,7 @@ async function assertThere(lab: Lab): Promise<void> {
     throw new UserError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);
 }
 
-/** Gives the terminal to another program, and its exit status to whoever called. */
+/** Gives the terminal to another program, and passes on its exit status. */
 async function handOver(words: string[]): Promise<void> {
   const { exitCode } = await execa(`${words[0]}`, words.slice(1), { stdio: "inherit", reject: false });
   process.exitCode = exitCode ?? 1;

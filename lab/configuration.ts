@@ -1,5 +1,5 @@
-// The lab's own copy of Pulumi.lab.yaml, with what differs here: where artifacts come from, which storage servers are
-// dedicated, what is left out. The program reads it as it reads any environment's; it has no code for labs.
+// Writes the lab's own copy of Pulumi.lab.yaml, with what differs in a lab: where artifacts come from, which storage
+// servers are dedicated, what is left out. The program reads it like any environment's; it has no code for labs.
 import { execa } from "execa";
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
@@ -28,18 +28,18 @@ import { UserError } from "../validation/user-error.ts";
 export const ROOT = join(import.meta.dirname, "..");
 /** The environment whose configuration and entries a lab uses. */
 export const ENVIRONMENT = "lab";
-/** What the secrets of the committed environments are encrypted with: they protect nothing. */
+/** Passphrase of the secrets in the committed environments. They protect nothing. */
 export const PASSPHRASE = "example";
 
-/** Artifacts that were given by path. */
+/** What the user gave: the paths of artifacts, and the number of storage servers. */
 export interface Given {
-  /** On the host's loopback: spaces' addresses have it. */
+  /** Port on the host's loopback. The addresses of spaces contain it. */
   port: number;
   minio?: string;
   mc?: string;
   imaginary?: string;
   nextcloud?: string[];
-  /** Storage servers of each site's first pool, and of its second: 0 where there is none. */
+  /** Storage servers in the first pool of each site, and in its second pool. 0 means no such pool. */
   storageNodes: number;
   storageSecondPool: number;
   storageSites: number;
@@ -54,20 +54,20 @@ export interface LabConfiguration {
   dedicated: DedicatedMachine[];
   /** File name → path, for the artifact server. */
   artifacts: Record<string, string>;
-  /** What the lab does without, and why. */
+  /** What the lab does not have, and why. */
   leftOut: LeftOut[];
 }
 
 type LeftOut = Settings["leftOut"][number];
 
 const DRIVES = 4;
-/** Each site and the last part of its first server's public address. */
+/** Each site, with the last part of its first server's public address. */
 const SITES = [
   ["primary", 131],
   ["replica", 141],
 ] as const;
 
-/** Writes the lab's configuration file and says what it came to. */
+/** Writes the lab's configuration file and returns what is in it. */
 export async function configure(lab: Lab, given: Given): Promise<LabConfiguration> {
   await mkdir(lab.directory, { recursive: true, mode: 0o700 });
   const source = join(ROOT, `Pulumi.${ENVIRONMENT}.yaml`);
@@ -87,7 +87,7 @@ export async function configure(lab: Lab, given: Given): Promise<LabConfiguratio
       throw new UserError(`${file} is not there; give --${name.replace(/\..*/, "")} the path of a file.`);
     });
     const sha256 = await sha256Of(file);
-    // The checksum in the name: another file has another address.
+    // The checksum is in the name, so another file has another address.
     const served = `${sha256.slice(0, 12)}/${name}`;
     artifacts[served] = file;
     return { url: `http://${ADMIN_ADDRESS}/${served}`, sha256 };
@@ -131,7 +131,7 @@ export async function configure(lab: Lab, given: Given): Promise<LabConfiguratio
   };
 }
 
-/** Checked by the same schema as everywhere; a fault is one of this file's. */
+/** Checks the document by the schema of all environments. An error here is a bug of this file. */
 function parseEnvironment(document: unknown): Environment {
   const { config } = document as { config: Record<string, unknown> };
   const secret = new Set([...Object.keys(SECRET_KEYS), "mailPassword"].map((key) => `framaspace:${key}`));
@@ -141,7 +141,7 @@ function parseEnvironment(document: unknown): Environment {
   );
 }
 
-/** MinIO's client beside the server's binary, or on PATH, where Midnight Commander may have the same name. */
+/** Finds MinIO's client beside the server's binary, or on PATH. Midnight Commander may have the same name there. */
 async function findClient(minio: string): Promise<string> {
   const folders = [dirname(resolve(minio)), ...(process.env.PATH ?? "").split(delimiter)];
   for (const path of folders.map((folder) => join(folder, "mc")).filter((file) => existsSync(file))) {
@@ -155,7 +155,7 @@ async function findClient(minio: string): Promise<string> {
 
 type Serve = (path: string, name: string) => Promise<Artifact>;
 
-/** The releases that were given, or the fake under every version that the catalog keeps. */
+/** The releases that the user gave. Without them, the fake, under every version that the catalog keeps. */
 async function releases(lab: Lab, { nextcloud }: Given, serve: Serve, leftOut: LeftOut[]) {
   const { catalog } = loadFleet(ROOT, ENVIRONMENT);
   if (!catalog) throw new UserError("spaces/catalog.yaml is not valid; see: npm run check -- tenants");
@@ -199,7 +199,7 @@ async function releases(lab: Lab, { nextcloud }: Given, serve: Serve, leftOut: L
 /** Which release an archive holds, and with which apps. */
 async function inspectRelease(path: string): Promise<{ version: string; apps: Set<string> }> {
   const wanted = ["--wildcards", "--no-wildcards-match-slash", "*/version.php", "*/apps/*/appinfo/info.xml"];
-  // Names go to standard error, contents to standard output.
+  // tar prints names to standard error, contents to standard output.
   const words = ["--extract", "--to-stdout", "--verbose", "--file", resolve(path), ...wanted];
   const { stdout, stderr } = await execa("tar", words, { reject: false });
   const version = /\$OC_VersionString\s*=\s*'(\d+\.\d+\.\d+)'/.exec(stdout)?.[1];
@@ -213,7 +213,7 @@ async function inspectRelease(path: string): Promise<{ version: string; apps: Se
   };
 }
 
-/** The fake's archive. It carries every app of the catalog by name. */
+/** Packs the fake. It contains every app of the catalog, by name only. */
 async function packFake(lab: Lab, apps: readonly string[]): Promise<string> {
   const tree = join(lab.directory, "fake");
   await rm(tree, { recursive: true, force: true });
@@ -225,7 +225,7 @@ async function packFake(lab: Lab, apps: readonly string[]): Promise<string> {
   return pack(lab, tree, "nextcloud.tar");
 }
 
-/** An archive of a release's folder, the same bytes whenever its files are the same. What a space of its own left stays out. */
+/** Packs a release's folder: same files, same bytes. Configuration and data of a space that ran there stay out. */
 async function pack(lab: Lab, tree: string, name: string): Promise<string> {
   const archive = join(lab.directory, name);
   const same = [
@@ -242,7 +242,7 @@ async function pack(lab: Lab, tree: string, name: string): Promise<string> {
   return archive;
 }
 
-/** An inventory of dedicated servers, which the lab boots, with drives that it makes. */
+/** The inventory of dedicated servers. The lab boots them, and creates their drives. */
 function storage(given: Given, secrets: Secrets, minio: Artifact, mc: Artifact) {
   const { storageNodes, storageSecondPool, storageSites, storageServing, storageUnreachable } = given;
   const sites = SITES.slice(0, storageSites).map(([role, host]) => {
@@ -280,7 +280,7 @@ function storage(given: Given, secrets: Secrets, minio: Artifact, mc: Artifact) 
   };
 }
 
-/** Derived as the cloud machines' are. In production it is read from the server. */
+/** A host key, derived like those of the cloud machines. In production it is read from the server. */
 function hostKey(secrets: Secrets, name: string) {
   return sshKeyPair(secrets.machineSeed(name, "ssh-host-key"));
 }
@@ -300,7 +300,7 @@ function dedicatedMachines(environment: Environment, secrets: Secrets): Dedicate
   );
 }
 
-/** The key that opens all machines. */
+/** The SSH key that all machines accept. */
 export function deployKey(secrets: Secrets) {
   return sshKeyPair(secrets.seed("deploy", "ssh"));
 }
@@ -311,7 +311,7 @@ async function sha256Of(file: string): Promise<string> {
   return hash.digest("hex");
 }
 
-/** Every machine's name, address and known host key: for SSH's configuration. */
+/** Name, address and known host key of every machine, for SSH's configuration. */
 export function knownMachines({ environment, secrets }: Pick<LabConfiguration, "environment" | "secrets">) {
   return allMachines(environment).map(({ name, role, privateAddress }) => ({
     name,

@@ -1,5 +1,5 @@
-// The lab's own process, in the admin's namespace: `node lab/daemon.ts NAME`. Serves the hcloud endpoint and the
-// artifacts, takes the mail, and brings back what ran before. Machines outlive it.
+// The lab's own process, in the admin's namespace: `node lab/daemon.ts NAME`. It serves the hcloud endpoint and the
+// artifacts, receives mail, and starts again what ran before. Machines outlive it.
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { serveArtifacts } from "./artifacts.ts";
@@ -24,5 +24,5 @@ await serveArtifacts(settings.artifacts, ADMIN_ADDRESS, ARTIFACTS_PORT);
 await takeMail(lab, ADMIN_ADDRESS, MAIL_PORT);
 await endpoint.listen({ port: ENDPOINT_PORT, host: "127.0.0.1" });
 await rm(endpointSocket(lab), { force: true });
-// Last: whoever waits for this socket finds all the rest ready.
+// Last: a process that waits for this socket finds everything else ready.
 await endpoint.listen({ path: endpointSocket(lab) });

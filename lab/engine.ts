@@ -1,4 +1,4 @@
-// What both engines have in common: given a stack, they bring the lab to what it declares.
+// What both engines share: they make the lab match what a stack declares.
 import type { LabConfiguration } from "./configuration.ts";
 import type { Lab } from "./lab.ts";
 import type { Progress } from "./progress.ts";
@@ -8,11 +8,11 @@ export interface Task {
   lab: Lab;
   configuration: LabConfiguration;
   progress: Progress;
-  /** Names of all machines, to tell whose step a resource is. */
+  /** Names of all machines, to find the machine of a step. */
   machines: readonly string[];
 }
 
-/** How many resources an `up` found as declared, and how many it had to change. */
+/** How many resources a stack has, and how many of them `up` changed. */
 export interface Outcome {
   resources: number;
   changed: number;
@@ -20,6 +20,6 @@ export interface Outcome {
 
 export interface Engine {
   readonly name: string;
-  /** Brings one stack up. Rejects with a UserError where a step failed. */
+  /** Brings one stack up. Rejects with a UserError if a step failed. */
   up(stack: string, task: Task): Promise<Outcome>;
 }

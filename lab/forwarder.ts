@@ -1,5 +1,5 @@
-// The way in from the host's loopback: `node lab/forwarder.ts NAME PORT`. The only process of a lab in the host's
-// network; it knows a port and the load balancer's socket file, so no interface leads into the lab.
+// Forwards connections from the host's loopback into the lab: `node lab/forwarder.ts NAME PORT`. It is the lab's only
+// process in the host's network. It joins a port to the load balancer's socket file: no interface leads into the lab.
 import { connect, createServer } from "node:net";
 import { balancerSocket } from "./balancer.ts";
 import { openLab } from "./lab.ts";

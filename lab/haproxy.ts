@@ -1,38 +1,38 @@
-// What the endpoint's document says of its load balancer, as HAProxy's configuration. Pure text; balancer.ts runs it.
+// Renders the load balancer of the endpoint's document as HAProxy's configuration. Only text; balancer.ts runs it.
 //
-// Where HAProxy may differ from Hetzner's load balancers:
-// - A new target takes requests until its first check, which starts at once, has failed. HAProxy 3.1 could wait for the
-//   first success (`init-state`); Debian has older ones.
-// - Hetzner says nothing of how long it waits for a connection to a target, nor whether it asks another one when that
-//   fails, nor whether it keeps connections to targets open. Here it waits for the idle time, asks nobody else, and each
-//   request has a connection of its own: the worst of what may be.
-// - HAProxy answers 400 by itself to what is no proper HTTP, such as a path with bytes that should have been encoded.
+// HAProxy may differ from Hetzner's load balancers in this:
+// - A new target receives requests until its first check fails. This check starts at once. HAProxy 3.1 can wait for the
+//   first success (`init-state`); Debian has older versions.
+// - Hetzner does not say how long it waits for a connection to a target, whether it then asks another target, or if it
+//   keeps connections to targets open. Here HAProxy waits for the idle time, asks no other target, and opens a new
+//   connection for each request: the worst that can be.
+// - HAProxy itself answers 400 to invalid HTTP, such as a path with bytes that should be encoded.
 import { join } from "node:path";
 import type { LoadBalancer, Service, State } from "./hcloud/document.ts";
 
-/** What HAProxy is given. */
+/** The files that HAProxy reads. */
 export interface Rendered {
   configuration: string;
   /** Path → certificates and key, as one PEM. Secret. */
   certificates: ReadonlyMap<string, string>;
 }
 
-/** Files of HAProxy's. */
+/** Where HAProxy's files are. */
 export interface Places {
-  /** Where it also listens for https, for visitors from the host. */
+  /** Socket on which it also listens for https, for clients on the host. */
   socket: string;
   /** Folder of the certificates. */
   certificates: string;
 }
 
-/** Who a visitor from the host's loopback is taken for: one from outside (TEST-NET-2). */
+/** The address that HAProxy gives to clients from the host's loopback: one from outside (TEST-NET-2). */
 const VISITOR = "198.51.100.1";
-/** The socket's number among a service's addresses. */
+/** Number of the socket among the addresses of a service. */
 const SOCKET_ID = 1000;
-/** Two for each of 10,000 connections: what Hetzner's smallest load balancer takes (https://docs.hetzner.com, LB11). */
+/** Two for each of the 10,000 connections of Hetzner's smallest load balancer (https://docs.hetzner.com, LB11). */
 const FILE_DESCRIPTORS = 20_000;
 
-/** Undefined where there is nothing to listen on. */
+/** Undefined if there is nothing to listen on. */
 export function renderBalancer(state: State, places: Places): Rendered | undefined {
   const balancer = state.load_balancers[0];
   if (!balancer || balancer.services.length === 0) return undefined;
@@ -75,7 +75,7 @@ interface Target {
   address: string;
 }
 
-/** As the load balancer reaches them. */
+/** The targets, with the addresses that the load balancer uses. */
 function targetsOf(state: State, balancer: LoadBalancer): Target[] {
   return balancer.targets.flatMap(({ server, ip, use_private_ip }): Target[] => {
     if (ip) return [{ name: ip.ip, address: ip.ip }];
@@ -86,9 +86,9 @@ function targetsOf(state: State, balancer: LoadBalancer): Target[] {
 }
 
 /**
- * Seconds of silence after which a connection is closed, to the client as to the target. Hetzner documents it for HTTP
- * alone, on both sides (hcloud-cloud-controller-manager, load_balancer_annotations.md); what it does with
- * TCP is not said, so here it is the same.
+ * Seconds of silence after which HAProxy closes a connection, to the client or to the target. Hetzner documents this
+ * only for HTTP, on both sides (hcloud-cloud-controller-manager, load_balancer_annotations.md). For TCP it says
+ * nothing, so here TCP is the same.
  */
 const idleOf = ({ http }: Service) => http.timeout_idle;
 
@@ -97,7 +97,7 @@ const modeOf = ({ protocol }: Service) => (protocol === "tcp" ? "tcp" : "http");
 function renderFrontend(service: Service, places: Places): string {
   const { protocol, listen_port: port } = service;
   const pems = service.http.certificates.map((id) => `crt ${join(places.certificates, `${id}.pem`)}`);
-  // By the name that is asked for; the first where none fits.
+  // HAProxy takes the certificate for the requested name, or the first one if none matches.
   const tls = protocol === "https" ? ` ssl ${pems.join(" ")} alpn h2,http/1.1` : "";
   const isVisited = protocol === "https" && port === 443;
   const lines = [
@@ -132,9 +132,9 @@ function renderRedirect(service: Service): string {
 }
 
 /**
- * Who is healthy. Apart from the backend that serves, because there the wait for a connection would be the checks', too.
- * A target becomes unhealthy after `retries` failures, and healthy again after as many successes: so says Hetzner's API of
- * LoadBalancerServiceHealthCheck.
+ * The health checks. They have a backend of their own: in the one that serves, its long wait for a connection would
+ * also apply to the checks. A target becomes unhealthy after `retries` failures, and healthy again after as many
+ * successes, as Hetzner's API says of LoadBalancerServiceHealthCheck.
  */
 function renderHealth({ listen_port, health_check: check }: Service, targets: readonly Target[]): string {
   const { protocol, port, interval, timeout, retries, http } = check;
@@ -178,7 +178,7 @@ function section(head: string, lines: readonly string[]): string {
   return `${head}\n${lines.map((line) => `  ${line}\n`).join("")}`;
 }
 
-/** As one word of a configuration line. */
+/** Quotes a text as one word of a configuration line. */
 function quote(text: string): string {
   return `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }

@@ -1,4 +1,4 @@
-// What the lab needs of the machine that it runs on.
+// What the lab needs on the machine on which it runs.
 import { execa } from "execa";
 import { existsSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
@@ -18,10 +18,10 @@ const NEEDS: Readonly<Record<string, string>> = {
 };
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/** Directories that a service's or a user's PATH may lack. */
+/** Directories that may be missing in the PATH of a service or a user. */
 const SYSTEM_PATH = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 
-/** Installs what is missing, or says what to do. */
+/** Installs what is missing and raises limits. Otherwise says what to do. */
 export async function prepareHost(report: (text: string) => void): Promise<void> {
   const os = await readFile("/etc/os-release", "utf8").catch(() => "");
   if (process.platform !== "linux" || !/^ID(_LIKE)?=.*(debian|ubuntu)/m.test(os))
@@ -54,7 +54,7 @@ export async function prepareHost(report: (text: string) => void): Promise<void>
   }
 }
 
-/** Debian starts what it installs; a lab runs its own. These work with systemd as without. */
+/** Stops a service that Debian starts after installation: a lab runs its own. Works with systemd and without. */
 async function stopService(name: string): Promise<void> {
   for (const words of [
     ["invoke-rc.d", name, "stop"],
@@ -67,10 +67,10 @@ function isInstalled(program: string): boolean {
   return (process.env.PATH ?? "").split(delimiter).some((folder) => existsSync(join(folder, program)));
 }
 
-/** Each machine's systemd takes about ten; Linux gives root 128 for all containers together. */
+/** Each machine's systemd uses about ten inotify instances. Linux gives root 128 for all containers together. */
 const INOTIFY = "/proc/sys/fs/inotify/max_user_instances";
 const INOTIFY_INSTANCES = 2048;
-/** What it was before; gone after a reboot, as is the raised value. */
+/** File with the value before. It disappears at a reboot, and so does the raised value. */
 const BEFORE = "/run/framaspace-lab-inotify";
 
 async function raiseLimits(report: (text: string) => void): Promise<void> {
@@ -83,7 +83,7 @@ async function raiseLimits(report: (text: string) => void): Promise<void> {
   );
 }
 
-/** Undoes what was changed of this machine itself. */
+/** Undoes the changes to this machine itself. */
 export async function restoreHost(): Promise<void> {
   const before = await readFile(BEFORE, "utf8").catch(() => undefined);
   if (before === undefined) return;

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Builds the lab's base image: Debian 13 as a cloud provider delivers it, with the .deb files of every role's packages
-# at hand, because a machine of the lab has no network to fetch them from.
-# Those of every machine are installed already, which saves each machine the same ten seconds.
+# Builds the lab's base image: Debian 13 as a cloud provider delivers it. It also holds the .deb files of every role's
+# packages, because a machine of the lab has no network to download them. The packages of every machine are already
+# installed, which saves each machine the same ten seconds.
 #   image.sh DIRECTORY MIRROR SECURITY_MIRROR|- PACKAGE,PACKAGE… ROLE=PACKAGE,PACKAGE…  …
 set -euo pipefail
 root=$1 mirror=$2 security=$3
@@ -19,9 +19,9 @@ keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 debootstrap --variant=minbase --keyring="$keyring" \
   --include=systemd,systemd-sysv,dbus,openssh-server,iproute2,ca-certificates trixie "$root" "$mirror"
 
-# What debootstrap leaves to keep services from starting would keep them from starting in machines too.
+# debootstrap leaves this file to keep services from starting. It would do the same in machines.
 rm -f "$root/usr/sbin/policy-rc.d"
-# Speed: a lab's disks need not survive a power cut, and nobody reads manuals there.
+# For speed: a lab's disks need not survive a power cut, and nobody reads manuals there.
 cat >"$root/etc/dpkg/dpkg.cfg.d/lab" <<'DPKG'
 force-unsafe-io
 path-exclude=/usr/share/man/*
@@ -40,7 +40,7 @@ APT
   echo "deb $mirror trixie-updates main"
   [ "$security" = - ] || echo "deb $security trixie-security main"
 } >"$root/etc/apt/sources.list"
-# Names are resolved for the build only: machines find each other in /etc/hosts.
+# Only the build resolves names: machines find each other in /etc/hosts.
 cp -L /etc/resolv.conf "$root/etc/resolv.conf"
 in_image apt-get -q update
 
@@ -54,7 +54,7 @@ cat >"$root/etc/cloud/cloud.cfg.d/99-lab.cfg" <<'CLOUD'
 datasource_list: [NoCloud]
 network: {config: disabled}
 CLOUD
-# Addresses are set from outside, as the cloud's DHCP would: nothing inside may change them.
+# The lab sets addresses from outside, as the cloud's DHCP would. Nothing inside may change them.
 in_image systemctl -q disable systemd-networkd.service systemd-networkd-wait-online.service
 
 for role in "$@"; do
@@ -63,7 +63,7 @@ for role in "$@"; do
   in_image apt-get -q -y --no-install-recommends --download-only install "${packages[@]}"
 done
 
-# No identity: each machine makes, or is given, its own.
+# The image has no identity: each machine creates its own, or receives it.
 rm -f "$root"/etc/ssh/ssh_host_* "$root/etc/hostname" "$root/var/lib/dbus/machine-id"
 : >"$root/etc/machine-id"
 : >"$root/etc/resolv.conf"

@@ -1,4 +1,4 @@
-// The base image of all machines: built once by image.sh, kept in a cache, named by the hash of its recipe.
+// The base image of all machines. image.sh builds it once. It stays in a cache, under the hash of its recipe.
 import { execa } from "execa";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
@@ -20,13 +20,13 @@ function packageSets(): string[] {
   ];
 }
 
-/** Directory of the image that today's recipe makes. */
+/** Directory of the image that the current recipe builds. */
 export function imagePath(): string {
   const hash = createHash("sha256").update(readFileSync(SCRIPT)).update(packageSets().join("\n"));
   return join(CACHE, `image-${hash.digest("hex").slice(0, 12)}`);
 }
 
-/** The image, built if it is not there yet; `report` hears of each step. */
+/** Builds the image if it is not there yet. Calls `report` for each step. */
 export async function provideImage(report: (step: string) => void): Promise<string> {
   const path = imagePath();
   if (existsSync(path)) return path;
@@ -40,7 +40,7 @@ export async function provideImage(report: (step: string) => void): Promise<stri
 
 async function build(path: string, report: (step: string) => void): Promise<string> {
   await mkdir(CACHE, { recursive: true });
-  // What a killed build left, and images of older recipes that no machine stands on.
+  // Remove what a killed build left, and images of older recipes that no machine uses.
   await removeUnused();
   const draft = await mkdtemp(join(CACHE, "draft-"));
   await chmod(draft, 0o755);
@@ -65,7 +65,7 @@ async function build(path: string, report: (step: string) => void): Promise<stri
   return path;
 }
 
-/** Removes images and drafts that no machine stands on. */
+/** Removes images and drafts that no machine uses. */
 export async function removeUnused(): Promise<string[]> {
   const mounts = await readFile("/proc/self/mounts", "utf8");
   const names = existsSync(CACHE) ? await readdir(CACHE) : [];
@@ -77,13 +77,13 @@ export async function removeUnused(): Promise<string[]> {
   return unused;
 }
 
-/** debootstrap mounts /proc in what it builds, and a build that was killed leaves it mounted. */
+/** Deletes an image or a draft. debootstrap mounts /proc in it, and a killed build leaves that mounted. */
 async function discard(path: string): Promise<void> {
   await unmountBelow(path);
   await rm(path, { recursive: true, force: true, maxRetries: 3 });
 }
 
-/** Debian's mirrors as this machine is told to use them; Debian's own elsewhere than on Debian. */
+/** The mirrors that this machine's apt uses for Debian. If this machine is not Debian, Debian's own mirrors. */
 export async function mirrors(): Promise<{ mirror: string; security: string | undefined; proxy: string }> {
   const format = ["indextargets", "--format", "$(ORIGIN) $(RELEASE) $(REPO_URI)", "Created-By: Packages"];
   const { stdout } = await execa("apt-get", format);

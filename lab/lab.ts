@@ -1,5 +1,5 @@
-// What a lab is called and where its things are. Everything a lab makes carries its name, so that it is found again,
-// and removed, by whoever comes next, whatever killed the one who made it.
+// The name of a lab, and where its files and processes are. Everything that a lab creates carries its name. So a later
+// command finds and removes it, even if the command that created it was killed.
 import { execa } from "execa";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -10,16 +10,16 @@ import { UserError } from "../validation/user-error.ts";
 
 export interface Lab {
   readonly name: string;
-  /** State, disks, logs: all of a lab's files. */
+  /** Directory of all the lab's files: state, disks, logs. */
   readonly directory: string;
-  /** cgroup (v2) that holds each of the lab's processes: killing it kills them all. */
+  /** cgroup (v2) of all the lab's processes. To kill it is to kill them all. */
   readonly cgroup: string;
 }
 
-/** Names are short because they go into the names of network namespaces. */
+/** Names are short because they become part of the names of network namespaces. */
 const NAME = /^[a-z][a-z0-9]{0,11}$/;
 
-/** Where the images are kept, for all labs. */
+/** Directory of the base images, which all labs share. */
 export const CACHE = "/var/cache/framaspace-lab";
 
 export function openLab(name: string): Lab {
@@ -32,7 +32,7 @@ export function openLab(name: string): Lab {
   };
 }
 
-/** The cgroup v2 tree: the only one, or beside v1 on hybrid systems. */
+/** Root of the cgroup v2 tree. On hybrid systems it lies beside v1; otherwise it is the only tree. */
 function cgroupRoot(): string {
   for (const root of ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"])
     if (existsSync(join(root, "cgroup.procs")) && existsSync(join(root, "cgroup.controllers"))) return root;
@@ -41,17 +41,17 @@ function cgroupRoot(): string {
   );
 }
 
-/** Name of a network namespace of the lab: of a machine, or of `router`, `admin`, `lb`. */
+/** Name of a network namespace of the lab: that of a machine, `router`, `admin` or `lb`. */
 export function namespace(lab: Lab, part: string): string {
   return `fs-${lab.name}-${part}`;
 }
 
-/** Words that run what follows inside a network namespace. `ip netns exec` would hide our mounts: it unshares them. */
+/** Words that run a command inside a network namespace. `ip netns exec` unshares mounts, so it would hide ours. */
 export function inside(lab: Lab, part: string): string[] {
   return ["nsenter", `--net=/run/netns/${namespace(lab, part)}`];
 }
 
-/** Words that run what follows in a cgroup of the lab. */
+/** Words that run a command in a cgroup of the lab. */
 export async function withinGroup(lab: Lab, part: string): Promise<string[]> {
   const group = join(lab.cgroup, part);
   await mkdir(group, { recursive: true });
@@ -59,8 +59,8 @@ export async function withinGroup(lab: Lab, part: string): Promise<string[]> {
 }
 
 /**
- * Starts a process that outlives this one, in a cgroup of the lab; what it says goes to a file.
- * @param env All that it gets of an environment; without, this process' own.
+ * Starts a process in a cgroup of the lab. The process outlives this one. Its output goes to a file.
+ * @param env The whole environment of the process. Without it, the process gets this process's environment.
  */
 export async function startDetached(
   lab: Lab,
@@ -69,7 +69,7 @@ export async function startDetached(
   log: string,
   env?: Readonly<Record<string, string>>,
 ): Promise<void> {
-  // A group that was once killed keeps the mark of it: Linux would kill what systemd puts from there into new groups.
+  // Remove an old cgroup: once killed, it stays marked. Linux would kill what systemd moves from it into new cgroups.
   await killGroup(lab, part);
   const logged = ["sh", "-c", 'exec "$@" >>"$0" 2>&1', log];
   const [command = "", ...rest] = [...(await withinGroup(lab, part)), ...logged, ...words];
@@ -82,22 +82,22 @@ export async function startDetached(
     extendEnv: env === undefined,
   });
   child.unref();
-  // Until it has entered its cgroup, it would seem not to run.
+  // Wait until it has entered its cgroup. Before that, it seems not to run.
   for (const end = Date.now() + 2000; !isPopulated(lab, part) && child.exitCode === null && Date.now() < end;)
     await sleep(5);
 }
 
-/** Starts one of the lab's own processes. */
+/** Starts one of the lab's own processes, with a log file of its name. */
 export async function startProcess(lab: Lab, name: string, words: readonly string[]): Promise<void> {
   await startDetached(lab, name, words, logOf(lab, name));
 }
 
-/** Where a process of the lab writes. */
+/** Log file of one of the lab's own processes. */
 export function logOf(lab: Lab, name: string): string {
   return join(lab.directory, `${name}.log`);
 }
 
-/** Whether any process lives in a part of the lab, or in the whole of it. */
+/** Whether a process runs in a part of the lab, or in the whole lab. */
 export function isPopulated(lab: Lab, part = ""): boolean {
   try {
     return readFileSync(join(lab.cgroup, part, "cgroup.events"), "utf8").includes("populated 1");
@@ -106,7 +106,7 @@ export function isPopulated(lab: Lab, part = ""): boolean {
   }
 }
 
-/** Ids of all processes of a part of the lab. */
+/** Ids of all processes in a part of the lab. */
 export function processesIn(lab: Lab, part: string): string[] {
   const group = join(lab.cgroup, part);
   try {
@@ -116,13 +116,13 @@ export function processesIn(lab: Lab, part: string): string[] {
       ...below.flatMap(({ name }) => processesIn(lab, join(part, name))),
     ];
   } catch (error) {
-    // The group went meanwhile, as those of short services do, and its processes with it.
+    // The cgroup has gone in the meantime, and its processes with it. Those of short services do.
     if (["ENOENT", "ENODEV"].includes((error as NodeJS.ErrnoException).code ?? "")) return [];
     throw error;
   }
 }
 
-/** Kills every process of a part of the lab, or of the whole of it, and waits until they are gone. */
+/** Kills all processes in a part of the lab, or in the whole lab, and waits until they are gone. */
 export async function killGroup(lab: Lab, part = ""): Promise<void> {
   const group = join(lab.cgroup, part);
   if (!existsSync(group)) return;
@@ -137,7 +137,7 @@ export async function killGroup(lab: Lab, part = ""): Promise<void> {
 async function removeGroup(group: string): Promise<void> {
   for (const entry of await readdir(group, { withFileTypes: true }))
     if (entry.isDirectory()) await removeGroup(join(group, entry.name));
-  // The kernel lets go of a killed process's group a moment after the process is gone.
+  // The kernel releases a cgroup a moment after its killed processes are gone.
   for (let tries = 0; ; tries++)
     try {
       return await rmdir(group);
@@ -147,12 +147,12 @@ async function removeGroup(group: string): Promise<void> {
     }
 }
 
-/** Something that one process at a time holds. */
+/** A lock that one process at a time can hold. */
 export interface Lock {
   close(): void;
 }
 
-/** Takes a lock that nobody holds: an abstract socket, which the kernel frees when its holder dies, however it dies. */
+/** Takes a lock if it is free. It is an abstract socket: the kernel frees it when its holder dies, for any reason. */
 export function tryLock(name: string): Promise<Lock | undefined> {
   const server = createServer();
   return new Promise((resolve) => {
@@ -161,7 +161,7 @@ export function tryLock(name: string): Promise<Lock | undefined> {
   });
 }
 
-/** Takes a lock as soon as nobody else holds it; `waiting` is called once if that is not now. */
+/** Takes a lock as soon as it is free. Calls `waiting` once if it has to wait. */
 export async function waitForLock(name: string, waiting: () => void): Promise<Lock> {
   for (let tries = 0; ; tries++) {
     const lock = await tryLock(name);
@@ -171,7 +171,7 @@ export async function waitForLock(name: string, waiting: () => void): Promise<Lo
   }
 }
 
-/** Process that is PID 1 of a machine, as the host sees it. */
+/** Process id of a machine's PID 1, as the host sees it. */
 export async function leaderOf(lab: Lab, machine: string): Promise<string> {
   const procs = join(lab.cgroup, machineGroup(machine), "payload/init.scope/cgroup.procs");
   const [leader] = (await readFile(procs, "utf8").catch(() => "")).split("\n");
@@ -179,7 +179,7 @@ export async function leaderOf(lab: Lab, machine: string): Promise<string> {
   return leader;
 }
 
-/** cgroup of a machine within the lab's. */
+/** Name of a machine's cgroup within the lab's. */
 export function machineGroup(machine: string): string {
   return `machine-${machine}`;
 }

@@ -1,5 +1,5 @@
-// The lab's own certificate authority, in Let's Encrypt's place: issues the load balancer's managed certificate.
-import "reflect-metadata"; // @peculiar/x509 wants it loaded first
+// The lab's own certificate authority, instead of Let's Encrypt. It issues the load balancer's managed certificate.
+import "reflect-metadata"; // @peculiar/x509 needs it loaded first
 import * as x509 from "@peculiar/x509";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
@@ -15,15 +15,15 @@ const rootKey = (directory: string) => join(directory, "root.key");
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256" };
 const SIGNING = { name: "ECDSA", hash: "SHA-256" };
 const ROOT_DAYS = 3650;
-/** Browsers take none that is valid for longer than 398 days. */
+/** Browsers reject a certificate that is valid for longer than 398 days. */
 const DAYS = 365;
 
-/** What a browser is told to trust, if one likes. */
+/** Path of the root certificate. A browser that trusts it accepts the lab's certificates. */
 export function rootCertificate(lab: Pick<Lab, "directory">): string {
   return join(directoryOf(lab), "root.crt");
 }
 
-/** Makes the authority, if there is none yet. */
+/** Creates the authority if there is none yet. */
 export async function createAuthority(lab: Place): Promise<void> {
   const directory = directoryOf(lab);
   if (existsSync(directory)) return;
@@ -47,7 +47,7 @@ export async function createAuthority(lab: Place): Promise<void> {
   await rename(draft, directory);
 }
 
-/** A certificate for names, wildcards included. Both are PEM. */
+/** Issues a certificate for names, wildcards included. Certificate and key are PEM. */
 export async function issue(
   lab: Pick<Lab, "directory">,
   names: readonly string[],

@@ -1,4 +1,4 @@
-// Starting a lab's own processes and taking all of it down: what `up` and `down` share.
+// Starts a lab's own processes and takes the whole lab down: what `up` and `down` share.
 import { existsSync } from "node:fs";
 import { readdir, readFile, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -10,17 +10,17 @@ import { detachDrives, halt, machineNames, unmountBelow } from "./machine.ts";
 import { ADMIN, addRouter, namespaces, removeNamespaces } from "./namespaces.ts";
 import { UserError } from "../validation/user-error.ts";
 
-/** Seconds that the lab's machines may take to be back after a restart of the host. */
+/** Seconds that the lab's machines may take to run again after a restart of the host. */
 const DAEMON_SECONDS = 180;
 
-/** Held by one command at a time. */
+/** Locks the lab. One command at a time can hold the lock. */
 export async function lockLab(lab: Lab): Promise<Lock> {
   const lock = await tryLock(lab.name);
   if (!lock) throw new UserError(`another command is at work on lab "${lab.name}"; wait for its end.`);
   return lock;
 }
 
-/** Starts the lab's own process again, with today's code and settings, and waits until its endpoint answers. */
+/** Restarts the lab's own process, with the current code and settings, and waits until its endpoint answers. */
 export async function startDaemon(lab: Lab): Promise<void> {
   await killGroup(lab, "daemon");
   await rm(endpointSocket(lab), { force: true });
@@ -47,7 +47,7 @@ export async function startDaemon(lab: Lab): Promise<void> {
   }
 }
 
-/** Starts the way in from the host's loopback, if it does not run. */
+/** Starts the forwarder from the host's loopback, if it does not run. */
 export async function startForwarder(lab: Lab, port: number): Promise<void> {
   if (isPopulated(lab, "forwarder")) return;
   await startProcess(lab, "forwarder", [
@@ -73,6 +73,6 @@ export async function takeDown(lab: Lab): Promise<void> {
   await rm(lab.directory, { recursive: true, force: true });
   if ((await readdir(dirname(lab.directory)).catch(() => [])).length > 0) return;
   await restoreHost();
-  // The group that held the labs' groups; another lab may just be starting.
+  // The cgroup above those of all labs. It stays if another lab is just starting.
   await rmdir(dirname(lab.cgroup)).catch(() => {});
 }

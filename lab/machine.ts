@@ -1,5 +1,5 @@
-// A machine of the lab: an overlay on the base image and a Debian booted on it by systemd-nspawn, in a network namespace
-// and a cgroup of its own. Addresses and filters are namespaces.ts's.
+// A machine of the lab: an overlay on the base image, and a Debian that systemd-nspawn boots on it, in its own network
+// namespace and cgroup. Addresses and filters are in namespaces.ts.
 import { execa } from "execa";
 import { mkdir, open, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -18,23 +18,23 @@ import { UserError } from "../validation/user-error.ts";
 
 export interface MachineSpec {
   name: string;
-  /** Changes when the machine is another one of the same name: cloud-init then starts again. */
+  /** Changes if this is another machine with the same name. Then cloud-init runs again. */
   instance: string;
   userData: string;
-  /** Keys that root takes. */
+  /** Keys that root accepts. */
   publicKeys: readonly string[];
   /** Stable ids of data drives; empty for cloud servers. */
   drives: readonly string[];
 }
 
-/** Bytes of a data drive: sparse, so it takes what is written, and what a space's plan promises fits on four of them. */
+/** Bytes of a data drive. It is sparse: it takes what is written. Four of them hold what a space's plan promises. */
 const DRIVE_BYTES = 20 * 1024 ** 3;
 
 function directoryOf(lab: Lab, name: string): string {
   return join(lab.directory, "machines", name);
 }
 
-/** Where a machine's console goes. */
+/** File with the output of a machine's console. */
 export function consoleLog(lab: Lab, name: string): string {
   return join(directoryOf(lab, name), "console.log");
 }
@@ -48,13 +48,13 @@ export function isRunning(lab: Lab, name: string): boolean {
   return isPopulated(lab, machineGroup(name));
 }
 
-/** Gives a machine its disk: an overlay on the image, with what cloud-init reads. Does only what is missing. */
+/** Creates a machine's disk: an overlay on the image, with the data for cloud-init. Does only what is missing. */
 export async function prepare(lab: Lab, spec: MachineSpec, image: string): Promise<void> {
   const directory = directoryOf(lab, spec.name);
   const upper = join(directory, "upper");
   const base = join(directory, "image");
   const made = await readFile(base, "utf8").catch(() => "");
-  // A machine stays on the image that it was made from, and half-made ones or others of its name go.
+  // A machine keeps the image from which it was created. Half-made machines, and others of its name, are removed.
   if (made.split("\n")[1] !== spec.instance) {
     await remove(lab, spec.name, { keepNamespace: true });
     const seed = join(upper, "var/lib/cloud/seed/nocloud");
@@ -75,13 +75,13 @@ function renderMetaData({ name, instance, publicKeys }: MachineSpec): string {
   return `${JSON.stringify({ "instance-id": instance, "local-hostname": name, "public-keys": publicKeys })}\n`;
 }
 
-/** Starts a prepared machine that does not run, and waits until its SSH answers. */
+/** Starts a prepared machine if it does not run, and waits until its SSH answers. */
 export async function boot(lab: Lab, spec: MachineSpec): Promise<void> {
   const { name } = spec;
   const root = rootOf(lab, name);
   if (!isRunning(lab, name)) {
     const drives = await attachDrives(lab, spec);
-    // Nobody plays udev inside: what it would link is said to systemd-tmpfiles.
+    // There is no udev inside, so systemd-tmpfiles creates the links that udev would create.
     const links = drives.map(
       ({ id, device }) => `L+ /dev/disk/by-id/${id} - - - - ../../${device.replace("/dev/", "")}\n`,
     );
@@ -106,7 +106,7 @@ export async function boot(lab: Lab, spec: MachineSpec): Promise<void> {
     const environment = {
       PATH: process.env.PATH ?? "",
       SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: "1",
-      // The kernel's settings of its own network are the machine's.
+      // The kernel settings of the machine's own network are writable inside it.
       SYSTEMD_NSPAWN_API_VFS_WRITABLE: "network",
     };
     await startDetached(lab, machineGroup(name), words, consoleLog(lab, name), environment);
@@ -114,27 +114,28 @@ export async function boot(lab: Lab, spec: MachineSpec): Promise<void> {
   await awaitSsh(lab, name);
 }
 
-/** Until sshd greets: cloud-init has then given it its keys. From inside, because firewalls may forbid all else. */
+/** Waits until sshd greets, after cloud-init installed its keys. From inside: firewalls may block all else. */
 async function awaitSsh(lab: Lab, name: string): Promise<void> {
   const script = `until { exec 3<>/dev/tcp/127.0.0.1/22 && read -r -t 1 line <&3; } 2>/dev/null; do sleep 0.1; done`;
   const [command, ...words] = [...inside(lab, name), "timeout", "60", "bash", "-c", script];
-  // A bash whose standard input is a socket, as a pipe of Node's is, takes itself for a remote shell's and reads ~/.bashrc.
+  // Without "ignore", standard input is a socket, as Node's pipes are. Then bash thinks that a remote shell started it,
+  // and reads ~/.bashrc.
   const { failed } = await execa(`${command}`, words, { reject: false, stdin: "ignore" });
   if (!failed) return;
   const end = (await readFile(consoleLog(lab, name), "utf8")).split("\n").slice(-15).join("\n");
   throw new UserError(`${name}: no SSH after a minute. The end of its console:\n${end}`);
 }
 
-/** Pulls a machine's plug: its processes are gone, its disk stays. */
+/** Cuts the power of a machine: its processes are gone, its disk stays. */
 export async function halt(lab: Lab, name: string): Promise<void> {
   await killGroup(lab, machineGroup(name));
-  // What nspawn leaves when it is killed; the lock's name is that of the root directory's inode.
+  // nspawn leaves this when it is killed. The name of the lock contains the inode of the root directory.
   await rm(`/run/systemd/nspawn/propagate/fs-${lab.name}-${name}`, { recursive: true, force: true });
   const root = await stat(rootOf(lab, name)).catch(() => undefined);
   if (root) await rm(`/run/systemd/nspawn/locks/inode-${root.dev}:${root.ino}`, { force: true });
 }
 
-/** Removes a machine for good, with its disk, its drives and, unless told otherwise, its place in the network. */
+/** Removes a machine for good: its disk, its drives and, without `keepNamespace`, its network namespace. */
 export async function remove(lab: Lab, name: string, { keepNamespace = false } = {}): Promise<void> {
   await halt(lab, name);
   await unmountBelow(directoryOf(lab, name));
@@ -143,12 +144,12 @@ export async function remove(lab: Lab, name: string, { keepNamespace = false } =
   await rm(directoryOf(lab, name), { recursive: true, force: true });
 }
 
-/** Names of all machines that have left something on the disk. */
+/** Names of all machines that have files on the disk. */
 export async function machineNames(lab: Lab): Promise<string[]> {
   return readdir(join(lab.directory, "machines")).catch(() => []);
 }
 
-/** Unmounts all that is mounted below a directory, the latest first. */
+/** Unmounts everything below a directory, the latest mount first. */
 export async function unmountBelow(directory: string): Promise<void> {
   for (const path of (await mounts()).filter((path) => path.startsWith(`${directory}/`)).reverse())
     await execa("umount", [path]);
@@ -163,7 +164,7 @@ async function mounts(): Promise<string[]> {
   return text.split("\n").flatMap((line) => line.split(" ")[1] ?? []);
 }
 
-/** Each drive as a loop device on a sparse file, which stays when the machine goes off. */
+/** Attaches each drive as a loop device on a sparse file. The file stays when the machine stops. */
 async function attachDrives(
   lab: Lab,
   { name, drives }: MachineSpec,
@@ -183,7 +184,7 @@ async function attachDrives(
   return attached;
 }
 
-/** Frees the loop devices on files below a directory. */
+/** Frees the loop devices whose files are below a directory. */
 export async function detachDrives(directory: string): Promise<void> {
   for (const device of await loopDevices(`${directory}/`)) await execa("losetup", ["--detach", device]);
 }
@@ -202,7 +203,7 @@ async function loopDevices(prefix: string): Promise<string[]> {
     .flatMap(([device, file]) => (device && file?.startsWith(prefix) ? [device] : []));
 }
 
-/** Words that run what follows inside a running machine, as root there. */
+/** Words that run a command inside a running machine, as root there. */
 export async function insideMachine(lab: Lab, name: string): Promise<string[]> {
   return ["nsenter", `--target=${await leaderOf(lab, name)}`, "--all"];
 }

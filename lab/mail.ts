@@ -1,5 +1,5 @@
-// The lab's mail relay: takes every mail, sends none on, and keeps each as a file, so that a person can read what spaces
-// write. Its clients speak SMTP without TLS and without login.
+// The lab's mail relay. It accepts every mail, forwards none, and keeps each as a file, so that people can read what
+// spaces send. Its clients use SMTP without TLS and without login.
 import { createWriteStream } from "node:fs";
 import { mkdir, readdir, readFile, rename } from "node:fs/promises";
 import type { Readable } from "node:stream";
@@ -10,18 +10,18 @@ import PostalMime, { type Address } from "postal-mime";
 import { SMTPServer } from "smtp-server";
 import type { Lab } from "./lab.ts";
 
-/** Port of the relay, in the admin's place. */
+/** Port of the relay, in the admin's namespace. */
 export const MAIL_PORT = 25;
 
 type Place = Pick<Lab, "directory">;
 const folderOf = (lab: Place) => join(lab.directory, "mail");
 
-/** Takes mail until the server is closed. Rejects where the port is taken. */
+/** Accepts mail until the server is closed. Rejects if the port is in use. */
 export function takeMail(lab: Place, host: string, port: number): Promise<SMTPServer> {
   const server = new SMTPServer({
     banner: "the lab's relay",
     disabledCommands: ["AUTH", "STARTTLS"],
-    // The lab has no DNS: each greeting would wait for an answer that does not come.
+    // The lab has no DNS: each greeting would wait for an answer that never comes.
     disableReverseLookup: true,
     onData: (mail, _session, done) => callbackify(() => keep(lab, mail))(done),
   });
@@ -29,7 +29,7 @@ export function takeMail(lab: Place, host: string, port: number): Promise<SMTPSe
     server.once("error", reject);
     server.listen(port, host, () => {
       server.off("error", reject);
-      // A client that hangs up ends its own connection, not the relay.
+      // A client that disconnects ends its own connection, not the relay.
       server.on("error", (error) => console.error(error.message));
       resolve(server);
     });
@@ -45,14 +45,14 @@ async function keep(lab: Place, mail: Readable): Promise<void> {
   await rename(`${path}.new`, path);
 }
 
-/** All mails, oldest first, as a person reads them. */
+/** All mails, oldest first, as text for people. */
 export async function mails(lab: Place): Promise<string[]> {
   const files = await readdir(folderOf(lab)).catch(() => []);
   const kept = files.filter((file) => file.endsWith(".eml")).sort();
   return Promise.all(kept.map(async (file) => readable(await readFile(join(folderOf(lab), file)))));
 }
 
-/** Whom it is from and to, and the plain text; of a mail that has none, the HTML. */
+/** Sender, recipients, subject and plain text. A mail without plain text gives its HTML. */
 async function readable(mail: Buffer): Promise<string> {
   const { from, to = [], subject = "", text, html = "" } = await PostalMime.parse(mail);
   const people = (list: Address[]) => list.map(person).join(", ");

@@ -1,16 +1,16 @@
-// The lab's network: namespaces joined by veth pairs to one router, all routed, as at Hetzner. Nothing leads out of it:
-// no interface is ever put into the machine's own namespace. What may pass is said in router-rules.ts.
+// The lab's network: namespaces that veth pairs join to one router. Everything is routed, as at Hetzner. Nothing leads
+// out of it: no interface is ever put into the host's own namespace. router-rules.ts says what may pass.
 import { execa } from "execa";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { inside, namespace, type Lab } from "./lab.ts";
 
-/** Gateways as Hetzner's: the public one is the same for every server, the private one is the network's first address. */
+/** Gateways as at Hetzner. All servers have the same public one. The private one is the network's first address. */
 export const PUBLIC_GATEWAY = "172.31.1.1";
 export const PRIVATE_GATEWAY = "10.0.0.1";
 const PRIVATE_RANGE = "10.0.0.0/16";
-/** What servers and load balancers get their public addresses from (TEST-NET-3). */
+/** Range of the public addresses of servers and load balancers (TEST-NET-3). */
 export const PUBLIC_RANGE = "203.0.113.0/24";
-/** The administrator's place: the engine, the hcloud endpoint and the artifacts (TEST-NET-1). */
+/** Address of the administrators' namespace: the engine, the hcloud endpoint and the artifacts (TEST-NET-1). */
 export const ADMIN_ADDRESS = "192.0.2.1";
 
 export const ROUTER = "router";
@@ -23,15 +23,15 @@ interface Link {
   end: string;
   address: string;
   gateway: string;
-  /** What is reached through it. */
+  /** The addresses that are reached through it. */
   range: string;
   mtu: number;
 }
 
-/** Router and admin: what every lab has. Does only what is missing. */
+/** Adds what every lab has: router and admin. Does only what is missing. */
 export async function addRouter(lab: Lab): Promise<void> {
   await addNamespace(lab, ROUTER);
-  // Strict reverse path: nobody takes another's address.
+  // Strict reverse path filter: no machine can use another's address.
   const settings = [
     "net.ipv4.ip_forward=1",
     "net.ipv4.conf.all.rp_filter=1",
@@ -52,7 +52,7 @@ export async function addRouter(lab: Lab): Promise<void> {
 /** Names of the router's ends of a machine's interfaces, at most 15 characters. */
 export const routerEnds = (link: string) => ({ public: `pub${link}`, private: `prv${link}` });
 
-/** eth0, with a public address. */
+/** Adds eth0, with a public address. */
 export async function addPublicLink(lab: Lab, part: string, link: string, address: string): Promise<void> {
   await addNamespace(lab, part);
   const gateway = PUBLIC_GATEWAY;
@@ -66,7 +66,7 @@ export async function addPublicLink(lab: Lab, part: string, link: string, addres
   });
 }
 
-/** enp7s0, with an address of the private network. */
+/** Adds enp7s0, with an address of the private network. */
 export async function addPrivateLink(lab: Lab, part: string, link: string, address: string): Promise<void> {
   await addNamespace(lab, part);
   const gateway = PRIVATE_GATEWAY;
@@ -111,17 +111,16 @@ export async function loadFilter(lab: Lab, rules: string): Promise<void> {
   await execa(`${command}`, words, { input: rules });
 }
 
-/** Removes a namespace and with it its interfaces and the router's ends of them. */
+/** Removes a namespace, its interfaces, and the router's ends of them. */
 export async function removeNamespace(lab: Lab, part: string): Promise<void> {
   await deleteNamespace(namespace(lab, part));
 }
 
-/** Removes all namespaces of the lab. */
 export async function removeNamespaces(lab: Lab): Promise<void> {
   for (const name of await namespaces(lab)) await deleteNamespace(name);
 }
 
-/** Names of the lab's namespaces, whole or half-made. */
+/** Names of the lab's namespaces, complete or half-made. */
 export async function namespaces(lab: Lab): Promise<string[]> {
   const names = await readdir("/run/netns").catch(() => []);
   return names.filter((name) => name.startsWith(namespace(lab, "")));
@@ -135,7 +134,7 @@ async function deleteNamespace(name: string): Promise<void> {
 async function addNamespace(lab: Lab, part: string): Promise<void> {
   const name = namespace(lab, part);
   if (await isMounted(name)) return;
-  // `ip netns add` makes a file, then mounts on it; killed between the two it leaves the file.
+  // `ip netns add` creates a file, then mounts on it. If it is killed in between, the file stays.
   await rm(`/run/netns/${name}`, { force: true });
   await execa("ip", ["netns", "add", name]);
   await ip(lab, part, ["link set lo up"]);

@@ -1,4 +1,4 @@
-// Probes spaces as a browser on this machine does: by the host's port, with TLS, trusting the lab's own authority.
+// Probes spaces like a browser on this machine: through the host's port, with TLS. It trusts the lab's own authority.
 import { readFile } from "node:fs/promises";
 import { request } from "node:https";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -6,13 +6,13 @@ import { rootCertificate } from "./lets-encrypt.ts";
 import type { Lab } from "./lab.ts";
 
 export interface Answer {
-  /** 0 where nothing answers. */
+  /** 0 if nothing answers. */
   status: number;
   headers: Record<string, string | string[] | undefined>;
   body: string;
 }
 
-/** One request to a host name of the lab. */
+/** Sends one request to a host name of the lab. */
 export async function probe(
   lab: Lab,
   port: number,
@@ -37,7 +37,7 @@ export async function probe(
   });
 }
 
-/** Until a space answers as it should, at most some seconds. Gives the last answer. */
+/** Probes a space until it answers with one of the statuses, or the seconds are over. Returns the last answer. */
 export async function probeUntil(
   lab: Lab,
   port: number,

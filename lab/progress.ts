@@ -1,12 +1,12 @@
-// What a lab says while it works: one line for each event, with the time since the start.
+// The messages of a lab while it works: one line for each event, with the time since the start.
 
-/** A step as people see it: on which machine, and what. */
+/** A step as people see it: the machine, and what happens on it. */
 export interface Step {
   machine: string;
   step: string;
 }
 
-/** Seconds after which a step that goes on is mentioned, again and again. */
+/** A running step is mentioned again each time this many seconds have passed. */
 const HEARTBEAT_SECONDS = 20;
 
 export class Progress {
@@ -40,7 +40,7 @@ export class Progress {
     this.#end(`${machine}: ${step}`, "FAILED");
   }
 
-  /** Runs something as a step. */
+  /** Runs an action as a step. */
   async step<T>(step: Step, act: () => Promise<T>): Promise<T> {
     this.begin(step);
     try {
@@ -68,7 +68,7 @@ export class Progress {
   }
 }
 
-/** How a resource is called as a step: by its machine, where its name begins with one; `lotus-role` is `lotus: role`. */
+/** A resource as a step: of the machine whose name it begins with; otherwise `lotus-role` becomes `lotus: role`. */
 export function stepOf(type: string, name: string, machines: readonly string[]): Step {
   const machine = machines.find((one) => name === one || name.startsWith(`${one}-`));
   if (type === "hcloud:index/server:Server") return { machine: name, step: "boot" };

@@ -1,5 +1,5 @@
-// The Pulumi CLI: `npm run pulumi -- up` of each stack, as people type it, inside the admin's namespace, with a state
-// of the lab's own. Its event log says what goes on.
+// The engine that uses the Pulumi CLI. It runs `npm run pulumi -- up` for each stack, as people type it, in the admin's
+// namespace and with the lab's own state. It reads the progress from the CLI's event log.
 import { execa } from "execa";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -16,15 +16,15 @@ import { afterProviderSessions, pendingFlags, removeOrphans } from "./recovery.t
 import { PROXY_PORT } from "./lab-tunnel.ts";
 import { UserError } from "../validation/user-error.ts";
 
-/** Resources at once. The machines share this machine's cores. */
+/** How many resources the CLI handles at once. The lab's machines share this machine's cores. */
 const PARALLEL = 8;
 
-/** Where the Pulumi CLI is; or what is missing of it, and what brings it. */
+/** Path of the Pulumi CLI; or what is missing, and how to get it. */
 type Found = { cli: string } | { missing: string; remedy: string };
 
 /**
- * Looks for the Pulumi CLI and its plug-ins; MinIO's is needed only for stacks with `storage`. npm's `pulumi` is a
- * wrapper that would download it.
+ * Looks for the Pulumi CLI and its plug-ins. MinIO's plug-in is needed only with `storage`. It skips folders in
+ * node_modules: npm's `pulumi` is a wrapper that would download the CLI.
  */
 export async function findPulumi({ storage }: { storage: boolean }): Promise<Found> {
   const path = (process.env.PATH ?? "").split(delimiter).filter((folder) => !folder.includes("node_modules"));
@@ -55,42 +55,42 @@ export async function findPulumi({ storage }: { storage: boolean }): Promise<Fou
   return { cli };
 }
 
-/** Where pulumi keeps the lab's state. */
+/** Folder of the lab's Pulumi state. */
 const stateOf = (lab: Lab) => join(lab.directory, "state");
 
 function environmentOf(lab: Lab, cli: string): Record<string, string> {
   return {
-    // This Node first: the program needs 22, and the system's may be older.
+    // This Node first: the program needs Node 22, and the system's may be older.
     PATH: [dirname(process.execPath), dirname(cli), process.env.PATH].join(delimiter),
     PULUMI_BACKEND_URL: `file://${stateOf(lab)}`,
     PULUMI_CONFIG_PASSPHRASE: PASSPHRASE,
     PULUMI_SKIP_UPDATE_CHECK: "true",
     PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
-    // Makes `--event-log` a flag, as the Automation API does.
+    // Makes the flag `--event-log` available. The Automation API sets it too.
     PULUMI_DEBUG_COMMANDS: "true",
-    // PostgreSQL and MinIO are on private addresses: through ops-1. The endpoint is on the admin's own loopback.
+    // PostgreSQL and MinIO have private addresses, behind ops-1. The endpoint is on the admin's own loopback.
     ALL_PROXY: `socks5://127.0.0.1:${PROXY_PORT}`,
     HTTPS_PROXY: `socks5://127.0.0.1:${PROXY_PORT}`,
     NO_PROXY: "127.0.0.1,localhost",
   };
 }
 
-/** Words that run the CLI in the lab: `npm run pulumi`, where that knows the command. */
+/** Command line of the CLI in the lab: `npm run pulumi` for the commands that it knows, otherwise the CLI itself. */
 async function words(lab: Lab, cli: string, rest: readonly string[]): Promise<string[]> {
   const engine = isEveryday(rest) ? [process.execPath, join(ROOT, "bin/pulumi.ts")] : [cli];
   return [...(await withinGroup(lab, "engine")), ...inside(lab, ADMIN), ...engine, ...rest];
 }
 
-/** What the lab's own calls add, for nobody sits before them. */
+/** Flags that the lab's own calls add: nobody is there to answer questions. */
 const unattended = (lab: Lab) => ["--non-interactive", "--config-file", configurationFile(lab)];
 
-/** The Pulumi CLI. */
+/** The engine that runs the Pulumi CLI. */
 export function pulumi(cli: string): Engine {
   return {
     name: "pulumi",
     async up(stack, task) {
       const { lab } = task;
-      // What a killed `up` left at work, and its lock.
+      // A killed `up` may have left processes, and its lock.
       await killGroup(lab, "engine");
       await rm(join(stateOf(lab), ".pulumi/locks"), { recursive: true, force: true });
       await mkdir(stateOf(lab), { recursive: true });
@@ -127,7 +127,7 @@ export function pulumi(cli: string): Engine {
   };
 }
 
-/** Puts a state right that a killed `up` left behind what there is. */
+/** Fixes the state after a killed `up`: resources may exist that the state does not know. */
 async function recover({ lab, progress }: Task, cli: string, stack: string): Promise<void> {
   const file = await stateFile(lab, stack);
   const flags = await pendingFlags(file);
@@ -146,7 +146,7 @@ async function recover({ lab, progress }: Task, cli: string, stack: string): Pro
     progress.say(`${stack}: removed ${removed.join(", ")}, which its state does not know`);
 }
 
-/** Where pulumi keeps a stack. */
+/** The file in which Pulumi keeps a stack's state. */
 async function stateFile(lab: Lab, stack: string): Promise<string> {
   return join(stateOf(lab), `.pulumi/stacks/${await projectName()}/${stack}.json`);
 }
@@ -155,7 +155,7 @@ async function projectName(): Promise<string> {
   return z.object({ name: z.string() }).parse(parse(await readFile(join(ROOT, "Pulumi.yaml"), "utf8"))).name;
 }
 
-/** Makes a stack that is not there yet. Elsewhere than in the project, where it would leave a configuration file. */
+/** Creates a missing stack. Not in the project's folder: `stack init` would leave a configuration file there. */
 async function createStack(lab: Lab, cli: string, stack: string): Promise<void> {
   if (existsSync(await stateFile(lab, stack))) return;
   const name = await projectName();
@@ -167,19 +167,18 @@ async function createStack(lab: Lab, cli: string, stack: string): Promise<void> 
   if (failed) throw new UserError(`pulumi stack init ${stack} failed:\n${end(all)}`);
 }
 
-/** Gives the terminal to the CLI in the lab: its state, its passphrase, its network. Resolves to its exit status. */
+/** Runs the CLI on the user's terminal, with the lab's state, passphrase and network. Resolves to its exit status. */
 export async function handToPulumi(lab: Lab, cli: string, rest: readonly string[]): Promise<number> {
   const [program, ...others] = await words(lab, cli, rest);
   const options = { cwd: ROOT, env: environmentOf(lab, cli), stdio: "inherit", reject: false } as const;
   return (await execa(`${program}`, others, options)).exitCode ?? 1;
 }
 
-/** What docs/ have people type as `npm run pulumi -- …`. */
+/** Whether docs/ have people type this command as `npm run pulumi -- …`. */
 export function isEveryday([command = ""]: readonly string[]): boolean {
   return ["up", "preview", "refresh", "destroy"].includes(command);
 }
 
-/** The lab's configuration file. */
 export const configurationFile = (lab: Lab) => join(lab.directory, `Pulumi.${ENVIRONMENT}.yaml`);
 
 const end = (text: string) =>
@@ -204,10 +203,10 @@ const event = z.object({
 /** Types whose steps take time, so that people want to see them. */
 const SHOWN = new Set(["hcloud:index/server:Server", "command:remote:Command"]);
 
-/** Tells people what pulumi's event log says. */
+/** Shows people what Pulumi's event log reports. */
 class Events {
   readonly outcome: Outcome = { resources: 0, changed: 0 };
-  /** By step, because pulumi tells a failure twice. */
+  /** Messages by step, because Pulumi reports each failure twice. */
   readonly failures = new Map<string, string>();
   readonly #task: Task;
   #read = 0;
@@ -216,7 +215,7 @@ class Events {
     this.#task = task;
   }
 
-  /** Reads what was added since the last time, whole lines only. */
+  /** Reads the lines that were added since the last call. It leaves an incomplete line for the next call. */
   async read(file: string): Promise<void> {
     const text = await readFile(file, "utf8").catch(() => "");
     const whole = text.lastIndexOf("\n") + 1;
@@ -263,7 +262,7 @@ function isShown({ op, type }: z.infer<typeof metadata>): boolean {
   return !["same", "refresh", "read"].includes(op) && SHOWN.has(type);
 }
 
-/** pulumi writes colours as `<{%reset%}>`. */
+/** Removes Pulumi's colours, which look like `<{%reset%}>`. */
 function stripColours(text: string): string {
   return text.replaceAll(/<\{%.*?%\}>/g, "");
 }

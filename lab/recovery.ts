@@ -1,5 +1,5 @@
-// After an `up` of the Pulumi CLI that was killed: what it was creating may be there without the state knowing of it,
-// and would be in its own way at the next `up`. In a lab, all that the endpoint has and the state has not is such.
+// Recovers after a killed `up` of the Pulumi CLI. What it was creating may exist, although the state does not know it.
+// The next `up` would then conflict with it. In a lab, this is everything that the endpoint has and the state does not.
 import { execa } from "execa";
 import { readFile } from "node:fs/promises";
 import * as z from "zod";
@@ -37,7 +37,7 @@ const COLLECTIONS = [
   "ssh_keys",
 ] as const;
 
-/** Input that is also the provider's id: what pulumi needs to take over what it was creating. */
+/** The input that is also the provider's id. Pulumi needs it to take over what it was creating. */
 const IDENTITY: Readonly<Record<string, string>> = {
   "postgresql:index/role:Role": "name",
   "postgresql:index/database:Database": "name",
@@ -45,7 +45,7 @@ const IDENTITY: Readonly<Record<string, string>> = {
   "minio:index/iamUser:IamUser": "name",
 };
 
-/** Deletes cloud resources that a stack's state does not know. Gives their names. */
+/** Deletes cloud resources that a stack's state does not know. Returns their names. */
 export async function removeOrphans(lab: Lab, stateFile: string): Promise<string[]> {
   const { resources } = await readState(stateFile);
   const known = new Set(resources.filter(({ type }) => type.startsWith("hcloud:")).map(({ id }) => id));
@@ -65,8 +65,8 @@ const PROVIDER_SESSIONS =
   "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'Terraform provider'";
 
 /**
- * Waits for PostgreSQL to be done with what a provider asked of it before it was killed: it finishes a database that it
- * has begun to make, and until then a refresh does not see it. Rejects where that takes more than two minutes.
+ * Waits until PostgreSQL has finished what a provider asked for before it was killed. PostgreSQL completes a database
+ * that it has begun to create, and a refresh does not see the database before that. Rejects after two minutes.
  */
 export async function afterProviderSessions(lab: Lab): Promise<void> {
   const script = `for try in {1..120}; do
@@ -85,7 +85,7 @@ exit 1`;
     );
 }
 
-/** Words for `pulumi refresh` that take over, or forget, what a killed `up` was creating; empty where there is nothing. */
+/** Flags for `pulumi refresh` to take over, or forget, what a killed `up` was creating; empty if there is nothing. */
 export async function pendingFlags(stateFile: string): Promise<string[]> {
   const { pending } = await readState(stateFile);
   if (pending.length === 0) return [];

@@ -1,17 +1,17 @@
-// What may pass the lab's router: hcloud's firewalls, as stateful nftables rules. Pure text; namespaces.ts loads it.
+// What may pass the lab's router: hcloud's firewalls as stateful nftables rules. Only text; namespaces.ts loads it.
 import type { FirewallRule } from "./hcloud/document.ts";
 import { MAIL_PORT } from "./mail.ts";
 import { ADMIN_ADDRESS, routerEnds } from "./namespaces.ts";
 
 /** A machine as the router sees it. */
 export interface Filtered {
-  /** Names the router's ends of its interfaces. */
+  /** Part of the names of the router's ends of its interfaces. */
   link: string;
-  /** The rules of all firewalls applied to it; undefined where it has none, and then all may pass, as at Hetzner. */
+  /** The rules of all firewalls of the machine. Undefined if it has none: then everything may pass, as at Hetzner. */
   rules: readonly FirewallRule[] | undefined;
 }
 
-/** Port of the artifacts in the admin's place: besides the mail relay, all that machines reach there. */
+/** Port of the artifact server in the admin's namespace. There, machines reach only this port and the mail relay. */
 export const ARTIFACTS_PORT = 80;
 
 /** The router's whole rule set. */
@@ -47,7 +47,7 @@ ${jumps.map((jump) => `    ${jump}\n`).join("")}    accept
 
 const isOutgoing = (rule: FirewallRule) => rule.direction === "out";
 
-/** All that no rule of one direction names is dropped. */
+/** A chain for one direction. It drops everything that no rule names. */
 function chain(
   name: string,
   rules: readonly FirewallRule[],
@@ -61,7 +61,7 @@ function chain(
         direction === "in" ? ["saddr", rule.source_ips] : ["daddr", rule.destination_ips];
       const { protocol, port } = rule;
       const what = !port || port === "any" ? `meta l4proto ${protocol}` : `${protocol} dport ${port}`;
-      // Nothing in the lab speaks IPv6.
+      // The lab has no IPv6.
       return ranges
         .filter((range) => !range.includes(":"))
         .map((range) => `    ip ${side} ${range} ${what} ${verdict}\n`);

@@ -1,41 +1,41 @@
-// What a lab was brought up with: written by `up`, read by the lab's processes.
+// The settings with which a lab was started. `up` writes them; the lab's processes read them.
 import { readFileSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Lab } from "./lab.ts";
 
-/** A dedicated server: not the cloud's, so the lab boots it before the engine runs. */
+/** A dedicated server. No engine creates it, so the lab boots it before the engine runs. */
 export interface DedicatedMachine {
   name: string;
   address: string;
   privateAddress: string;
-  /** OpenSSH host key, which is in the inventory by its public half. */
+  /** OpenSSH host key. The inventory holds its public half. */
   hostKey: { publicKey: string; privateKey: string };
   drives: string[];
-  /** Its site is declared to be out of reach: it is not started. */
+  /** Its site is declared unreachable, so the lab does not start it. */
   declaredUnreachable: boolean;
-  /** Who may log in: the platform's deploy key. */
+  /** The platform's deploy key, which may log in. */
   publicKey: string;
 }
 
 export interface Settings {
   /** Directory of the base image for new machines. */
   image: string;
-  /** On the host's loopback. */
+  /** Port on the host's loopback. */
   port: number;
   domain: string;
-  /** Server name → public address that it must have. */
+  /** Server name → public address that the server must get. */
   reserved: Record<string, string>;
   dedicated: DedicatedMachine[];
   /** File name → path on this machine. */
   artifacts: Record<string, string>;
-  /** What the lab does without, and why. */
+  /** What the lab does not have, and why. */
   leftOut: { what: string; why: string }[];
 }
 
 const fileOf = (lab: Lab) => join(lab.directory, "lab.json");
 
-/** Undefined where there is no such lab. */
+/** Undefined if there is no such lab. */
 export function readSettings(lab: Lab): Settings | undefined {
   let text: string;
   try {
@@ -43,7 +43,7 @@ export function readSettings(lab: Lab): Settings | undefined {
   } catch {
     return undefined;
   }
-  // Only writeSettings writes it.
+  // No validation: only writeSettings writes this file.
   const settings: Settings = JSON.parse(text);
   return settings;
 }

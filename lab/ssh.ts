@@ -1,5 +1,5 @@
-// SSH as administrators use it: from the admin's place to ops-1, and through it to all others, with the deploy key and
-// the host keys that are known beforehand.
+// SSH as administrators use it: from the admin's namespace to ops-1, and through ops-1 to all others. It uses the
+// deploy key, and host keys that are known in advance.
 import { execa } from "execa";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { ADMIN } from "./namespaces.ts";
 
 const directoryOf = (lab: Lab) => join(lab.directory, "ssh");
 
-/** Writes keys, known hosts and configuration, and forgets connections that an earlier command left open. */
+/** Writes keys, known hosts and configuration. Closes the connections that an earlier command left open. */
 export async function writeSshConfiguration(lab: Lab, configuration: LabConfiguration): Promise<void> {
   await killGroup(lab, "ssh");
   const directory = directoryOf(lab);
@@ -58,7 +58,7 @@ export async function sshTo(lab: Lab, machine: string, options: readonly string[
   ];
 }
 
-/** What a command on a machine gave. */
+/** The result of a command on a machine. */
 export interface Ran {
   failed: boolean;
   exitCode: number | undefined;
@@ -66,11 +66,11 @@ export interface Ran {
   stderr: string;
 }
 
-/** SSH's own exit status where it can't connect. */
+/** SSH's exit status if it cannot connect. */
 const NO_CONNECTION = 255;
 const ATTEMPTS = 20;
 
-/** Runs a command on a machine; tries again where SSH can't connect, because sshd restarts as it is set up. */
+/** Runs a command on a machine. Tries again if SSH cannot connect, because sshd restarts while it is set up. */
 export async function runOn(lab: Lab, machine: string, command: string, input = ""): Promise<Ran> {
   for (let attempt = 1; ; attempt++) {
     const [program, ...words] = [...(await sshTo(lab, machine)), command];

@@ -1,4 +1,4 @@
-// `npm run lab -- status`: asks what is there, and changes nothing.
+// `npm run lab -- status`: shows what is there, and changes nothing.
 import { loadFleet } from "../spaces/fleet/load-fleet.ts";
 import { ENVIRONMENT, ROOT } from "./configuration.ts";
 import { isPopulated, type Lab } from "./lab.ts";
@@ -6,7 +6,7 @@ import { readSettings } from "./settings.ts";
 import { probeSpaces, summary } from "./summary.ts";
 import { UserError } from "../validation/user-error.ts";
 
-/** The same as at the end of `up`, as it is now. */
+/** What `up` prints at its end, with the current state. */
 export async function status(lab: Lab): Promise<string> {
   const settings = readSettings(lab);
   if (!settings) throw new UserError(`there is no lab "${lab.name}"; bring it up with: npm run lab`);

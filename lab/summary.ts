@@ -1,4 +1,4 @@
-// What a lab is, for people: the table at the end of `up`, which `status` prints too.
+// The summary of a lab, for people: the tables at the end of `up`, which `status` prints too.
 import { markdownTable } from "markdown-table";
 import { readFileSync } from "node:fs";
 import * as z from "zod";
@@ -20,10 +20,10 @@ export interface Answer {
   asExpected: boolean;
 }
 
-/** What a space of a state answers with, for anybody who asks. */
+/** The HTTP statuses of a space in each state, for an anonymous request. */
 const ANSWERS = { active: [200, 302], suspended: [503], archived: [410, 404] } as const;
 
-/** Probes every space, each until it answers as its state says or the seconds are over. */
+/** Probes every space until it answers as its state says, or until the seconds are over. */
 export function probeSpaces(
   lab: Lab,
   { port, domain }: Pick<Settings, "port" | "domain">,
@@ -114,7 +114,7 @@ export async function summary(lab: Lab, answers: readonly Answer[]): Promise<str
   ].join("\n");
 }
 
-/** Bytes that a machine's processes hold for themselves, shared pages by their share. */
+/** Bytes of memory that a machine's processes use. Each process counts its share of shared pages. */
 function memoryOf(lab: Lab, machine: string): number {
   return processesIn(lab, machineGroup(machine)).reduce((sum, pid) => sum + proportionalSize(pid), 0);
 }

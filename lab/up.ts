@@ -1,4 +1,4 @@
-// `npm run lab`: from nothing, or from whatever is there, to spaces that answer. Every part does only what is missing.
+// `npm run lab`: from nothing, or from what is there, to spaces that answer. Each part does only what is missing.
 import { createAuthority } from "./lets-encrypt.ts";
 import {
   configure,
@@ -26,11 +26,11 @@ import { existsSync } from "node:fs";
 import { UserError } from "../validation/user-error.ts";
 
 export interface UpOptions extends Given {
-  /** @default the Pulumi CLI where it is installed */
+  /** @default the Pulumi CLI if it is installed */
   engine?: "pulumi" | "applier";
 }
 
-/** Seconds that a space may take to answer once everything is up: web servers are filled in the background. */
+/** Seconds that a space may take to answer after everything is up: web servers get their spaces in the background. */
 const PATIENCE = 60;
 
 /** Brings a lab up. Rejects with a UserError that says what to do. */
@@ -107,7 +107,7 @@ async function buildImage(progress: Progress): Promise<string> {
   return image;
 }
 
-/** A lab that was being made, or taken down, when its command was killed is not worth keeping. */
+/** Removes a lab whose `up` or `down` was killed before the lab was complete: it is not worth keeping. */
 async function clearRemains(lab: Lab, progress: Progress): Promise<void> {
   if (readSettings(lab) === undefined && (await exists(lab)))
     await progress.step({ machine: "lab", step: "clearing what a killed command left" }, () => takeDown(lab));
@@ -124,7 +124,7 @@ async function bringUp(
   progress: Progress,
   tenantsFiles: readonly TenantsFile[],
 ): Promise<void> {
-  // Longest first: `storage-a1` is not `storage-a`'s.
+  // Longest first: `storage-a1` does not belong to `storage-a`.
   const machines = knownMachines(configuration)
     .map(({ name }) => name)
     .sort((a, b) => b.length - a.length);

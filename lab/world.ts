@@ -1,5 +1,5 @@
-// What the endpoint's document means on this machine: machines, links, filters and the load balancer's process. Level
-// triggered: everything is compared with what is there, so it goes on wherever a killed process stopped.
+// Makes this machine match the endpoint's document: machines, links, filters and the load balancer's process. It
+// compares the whole document with what is there. So it continues where a killed process stopped.
 import { issue } from "./lets-encrypt.ts";
 import { ApiError, find, type World } from "./hcloud/kind.ts";
 import type { FirewallRule, Server, State } from "./hcloud/document.ts";
@@ -17,10 +17,10 @@ import {
 } from "./namespaces.ts";
 import type { DedicatedMachine, Settings } from "./settings.ts";
 
-/** Machines that boot at once: more would only make each slower. */
+/** How many machines boot at once. More would only slow each one down. */
 const PARALLEL_BOOTS = 3;
 
-/** A namespace's place in the network. `link` names the router's ends. */
+/** The place of a namespace in the network. `link` is part of the names of the router's ends. */
 interface Place {
   name: string;
   link: string;
@@ -31,7 +31,7 @@ interface Place {
 export class LabWorld implements World {
   readonly #lab: Lab;
   readonly #settings: Settings;
-  /** What this process has seen to already: link by link, and the rules. */
+  /** What this process has already reconciled: the router, each link, the rules, the load balancer. */
   readonly #done = new Map<string, string>();
   #booting = 0;
   readonly #waiting: (() => void)[] = [];
@@ -50,7 +50,7 @@ export class LabWorld implements World {
     const places: Place[] = [
       ...dedicated.map(({ name, address, privateAddress }) => ({
         name,
-        // Not by its place in the list, which changes when a pool is added.
+        // Not its place in the list, which changes when a pool is added.
         link: `r${address.split(".").at(-1)}`,
         publicAddress: address,
         privateAddress,
@@ -166,7 +166,7 @@ export class LabWorld implements World {
   }
 }
 
-/** Rules of all firewalls of a server; undefined where it has none. */
+/** The rules of all firewalls of a server; undefined if it has none. */
 function rulesOf(server: Server, state: State): FirewallRule[] | undefined {
   const applied = state.firewalls.filter(({ id }) => server.firewalls.includes(id));
   return applied.length === 0 ? undefined : applied.flatMap(({ rules }) => rules);
@@ -184,7 +184,7 @@ function specOf(server: Server): MachineSpec {
 
 function specOfDedicated({ name, hostKey, drives, publicKey }: DedicatedMachine): MachineSpec {
   const keys = { ed25519_private: hostKey.privateKey, ed25519_public: hostKey.publicKey };
-  // JSON is YAML.
+  // JSON is valid YAML.
   const data = {
     disable_root: false,
     ssh_deletekeys: true,

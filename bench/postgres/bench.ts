@@ -1,7 +1,7 @@
-// PostgreSQL with 2,000 small databases and the short connections of PHP-FPM, run in three ways side by side:
-// PostgreSQL's defaults, the settings of infra/postgres/postgres.ts, and these with PgBouncer. In a container of its own
-// on the lab's Debian 13, with loopback for a network: the versions are production's, and this machine keeps nothing of
-// it. Root; at most eight minutes. What it showed is in docs/decisions/0017-pooler.md.
+// Measures PostgreSQL with 2,000 small databases and the short connections of PHP-FPM, in three ways side by side:
+// PostgreSQL's defaults, the settings of infra/postgres/postgres.ts, and these with PgBouncer. It runs in its own
+// container, on the lab's Debian 13, over loopback. So the versions are production's, and nothing stays on this
+// machine. Needs root; takes at most eight minutes. The results are in docs/decisions/0017-pooler.md.
 import { execa, type Options } from "execa";
 import { mkdtemp, readFile, statfs } from "node:fs/promises";
 import { availableParallelism, loadavg, tmpdir, totalmem } from "node:os";
@@ -14,11 +14,11 @@ import { printFigures } from "./tables.ts";
 import { LIMIT_MINUTES, makeTask } from "./task.ts";
 
 const PREFIX = "framaspace-bench-postgres-";
-/** A database is 9 MB; and there is WAL, and the system. */
+/** A database takes 9 MB. WAL and the system need space too. */
 const GIGABYTES_NEEDED = (spaces: number) => Math.ceil((spaces * 9) / 1000) + 8;
 
 /**
- * Measures, and prints the figures. Throws a UserError where it cannot: not root, too little disk, not done in time, or
+ * Measures, and prints the figures. Throws a UserError if it cannot: not root, too little disk, not done in time, or
  * stopped by a signal.
  */
 export async function benchPostgres(spaces: number, rounds: number): Promise<void> {
@@ -55,7 +55,7 @@ export async function benchPostgres(spaces: number, rounds: number): Promise<voi
   }
 }
 
-/** By rm: Node would hold the names of a million files. */
+/** Uses rm: Node would keep the names of a million files in memory. */
 const remove = (path: string) => execa("rm", ["-rf", path]);
 
 async function describeMachine(): Promise<string> {

@@ -1,6 +1,6 @@
-// Inside the container of `npm run bench:postgres`, as root: makes the databases, then measures each way to run them.
-// Reads what to do as JSON on standard input, prints the figures as JSON. Imports nothing but Node: there is no
-// node_modules in here.
+// Runs in the container of `npm run bench:postgres`, as root. Creates the databases, then measures each way to run
+// them. Reads the task as JSON from standard input and prints the figures as JSON. Imports only Node's modules: the
+// container has no node_modules.
 import { execFileSync, spawn, type StdioOptions } from "node:child_process";
 import { createHmac, randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -15,7 +15,7 @@ const BIN = "/usr/lib/postgresql/17/bin";
 const HERE = import.meta.dirname;
 const PORT = { postgres: 5432, pooler: 6432 };
 
-/** Runs a program as postgres, with text on its standard input; its output. */
+/** Runs a program as postgres, with text on its standard input. Returns its output. */
 function asPostgres(command: string, args: string[], input = ""): string {
   return execFileSync("runuser", ["-u", "postgres", "--", command, ...args], {
     cwd: FOLDER,
@@ -35,7 +35,7 @@ function write(name: string, text: string): void {
   execFileSync("chown", ["postgres:postgres", path]);
 }
 
-// What every way has in common: where it is, TLS as in production, and what there is no other machine for.
+// What all ways have in common: paths, TLS as in production, and nothing that needs another machine.
 const PLACE = `
 data_directory = '${DATA}'
 hba_file = '${FOLDER}/pg_hba.conf'
@@ -53,7 +53,7 @@ archive_mode = off
 log_destination = stderr
 `;
 
-/** The share of the memory that infra/postgres/install.sh gives: it writes this file on a real node. */
+/** The same shares of memory as in infra/postgres/install.sh, which writes this file on a real node. */
 function machineConfiguration(): string {
   const memory = Number(/^MemTotal:\s+(\d+)/m.exec(readFileSync("/proc/meminfo", "utf8"))?.[1]) / 1024;
   const share = (percent: number) => Math.floor((memory * percent) / 100 / 128) * 128;
@@ -71,7 +71,7 @@ function prepare(settings: string): void {
     stdio: "ignore",
   });
   execFileSync("chown", ["postgres:postgres", join(FOLDER, "key.pem")]);
-  // Clients read it, as whoever they are.
+  // Clients read the certificate, whichever user they are.
   execFileSync("chmod", ["755", FOLDER]);
   write("pg_ident.conf", "");
   write(
@@ -80,7 +80,7 @@ function prepare(settings: string): void {
   );
   write("machine.conf", machineConfiguration());
   write("chosen.conf", `${settings}\n${PLACE}`);
-  // In 2,000 databases, nothing of this is to be measured.
+  // To create 2,000 databases: nothing of this is measured.
   write(
     "fill.conf",
     `${settings}\n${PLACE}\nfsync = off\nfull_page_writes = off\nwal_level = minimal\nmax_wal_senders = 0\nautovacuum = off\n`,
@@ -108,7 +108,7 @@ function pgCtl(verb: string, ...options: string[]): void {
   asPostgres(join(BIN, "pg_ctl"), [verb, "-w", "-s", "-t", "120", "-D", DATA, ...options]);
 }
 
-/** Passwords as the running settings store them: they say how often each is hashed. */
+/** Sets the passwords under the running settings, which say how often each is hashed. */
 function setPasswords(spaces: number, seed: string): void {
   const iterations = psql("postgres", "SHOW scram_iterations").trim();
   if (iterations === stored) return;
@@ -124,8 +124,8 @@ let stored = "";
 const passwordOf = (space: string, seed: string) => createHmac("sha256", seed).update(space).digest("hex");
 
 /**
- * Databases, each with its role, from a template, as many as fit into the time; and a connection to each, so that its
- * statistics begin. How many there are, and of how many files each is.
+ * Creates databases from a template, each with its role, as many as the time allows. Connects once to each, so that its
+ * statistics begin. Returns how many databases there are, and how many files each has.
  */
 async function fill(task: Task, seed: string): Promise<{ spaces: number; files: number }> {
   await startServer("fill");
@@ -171,7 +171,7 @@ async function fill(task: Task, seed: string): Promise<{ spaces: number; files: 
 
 const nameOf = (space: number) => `space-${space}`;
 
-/** Makes requests by PHP workers, and waits for the end of them. */
+/** Lets PHP workers make requests, and waits until they end. */
 async function load(
   shape: Load,
   port: number,
@@ -213,14 +213,14 @@ interface LoadFigures {
 }
 
 interface Processes {
-  /** Seconds of processor time so far, of those that ended too. */
+  /** Seconds of processor time so far, including processes that have ended. */
   cpu: number;
-  /** MB that are no other process's: private memory and page tables. */
+  /** MB that belong to no other process: private memory and page tables. */
   megabytes: number;
   count: number;
 }
 
-/** All processes of a program. */
+/** The sum of all processes of a program. */
 function processes(program: string): Processes {
   const sum = { cpu: 0, megabytes: 0, count: 0 };
   for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name)))
@@ -231,14 +231,14 @@ function processes(program: string): Processes {
         .slice(stat.lastIndexOf(")") + 2)
         .split(" ")
         .map(Number);
-      // utime, stime, cutime, cstime: ended backends are their parent's.
+      // utime, stime, cutime, cstime: the time of ended backends counts for their parent.
       sum.cpu += [11, 12, 13, 14].reduce((total, index) => total + (fields[index] ?? 0), 0) / 100;
       const status = readFileSync(`/proc/${pid}/status`, "utf8");
       for (const field of ["RssAnon", "VmPTE"])
         sum.megabytes += Number(new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(status)?.[1] ?? 0) / 1024;
       sum.count += 1;
     } catch {
-      // It has just ended.
+      // The process has just ended.
     }
   return sum;
 }
@@ -303,7 +303,7 @@ async function measure(way: Way, task: Task, spaces: number, seed: string, round
   const port = way.pooler ? PORT.pooler : PORT.postgres;
   const run = (shape: Load, seedOfSpaces: number) => load(shape, port, spaces, seed, seedOfSpaces);
   try {
-    // Caches are warm then.
+    // Warm the caches.
     await run({ ...task.pages, seconds: 2 }, 100 + round);
     const pages = await busy(() => run(task.pages, round));
     const polls = await busy(() => run(task.polls, round));
@@ -330,7 +330,7 @@ async function busy(run: () => Promise<LoadFigures>) {
   return { figures, refusals: found.refusals };
 }
 
-/** Looks at all processes while the crowd is there. */
+/** Measures all processes during the load, and keeps the highest figures. */
 async function crowded(run: Promise<LoadFigures>) {
   let peak = both();
   const looking = setInterval(() => {
@@ -351,7 +351,7 @@ async function crowded(run: Promise<LoadFigures>) {
   };
 }
 
-/** What the server does by itself: autovacuum, above all. */
+/** CPU of the server without requests: mostly autovacuum. */
 async function idleCpuPercent(seconds: number): Promise<number> {
   await sleep(1000);
   const before = processes("postgres");
@@ -378,7 +378,7 @@ prepare(task.chosen);
 const { spaces, files } = await fill(task, seed);
 say(`${spaces} databases made`);
 const figures: Figures[][] = task.ways.map(() => []);
-// Rounds, not runs of one way after the other: what else the machine does then meets all of them.
+// In rounds, not one way after the other: so other load on this machine affects all ways.
 let longest = 0;
 for (let round = 1; round <= task.rounds && seconds() + longest < task.seconds; round++) {
   const start = seconds();

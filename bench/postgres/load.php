@@ -1,7 +1,8 @@
 <?php
 
-// PHP workers that make requests of spaces as PHP-FPM's do: each request opens a connection to its space's database,
-// runs what a request of Nextcloud runs, and leaves. Reads the task as JSON on standard input, prints what it cost.
+// PHP workers that make requests of spaces as PHP-FPM's do. Each request opens a connection to its space's database,
+// runs the queries of a Nextcloud request, and closes the connection. Reads the task as JSON from standard input and
+// prints what it cost.
 
 declare(strict_types=1);
 
@@ -12,7 +13,7 @@ putenv('PGTARGETSESSIONATTRS=read-write');
 putenv('PGCONNECT_TIMEOUT=2');
 putenv('PGCHANNELBINDING=disable');
 
-/** One request; milliseconds that it waited for its connection and for its answers, without its own pauses. */
+/** Makes one request. Returns the milliseconds until it was connected, and the total without its own pauses. */
 function request(array $task, int $space): array
 {
     $name = "space-$space";
@@ -21,7 +22,7 @@ function request(array $task, int $space): array
         "pgsql:host=localhost;port={$task['port']};dbname=$name;sslmode=verify-full;sslrootcert={$task['ca']}",
         $name,
         hash_hmac('sha256', $name, $task['seed']),
-        // Nextcloud's Doctrine sets it too: no prepared statement is left in the session.
+        // Nextcloud's Doctrine sets it too. It leaves no prepared statement in the session.
         [PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION, PDO::PGSQL_ATTR_DISABLE_PREPARES => true],
     );
     $connected = hrtime(true);
@@ -54,23 +55,23 @@ function request(array $task, int $space): array
     return [($connected - $start) / 1e6, (hrtime(true) - $start - $paused) / 1e6];
 }
 
-/** Requests of one worker until the time is over, or until its share of all spaces has had one; one line for each. */
+/** One worker's requests: until the time is over or, with `each`, one for each space of its share. A line for each. */
 function work(array $task, int $worker, string $file): void
 {
     mt_srand($task['round'] * 10_000 + $worker);
     $lines = [];
     $end = $task['start'] + $task['seconds'];
-    // Everybody begins at once, but not in step.
+    // All workers start at the same time, each with a random delay.
     usleep((int) max(0, ($task['start'] - microtime(true)) * 1e6) + mt_rand(0, 1000) * max(1, $task['holdMs']));
     for ($next = $worker; $task['each'] ? $next < $task['spaces'] : microtime(true) < $end; $next += $task['workers']) {
-        // A page, or a client that looks for changes, is several requests to one space.
+        // A page, or a client that looks for changes, makes several requests to one space.
         $space = $task['each'] ? $next : mt_rand(0, $task['spaces'] - 1);
         for ($visit = $task['each'] ? 1 : mt_rand(1, $task['visit'] * 2 - 1); $visit > 0; $visit--) {
             try {
                 $lines[] = implode(' ', request($task, $space));
             } catch (PDOException $problem) {
                 $lines[] = 'refused ' . preg_replace('/space-\d+|\s+/', ' ', $problem->getMessage());
-                // As one who meets an error page.
+                // A user who sees an error page waits too.
                 usleep(200_000);
             }
             if (!$task['each'] && microtime(true) >= $end) {
@@ -86,7 +87,7 @@ $task['start'] = microtime(true) + 0.2 + $task['workers'] / 400;
 for ($worker = 0; $worker < $task['workers']; $worker++) {
     if (pcntl_fork() === 0) {
         work($task, $worker, "$folder/$worker");
-        // Without PHP's end, which would be the parent's too.
+        // Killed, so that PHP does not shut down: that would also end what belongs to the parent.
         posix_kill(posix_getpid(), SIGKILL);
     }
 }

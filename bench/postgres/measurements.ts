@@ -1,22 +1,22 @@
-// What `npm run bench:postgres` asks for and what it gets.
+// The task and the results of `npm run bench:postgres`.
 
 /** A way to run the databases. */
 export interface Way {
   title: string;
   settings: "defaults" | "chosen";
-  /** PgBouncer's mode; undefined where clients connect to PostgreSQL. */
+  /** PgBouncer's mode; undefined if clients connect to PostgreSQL directly. */
   pooler?: "transaction";
 }
 
-/** Shape of a load: workers make requests one after the other. */
+/** Shape of a load. Each worker makes one request after the other. */
 export interface Load {
   workers: number;
-  /** Requests to one space before another one is chosen, on average. */
+  /** How many requests go to one space before another one is chosen, on average. */
   visit: number;
   seconds: number;
   /** How long a request keeps its connection while it does something else. */
   holdMs: number;
-  /** Once for each space, instead of for a time. */
+  /** One request for each space, instead of requests for a time. */
   each?: boolean;
 }
 
@@ -25,9 +25,9 @@ export interface Task {
   chosen: string;
   spaces: number;
   rounds: number;
-  /** When no further databases are made. */
+  /** After these seconds no more databases are created. */
   fillSeconds: number;
-  /** No further round begins where it would end later. */
+  /** No round begins that would end after these seconds. */
   seconds: number;
   ways: Way[];
   pages: Load;
@@ -38,7 +38,7 @@ export interface Task {
 
 export interface Rates {
   perSecond: number;
-  /** Milliseconds, medians and 99 of 100. */
+  /** Milliseconds: medians (50) and 99th percentile (99). */
   connect50: number;
   total50: number;
   total99: number;
@@ -50,21 +50,21 @@ export interface Busy extends Rates {
   poolerCpuMs: number;
 }
 
-/** Of one way, in one round. */
+/** The figures of one way, in one round. */
 export interface Figures {
   pages: Busy;
   polls: Busy;
   crowd: Rates & { processes: number; serverMb: number; poolerMb: number };
-  /** Of one core, when nobody asks for anything; not measured again where the settings are another way's. */
+  /** Percent of one core, without any request. Not measured with a pooler: its settings are another way's. */
   idleCpuPercent: number | undefined;
   refusals: string[];
 }
 
-/** Of all ways, in all rounds. */
+/** The figures of all ways, in all rounds. */
 export interface Result {
   figures: Figures[][];
   versions: string[];
   spaces: number;
-  /** In each database. */
+  /** Files of each database. */
   files: number;
 }

@@ -8,7 +8,7 @@ import type { Result, Task } from "./measurements.ts";
 
 const PACKAGES = ["postgresql-17", "pgbouncer", "php8.4-cli", "php8.4-pgsql"];
 
-/** A copy of the lab's image with what is measured: images go when no lab stands on them. */
+/** A copy of the lab's image with what is measured. A copy, because an image that no lab uses may be removed. */
 export async function makeSystem(folder: string, options: Options): Promise<string> {
   const system = join(folder, "system");
   await execa(
@@ -34,7 +34,7 @@ export async function makeSystem(folder: string, options: Options): Promise<stri
   return system;
 }
 
-/** Runs container.ts in a container, which ends with this process, however that ends. */
+/** Runs container.ts in a container. The container ends with this process, even if this process is killed. */
 export async function runInside(system: string, task: Task, options: Options): Promise<Result> {
   const node = await realpath(process.execPath);
   const container = execa(

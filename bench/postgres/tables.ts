@@ -1,9 +1,9 @@
-// The figures of `npm run bench:postgres`, as tables for people.
+// Prints the figures of `npm run bench:postgres` as tables.
 import { markdownTable } from "markdown-table";
 import { median } from "../median.ts";
 import type { Figures, Result, Task } from "./measurements.ts";
 
-/** A table: one line for each way, one column for each figure. */
+/** Prints a table: one line for each way, one column for each figure. */
 function print(
   title: string,
   task: Task,
@@ -23,8 +23,8 @@ function print(
 
 /**
  * Prints all figures.
- * @param machine What they were measured on.
- * @param loads Of the machine before, as os.loadavg() gives them.
+ * @param machine The machine on which they were measured.
+ * @param loads The load of the machine before, from os.loadavg().
  */
 export function printFigures(
   task: Task,

@@ -6,10 +6,10 @@ import { postgresFiles } from "../../infra/postgres/postgres.ts";
 import type { Task } from "./measurements.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-/** For making the databases and all rounds. */
+/** Limit for the creation of the databases and all rounds. */
 export const LIMIT_MINUTES = 6.5;
 
-/** What is measured, with prod's settings: `spaces` databases, at most `rounds` rounds. */
+/** The task, with prod's settings: `spaces` databases, at most `rounds` rounds. */
 export function makeTask(spaces: number, rounds: number): Task {
   const { value: environment } = readEnvironment(ROOT, "prod");
   const [node] = environment ? cloudMachines(environment, "postgres") : [];
@@ -29,10 +29,10 @@ export function makeTask(spaces: number, rounds: number): Task {
       { title: "chosen settings", settings: "chosen" },
       { title: "chosen settings, PgBouncer", settings: "chosen", pooler: "transaction" },
     ],
-    // A page in a browser; a client that asks whether something has changed.
+    // pages: a page in a browser. polls: a client that asks whether something has changed.
     pages: { workers: 16, visit: 10, seconds: 6, holdMs: 0 },
     polls: { workers: 16, visit: 1, seconds: 6, holdMs: 0 },
-    // PHP workers of prod's two web servers (web.sh: 218 each), all in requests that wait for something slow.
+    // All PHP workers of prod's two web servers (infra/web/install.sh: 218 each), all in slow requests.
     crowd: { workers: 436, visit: 1, seconds: 8, holdMs: 6000 },
     idleSeconds: 6,
   };

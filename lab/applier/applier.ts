@@ -1,5 +1,5 @@
-// The engine for machines without the Pulumi CLI: evaluates the program and handles each resource as it is declared,
-// in dependency order. Reconciles and reports; keeps no state, so what is no longer declared stays, but for servers.
+// The engine for machines without the Pulumi CLI. It evaluates the program and reconciles each resource as it is
+// declared, in dependency order. It keeps no state. So what is no longer declared stays, except for servers.
 import { record } from "../../evaluate/recorder.ts";
 import { reveal, type Resource } from "../../evaluate/graph.ts";
 import { attachPolicy, createBucket, createDatabase, createRole, createUser } from "./data.ts";
@@ -11,7 +11,7 @@ import type { Engine, Outcome, Task } from "../engine.ts";
 import { stepOf } from "../progress.ts";
 import { UserError } from "../../validation/user-error.ts";
 
-/** Steps at once: the machines share this machine's cores. */
+/** How many steps run at once. The lab's machines share this machine's cores. */
 const PARALLEL = 6;
 
 const HANDLERS: Readonly<Record<string, Handler>> = {
@@ -36,7 +36,7 @@ export const applier: Engine = {
         newResource: (resource) => run.handle(resource),
       });
     } catch (error) {
-      // What the program itself refuses is not a step's failure.
+      // Without a failed step, it is the program itself that refuses.
       if (run.failures.length === 0) throw error;
     }
     await run.idle();
@@ -46,7 +46,7 @@ export const applier: Engine = {
   },
 };
 
-/** One evaluation, with at most `PARALLEL` steps at work; after a failure no step begins any more. */
+/** One evaluation. At most `PARALLEL` steps run at once. After a failure no new step starts. */
 class Run {
   readonly outcome: Outcome = { resources: 0, changed: 0 };
   readonly failures: string[] = [];
@@ -89,7 +89,7 @@ class Run {
     return { id, outputs };
   }
 
-  /** Until no step is at work. */
+  /** Waits until no step runs. */
   async idle(): Promise<void> {
     while (this.#busy.size > 0) await Promise.all(this.#busy);
   }
@@ -116,7 +116,7 @@ class Run {
   }
 }
 
-/** The first failure ends the evaluation; what it would hear of after that, nobody listens to. */
+/** Never ends. The first failure ends the evaluation, so nobody waits for the result of later steps. */
 const NEVER = new Promise<never>(() => {});
 
 /** Types whose steps take time, so that people want to see them. */

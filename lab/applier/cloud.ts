@@ -1,5 +1,5 @@
-// hcloud:* by the lab's own endpoint: finds each resource by its name, makes it where it is missing, and brings what can
-// change in place to what is declared.
+// hcloud:* through the lab's own endpoint. Finds each resource by its name, creates it if it is missing, and updates
+// what can change in place.
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
 import type { Resource } from "../../evaluate/graph.ts";
@@ -18,7 +18,7 @@ const action = z.object({
   error: z.object({ message: z.string() }).nullish(),
 });
 
-/** Those that the endpoint answers with, in its own collection. */
+/** The entities of a collection, or those with a name. */
 async function list(lab: Lab, collection: string, name?: string): Promise<Found[]> {
   const query = name === undefined ? "" : `?name=${encodeURIComponent(name)}`;
   const answer = await ask(lab, "GET", `${collection}${query}`);
@@ -28,7 +28,7 @@ async function list(lab: Lab, collection: string, name?: string): Promise<Found[
     .parse(answer);
 }
 
-/** Asks for a change and waits until its actions are over. */
+/** Asks for a change and waits until its actions end. */
 async function change(
   lab: Lab,
   method: string,
@@ -50,7 +50,7 @@ async function change(
   return answer;
 }
 
-/** The entity of that name, made if it is missing. */
+/** The entity with that name, created if it is missing. */
 async function ensure(
   lab: Lab,
   collection: string,
@@ -133,7 +133,7 @@ const server = handler(
     });
     const { public_net, private_net, status } = schema.parse(found);
     const path = `servers/${found.id}/actions`;
-    // One that an interrupted `up` created may not be whole.
+    // A server that an interrupted `up` created may be incomplete.
     for (const { networkId, ip } of inputs.networks)
       if (!private_net.some(({ network }) => network === networkId))
         await change(lab, "POST", `${path}/attach_to_network`, { network: networkId, ip });
@@ -322,7 +322,7 @@ export const CLOUD: Readonly<Record<string, Handler>> = {
   "hcloud:index/loadBalancerTarget:LoadBalancerTarget": balancerTarget,
 };
 
-/** Deletes servers that a platform no longer declares, which is what lowering a count asks for. */
+/** Deletes servers that a platform no longer declares, as after a lower count. */
 export async function removeUndeclared(
   lab: Lab,
   stack: string,

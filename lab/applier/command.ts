@@ -1,5 +1,5 @@
-// command:remote:Command by the system's SSH. The scripts are idempotent, so every one runs at every `up`, and says itself
-// what it changed.
+// command:remote:Command through the system's SSH. The scripts are idempotent. So each one runs at every `up`, and
+// reports itself what it changed.
 import * as z from "zod";
 import { knownMachines } from "../configuration.ts";
 import { runOn } from "../ssh.ts";
@@ -12,7 +12,7 @@ const inputs = z.object({
   stdin: z.string().default(""),
 });
 
-/** Lines of a failed script's output that are shown. */
+/** How many lines of a failed script's output are shown. */
 const SHOWN_LINES = 20;
 
 export const runCommand = handler(
@@ -38,7 +38,7 @@ export const runCommand = handler(
   },
 );
 
-/** What a script of ours says that it changed: `changed: N`, or converge-space's list. */
+/** The number of changes that one of our scripts reports: `changed: N`, or the length of converge-space's list. */
 function changesIn(stdout: string): number | undefined {
   const counted = /^changed: (\d+)$/m.exec(stdout)?.[1];
   if (counted !== undefined) return Number(counted);

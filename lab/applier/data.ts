@@ -1,11 +1,11 @@
-// postgresql:* and minio:* by psql and mc on ops-1. Secrets travel on standard input.
+// postgresql:* and minio:* through psql and mc on ops-1. Secrets are passed on standard input.
 import * as z from "zod";
 import { runOn } from "../ssh.ts";
 import { handler, type Context } from "./handler.ts";
 import { UserError } from "../../validation/user-error.ts";
 
 const OPS = "ops-1";
-/** mc's name, on ops-1, of the site that spaces use. */
+/** Name, in mc on ops-1, of the site that spaces use. */
 const SITE = "serving";
 
 async function onOps(command: string, input: string, { lab }: Context): Promise<string> {
@@ -74,7 +74,7 @@ export const createUser = handler(
       "",
       context,
     );
-    // Also where it is there: its secret may have been rotated. Asked for on standard input, mc reads both there.
+    // Also for an existing user: its secret may have been rotated. mc reads both from standard input.
     await onOps(`mc admin user add ${SITE} >/dev/null`, `${name}\n${secret}\n`, context);
     return { id: name, changed: !found.includes("found") };
   },

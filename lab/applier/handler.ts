@@ -7,7 +7,7 @@ export interface Handled {
   /** Outputs that are not inputs. */
   outputs?: Record<string, unknown>;
   changed: boolean;
-  /** What there is to say when it is done. */
+  /** What to show when it is done. */
   detail?: string;
 }
 
@@ -16,10 +16,10 @@ export interface Context extends Task {
   name: string;
 }
 
-/** Makes a resource be there as declared. Inputs have their secrets in plain. */
+/** Creates or updates a resource as declared. The secrets among its inputs are in plain text. */
 export type Handler = (inputs: unknown, context: Context) => Promise<Handled>;
 
-/** A handler that reads its inputs by a schema. */
+/** A handler that parses its inputs by a schema. */
 export function handler<T>(
   schema: z.ZodType<T>,
   handle: (inputs: T, context: Context) => Promise<Handled>,

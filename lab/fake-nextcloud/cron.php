@@ -1,6 +1,6 @@
 <?php
 
-// Background jobs: there is one, which counts how often it ran.
+// Background jobs. There is only one: it counts how often it ran.
 
 declare(strict_types=1);
 

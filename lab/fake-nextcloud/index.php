@@ -1,6 +1,6 @@
 <?php
 
-// One page that shows whose space this is and that its own database, session and cache work.
+// One page. It shows which space this is, and that its own database, session and cache work.
 
 declare(strict_types=1);
 

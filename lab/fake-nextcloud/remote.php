@@ -1,7 +1,7 @@
 <?php
 
-// Keeps what is put at an address, and gives it back. It connects to the database before the body has come, however
-// slowly that comes, and again where the connection was cut meanwhile, as Nextcloud does.
+// Stores what is put at an address, and returns it. Like Nextcloud, it connects to the database before the body has
+// arrived, however slow that is. If the connection was cut in the meantime, it connects again.
 
 declare(strict_types=1);
 

@@ -1,13 +1,13 @@
 <?php
 
-// What all entry points of the fake share: the space's configuration, its database, and proof that what the
+// What all entry points of the fake share: the configuration of the space, its database, and a check that what the
 // configuration names works.
 
 declare(strict_types=1);
 
 require __DIR__ . '/version.php';
 
-/** What configurations ask of Nextcloud's own. */
+/** What configurations use of Nextcloud's own classes. */
 class OC
 {
     public static string $SERVERROOT = __DIR__;
@@ -36,13 +36,13 @@ function codeVersion(): string
     return implode('.', $GLOBALS['OC_Version']);
 }
 
-/** Whether the database is on an older release than the code. */
+/** Whether the configuration names an older version than the code. */
 function needsUpgrade(array $config): bool
 {
     return version_compare(codeVersion(), $config['version'], '>');
 }
 
-/** The space's own database, as its configuration names it. */
+/** Connects to the space's own database, as the configuration names it. */
 function connect(array $config): PDO
 {
     $ssl = $config['pgsql_ssl'];
@@ -62,7 +62,7 @@ function query(PDO $database, string $sql, mixed ...$values): PDOStatement
     return $statement;
 }
 
-/** A setting of an app, as Nextcloud keeps them. */
+/** A setting of an app, stored as Nextcloud stores it. */
 function appValue(PDO $database, string $app, string $key): ?string
 {
     $sql = 'SELECT configvalue FROM oc_appconfig WHERE appid = ? AND configkey = ?';
@@ -81,7 +81,7 @@ function setAppValue(PDO $database, string $app, string $key, string $value): vo
     );
 }
 
-/** Where the space's database is and whether the connection to it is encrypted. */
+/** Which database and role the connection uses, and whether it is encrypted. */
 function askDatabase(PDO $database): array
 {
     return $database->query(

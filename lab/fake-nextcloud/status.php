@@ -1,6 +1,6 @@
 <?php
 
-// Like Nextcloud's status.php, but it says "installed" only if the space's database and Redis answer.
+// Like Nextcloud's status.php, but reports "installed" only if the space's database and Redis answer.
 
 declare(strict_types=1);
 

@@ -1,4 +1,4 @@
-// Every kind of resource that the endpoint keeps; those that do something in the lab have files of their own.
+// Every kind of resource that the endpoint keeps. Most have their own file.
 import { createHash, X509Certificate } from "node:crypto";
 import * as z from "zod";
 import { ApiError, common, read, type Kind } from "./kind.ts";

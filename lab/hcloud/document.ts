@@ -1,5 +1,5 @@
-// What the hcloud-compatible endpoint knows: one document, in one file. The shapes are ours where Hetzner's answer repeats
-// what is elsewhere in the document; each kind's `view` makes Hetzner's of it.
+// What the hcloud-compatible endpoint knows: one document, in one file. Where Hetzner's answer repeats data of the
+// document, the document has its own shape, and each kind's `view` turns it into Hetzner's.
 import { readFileSync } from "node:fs";
 import { rename, writeFile } from "node:fs/promises";
 
@@ -44,7 +44,7 @@ export interface Server extends Entity {
   server_type: string;
   image: string;
   location: string;
-  /** Public address; null where the server has none. */
+  /** Public address; null if the server has none. */
   ipv4: string | null;
   private_net: { network: number; ip: string; alias_ips: string[] }[];
   firewalls: number[];
@@ -148,7 +148,7 @@ export interface Collections {
 
 export interface State extends Collections {
   lastId: number;
-  /** The latest, for those who wait for them. */
+  /** The latest actions, for clients that wait for them. */
   actions: Action[];
 }
 
@@ -165,7 +165,7 @@ export const EMPTY: State = {
   zones: [],
 };
 
-/** Reads the document; empty where there is none yet. */
+/** Reads the document; empty if there is none yet. */
 export function readState(file: string): State {
   let text: string;
   try {
@@ -173,18 +173,18 @@ export function readState(file: string): State {
   } catch {
     return structuredClone(EMPTY);
   }
-  // Only writeState writes it.
+  // No validation: only writeState writes this file.
   const state: State = JSON.parse(text);
   return { ...structuredClone(EMPTY), ...state };
 }
 
-/** Writes the document whole or not at all. It holds keys: for root only. */
+/** Writes the whole document or nothing. It holds keys, so only root can read it. */
 export async function writeState(file: string, state: State): Promise<void> {
   await writeFile(`${file}.new`, JSON.stringify(state), { mode: 0o600 });
   await rename(`${file}.new`, file);
 }
 
-/** The next id: one sequence for all kinds, so that none is mistaken for another's. */
+/** The next id. All kinds share one sequence, so that no id is mistaken for another kind's. */
 export function nextId(state: State): number {
   return ++state.lastId;
 }

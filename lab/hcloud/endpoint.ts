@@ -1,5 +1,5 @@
-// An HTTP endpoint that speaks Hetzner's cloud API (https://docs.hetzner.cloud), as far as this program's resources go, so
-// that the real provider drives the lab. Keeps one document; what that means on this machine is the World's.
+// An HTTP endpoint for the part of Hetzner's cloud API (https://docs.hetzner.cloud) that this program's resources need.
+// So the real provider can drive the lab. It keeps one document; the World makes this machine match it.
 import { createServer, type IncomingMessage, type Server as HttpServer } from "node:http";
 import type { ListenOptions } from "node:net";
 import * as z from "zod";
@@ -23,7 +23,7 @@ export class Endpoint {
   readonly state: State;
   readonly #file: string;
   readonly #world: World;
-  /** Requests that change something wait for each other, so that the document and the lab never part. */
+  /** Requests that change something run one after the other, so that the document and the lab always match. */
   #last: Promise<unknown> = Promise.resolve();
   #writing: Promise<void> = Promise.resolve();
 
@@ -31,7 +31,7 @@ export class Endpoint {
     this.#file = file;
     this.#world = world;
     this.state = readState(file);
-    // What a killed process was about to do, nobody does any more.
+    // Nobody finishes the actions of a killed process: they have failed.
     for (const action of this.state.actions)
       if (action.status === "running")
         Object.assign(action, {
@@ -40,7 +40,7 @@ export class Endpoint {
         });
   }
 
-  /** Brings the lab to what the document says, after a start. */
+  /** After a start, makes the lab match the document. */
   async resume(): Promise<void> {
     await this.#world.reconcile(this.state);
     await Promise.all(
@@ -54,7 +54,7 @@ export class Endpoint {
     await this.#save();
   }
 
-  /** Until all that has changed so far is written. */
+  /** Waits until all changes so far are written. */
   saved(): Promise<void> {
     return this.#writing;
   }
@@ -95,7 +95,7 @@ export class Endpoint {
     const result = this.#last.then(async () => {
       const changed = await this.#change(method, path, body);
       await this.#world.reconcile(this.state);
-      // Work starts when the links are there, and the answer names its actions.
+      // The work starts after the links exist. The answer names its actions.
       const answer = changed();
       await this.#save();
       return answer;
@@ -140,7 +140,7 @@ export class Endpoint {
     return all.filter((one) => name === null || one.name === name).map((one) => this.#view(kind, one));
   }
 
-  /** Changes the document. What is returned is called once the lab is equal to it, and gives the answer. */
+  /** Changes the document. The returned function is called when the lab matches the document; it gives the answer. */
   async #change(method: string, path: string[], body: unknown): Promise<() => unknown> {
     const [kind = "", key, sub, ...rest] = path;
     if (!isKind(kind)) throw new ApiError(404, "not_found", `the lab's endpoint has no /${path.join("/")}`);
@@ -237,7 +237,7 @@ export class Endpoint {
 
   #find<K extends keyof Collections>(kind: K, key: string): Collections[K][number] {
     const collection: Collections[K][number][] = this.state[kind];
-    // Zones are found by name too.
+    // Zones are also found by name.
     const entity = collection.find((one) => String(one.id) === key || (kind === "zones" && one.name === key));
     if (!entity) throw new ApiError(404, "not_found", `${KINDS[kind].singular} with ID '${key}' not found`);
     return entity;
@@ -248,7 +248,7 @@ export class Endpoint {
   }
 
   #save(): Promise<void> {
-    // One that failed, as on a full disk, is no reason for the next to fail.
+    // If a write fails, as on a full disk, the next one must not fail for that.
     this.#writing = this.#writing.catch(() => {}).then(() => writeState(this.#file, this.state));
     return this.#writing;
   }
@@ -264,7 +264,7 @@ function required(answer: unknown, path: string[]): unknown {
   return answer;
 }
 
-/** A list, on one page. */
+/** A list, on a single page. */
 function page(kind: string, items: unknown[]): unknown {
   const pagination = {
     page: 1,

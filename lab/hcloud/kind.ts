@@ -1,8 +1,8 @@
-// How a kind of resource is described to the endpoint, and what all kinds share.
+// How the endpoint describes a kind of resource, and what all kinds share.
 import * as z from "zod";
 import { nextId, type Action, type Collections, type Entity, type State } from "./document.ts";
 
-/** A refusal, in Hetzner's words: `not_found`, `uniqueness_error`, … */
+/** A refusal, with Hetzner's codes: `not_found`, `uniqueness_error`, … */
 export class ApiError extends Error {
   readonly status: number;
   readonly code: string;
@@ -13,49 +13,49 @@ export class ApiError extends Error {
   }
 }
 
-/** What the endpoint does to the lab. Tests give another one. */
+/** What the endpoint does to the lab. Tests use a fake. */
 export interface World {
-  /** Makes links, filters and the load balancer equal to the document; removes machines that are not in it. */
+  /** Makes links, filters and the load balancer match the document. Removes machines that are not in it. */
   reconcile(state: State): Promise<void>;
   /** Starts a server and waits until it answers. */
   boot(state: State, id: number): Promise<void>;
-  /** Pulls a server's plug. */
+  /** Cuts the power of a server. */
   halt(name: string): Promise<void>;
-  /** A public address that nobody has. `name` may have one of its own reserved. */
+  /** A free public address. One may be reserved for `name`. */
   address(state: State, name: string): string;
   /** A certificate for names, from the lab's own authority. */
   issue(names: readonly string[]): Promise<{ certificate: string; privateKey: string }>;
 }
 
-/** What goes on in the background of an answer; its end is the action's end. */
+/** Work that continues after the answer. When it ends, the action ends. */
 export type Work = () => Promise<void>;
 
 export interface Kind<K extends keyof Collections> {
-  /** `server`, where the collection is `servers`. */
+  /** Name of one entity: `server`, if the collection is `servers`. */
   singular: string;
-  /** The new entity: what all have, with its own fields from a request; may be refused by an ApiError. */
+  /** Creates the entity: the shared fields, and its own from the request. May refuse with an ApiError. */
   create(entity: Entity, body: unknown, state: State, world: World): Promise<Collections[K][number]>;
-  /** Work that follows the creation, such as booting. */
+  /** Work after the creation, such as booting. */
   created?(entity: Collections[K][number], state: State, world: World): Work | undefined;
   view(entity: Collections[K][number], state: State): Record<string, unknown>;
-  /** Refuses the deletion, or fixes what pointed at the entity. */
+  /** Refuses the deletion, or removes references to the entity. */
   deleting?(entity: Collections[K][number], state: State): void;
-  /** `POST /kind/id/actions/name`. May change the entity; what it returns is done before the action succeeds. */
+  /** `POST /kind/id/actions/name`. May change the entity. If it returns work, the action succeeds after that work. */
   actions?: Record<
     string,
     (entity: Collections[K][number], body: unknown, state: State, world: World) => Work | void
   >;
-  /** Answers several actions, as firewalls do. */
+  /** The answer has a list of actions, as for firewalls. */
   manyActions?: boolean;
 }
 
-/** What every entity is created with. */
+/** The fields of every request that creates an entity. */
 export const entityBody = z.looseObject({
   name: z.string().min(1),
   labels: z.record(z.string(), z.string()).optional(),
 });
 
-/** Parts that all views have. */
+/** The fields that all views have. */
 export function common({ id, name, labels, created, protected: protection }: Entity) {
   return { id, name, labels, created, protection: { delete: protection } };
 }
@@ -69,7 +69,7 @@ export function find<E extends Entity>(collection: readonly E[], id: number, wha
 
 const KEPT_ACTIONS = 500;
 
-/** Notes an action. With work, it runs until the work is done. */
+/** Records an action. With work, the action runs until the work is done. */
 export function startAction(
   state: State,
   command: string,
@@ -105,7 +105,7 @@ export function startAction(
   return action;
 }
 
-/** Reads a request's body, or refuses it as Hetzner does. */
+/** Parses a request's body, or refuses it as Hetzner does. */
 export function read<T>(schema: z.ZodType<T>, body: unknown): T {
   const result = schema.safeParse(body);
   if (result.success) return result.data;

@@ -1,4 +1,4 @@
-// Load balancers. What they declare is done by HAProxy (haproxy.ts).
+// Load balancers. HAProxy does what they declare (haproxy.ts).
 import * as z from "zod";
 import { loadBalancerType, location } from "./offers.ts";
 import { ApiError, common, find, read, type Kind } from "./kind.ts";
@@ -6,7 +6,7 @@ import type { LoadBalancer, Service } from "./document.ts";
 
 const protocol = z.enum(["http", "https", "tcp"]);
 
-/** A service as asked for: what is absent stays, or takes Hetzner's default. `timeout_idle` in seconds. */
+/** A service in a request. A missing field keeps its value, or gets Hetzner's default. `timeout_idle` is in seconds. */
 const serviceBody = z.object({
   protocol: protocol.optional(),
   listen_port: z.number().optional(),
@@ -75,7 +75,7 @@ function merge(old: Service | undefined, asked: z.infer<typeof serviceBody>): Se
       certificates: [],
       redirect_http: false,
       sticky_sessions: false,
-      // Hetzner takes 30 to 300 (its provider's documentation), and says nowhere what it is where nobody asks.
+      // Hetzner accepts 30 to 300 (its provider's documentation), and does not document the default.
       timeout_idle: 50,
       ...old?.http,
       ...defined(asked.http ?? {}),
@@ -94,7 +94,7 @@ function merge(old: Service | undefined, asked: z.infer<typeof serviceBody>): Se
   };
 }
 
-/** Without the keys that are there but undefined, which would overwrite what is spread before them. */
+/** Removes keys with the value undefined, which would overwrite what is spread before them. */
 function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   const entries = Object.entries(value).filter(([, item]) => item !== undefined);
   return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };

@@ -1,5 +1,5 @@
-// What Hetzner sells, as far as the provider asks for it before it creates something. The lab has every type that is
-// asked for, because types come and go: only Hetzner can say which there are.
+// What Hetzner sells, as far as the provider asks for it before it creates something. The lab accepts every type,
+// because types come and go: only Hetzner knows which ones exist.
 
 const LOCATIONS = [
   { id: 1, name: "fsn1", description: "Falkenstein DC Park 1", country: "DE", city: "Falkenstein" },
@@ -73,7 +73,7 @@ export function image(name: string) {
 
 const SOLD = { server_types: serverType, load_balancer_types: loadBalancerType, images: image } as const;
 
-/** What is listed under a path, filtered by name; undefined where the catalogue has no such kind. */
+/** The items under a path, filtered by name; undefined if there is no such path. */
 export function listed(kind: string, name: string | null): unknown[] | undefined {
   if (kind === "locations") return LOCATIONS.filter((one) => name === null || one.name === name);
   if (kind === "datacenters" || kind === "isos") return [];

@@ -1,4 +1,4 @@
-// Placement groups: kept and shown; where machines run is no matter in a lab.
+// Placement groups. The endpoint only stores and shows them: in a lab it does not matter where machines run.
 import * as z from "zod";
 import { common, read, type Kind } from "./kind.ts";
 

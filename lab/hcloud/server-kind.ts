@@ -1,4 +1,4 @@
-// Servers. Creating one boots a machine of the lab; its action succeeds when SSH answers.
+// Servers. A new server boots a machine of the lab. Its action succeeds when SSH answers.
 import * as z from "zod";
 import { image, location, serverType } from "./offers.ts";
 import { ApiError, common, find, read, type Kind, type Work, type World } from "./kind.ts";
@@ -81,7 +81,7 @@ export const servers: Kind<"servers"> = {
     };
   },
   deleting({ id }, state) {
-    // Hetzner drops a deleted server from its load balancers.
+    // Hetzner removes a deleted server from its load balancers.
     for (const balancer of state.load_balancers)
       balancer.targets = balancer.targets.filter((target) => target.server?.id !== id);
   },
@@ -123,7 +123,7 @@ export const servers: Kind<"servers"> = {
   },
 };
 
-/** A place in a network: the address asked for, if it is free; the lab plans all addresses, so it hands out none. */
+/** A place in a network, with the requested address if it is free. The lab assigns none: the program plans them. */
 function attachment(state: State, { network, ip }: { network: number; ip?: string | undefined }) {
   find(state.networks, network, "network");
   if (ip === undefined)

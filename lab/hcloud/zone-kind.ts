@@ -1,4 +1,4 @@
-// DNS zones and their record sets. Nobody is asked for these names in the lab: they are kept, and that is all.
+// DNS zones and their record sets. The endpoint only stores them: nothing in the lab resolves these names.
 import * as z from "zod";
 import { ApiError, common, read, startAction, type Kind } from "./kind.ts";
 import type { RrSet, State, Zone } from "./document.ts";
@@ -43,7 +43,7 @@ export const zones: Kind<"zones"> = {
   },
 };
 
-/** `/zones/ID/rrsets/…`: `path` is what follows `rrsets`. Undefined where there is no such route. */
+/** Answers `/zones/ID/rrsets/…`. `path` is the part after `rrsets`. Undefined if there is no such route. */
 export function answerRrset(
   method: string,
   path: string[],

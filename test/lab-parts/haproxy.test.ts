@@ -1,4 +1,4 @@
-// The lab's load balancer, as HAProxy is told of it; and by HAProxy itself, where it is on PATH, with targets of ours.
+// The lab's load balancer: the configuration for HAProxy; and, if HAProxy is on PATH, HAProxy itself with our targets.
 import { execa } from "execa";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -93,7 +93,7 @@ const platform = documentOf(
 );
 const render = (state: State) => renderBalancer(state, PLACES)?.configuration ?? "";
 
-/** What a section says, by its first line. */
+/** The lines of a section, found by its first line. */
 function section(configuration: string, head: string): string[] {
   const [, body = ""] = configuration.split(`\n${head}\n`);
   return (/^(?: .*\n)*/.exec(body)?.[0] ?? "").split("\n").map((line) => line.trim());
@@ -183,7 +183,7 @@ describe.skipIf(!haproxy)(`by HAProxy itself${haproxy ? "" : " (skipped: haproxy
   });
   afterAll(() => rmSync(directory, { recursive: true }));
 
-  /** Writes what a document comes to; gives the configuration's path. */
+  /** Writes the files for a document. Returns the path of the configuration. */
   async function write(state: State): Promise<string> {
     const rendered = renderBalancer(state, { socket: join(directory, "b.sock"), certificates: directory });
     for (const [path, pem] of rendered?.certificates ?? []) writeFileSync(path, pem, { mode: 0o600 });
@@ -219,7 +219,7 @@ describe.skipIf(!haproxy)(`by HAProxy itself${haproxy ? "" : " (skipped: haproxy
 
   describe("in front of two targets and one that is not there", () => {
     const IDLE_SECONDS = 1;
-    /** What a target was told of a request. */
+    /** What a target received of a request. */
     interface Told {
       host: string;
       headers: NodeJS.Dict<string[]>;
@@ -248,7 +248,7 @@ describe.skipIf(!haproxy)(`by HAProxy itself${haproxy ? "" : " (skipped: haproxy
       });
       const file = await write(documentOf([ours], ["127.0.0.1", "127.0.0.2", "127.0.0.3"]));
       void execa("haproxy", ["-f", file], { cancelSignal: stop.signal, reject: false });
-      // It listens, and the one that is not there has failed its first check.
+      // Ready: it listens, and the missing target has failed its first check.
       const isReady = async () => {
         for (let n = 0; n < 3; n++) await ask("GET");
         return true;
@@ -260,14 +260,14 @@ describe.skipIf(!haproxy)(`by HAProxy itself${haproxy ? "" : " (skipped: haproxy
       for (const target of targets) target.close();
     });
 
-    /** Sends lines as they stand here; gives what comes until the other side closes. */
+    /** Sends the lines as they are. Returns what arrives until the other side closes. */
     async function send(...lines: string[]): Promise<string> {
       const socket = connect(port, "127.0.0.1").setEncoding("utf8");
       socket.write(lines.join("\r\n"));
       return (await socket.toArray()).join("");
     }
 
-    /** One request; gives what the target was told. */
+    /** Sends one request. Returns what the target received. */
     async function ask(method: string, headers: string[] = [], body = "", version = "1.1"): Promise<Told> {
       const head = [`${method} /a HTTP/${version}`, "Host: a.example", "Connection: close", ...headers];
       const answer = await send(...head, "", body);
@@ -286,7 +286,7 @@ describe.skipIf(!haproxy)(`by HAProxy itself${haproxy ? "" : " (skipped: haproxy
     test("targets are told who asks, whatever a client says of itself", async () => {
       const forged = ["X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https", "X-Forwarded-Port: 1"];
       const { headers } = await ask("GET", forged);
-      // The last one counts (nginx, real_ip_recursive off).
+      // nginx uses the last one (real_ip_recursive off).
       expect(headers["x-forwarded-for"]?.join(", ")).toBe("1.2.3.4, 127.0.0.1");
       expect(headers["x-forwarded-proto"]).toEqual(["http"]);
       expect(headers["x-forwarded-port"]).toEqual([String(port)]);
@@ -309,7 +309,7 @@ describe.skipIf(!haproxy)(`by HAProxy itself${haproxy ? "" : " (skipped: haproxy
         send("PUT /a HTTP/1.1", ...closing, "Content-Length: 9", "", "abc"),
       ]);
       expect(target).toMatch(/^HTTP\/1\.1 504 /);
-      // HAProxy 2.6 says 408 or 504, 3.0 says 400.
+      // HAProxy 2.6 answers 408 or 504, 3.0 answers 400.
       expect(client).toMatch(/^HTTP\/1\.1 (400|408|504) /);
     });
 
@@ -333,7 +333,7 @@ describe.skipIf(!haproxy)(`by HAProxy itself${haproxy ? "" : " (skipped: haproxy
   });
 });
 
-/** One that nobody listens on now. */
+/** A port on which nobody listens now. */
 async function freePort(): Promise<number> {
   const server = createTcpServer().listen(0);
   await once(server, "listening");

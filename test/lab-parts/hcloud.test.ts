@@ -1,5 +1,5 @@
-// The lab's Hetzner API, asked over loopback as Hetzner's provider asks: what it answers, what it refuses and in which
-// words, and what it does to the lab. The lab is a fake that notes what is asked of it.
+// The lab's Hetzner API, called over loopback as Hetzner's provider calls it: its answers, its refusals and their
+// words, and what it does to the lab. The lab is a fake that records the calls.
 import { mkdtempSync, rmSync } from "node:fs";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -12,11 +12,11 @@ import { createAuthority, issue } from "../../lab/lets-encrypt.ts";
 
 /** A lab whose machines boot when a test says so. */
 class FakeWorld implements World {
-  /** What was asked for, in order. */
+  /** The calls, in order. */
   readonly done: string[] = [];
-  /** How each boot ends; at once, unless a test sets it. */
+  /** How each boot ends. By default it ends at once. */
   boots: () => Promise<void> = () => Promise.resolve();
-  /** Changes that are under way at the same time, at most. */
+  /** The highest number of changes at the same time. */
   most = 0;
   readonly #directory: string;
   #now = 0;
@@ -67,13 +67,13 @@ afterEach(async () => {
   rmSync(directory, { recursive: true });
 });
 
-/** Starts the endpoint, with the document that is there. */
+/** Starts the endpoint, with the existing document. */
 async function start(): Promise<void> {
   endpoint = new Endpoint(join(directory, "hcloud.json"), world);
   server = await endpoint.listen({ host: "127.0.0.1", port: 0 });
 }
 
-/** Stops it, once what its actions changed is written. */
+/** Stops the endpoint, after the changes of its actions are written. */
 async function stop(): Promise<void> {
   server.close();
   await endpoint.saved();
@@ -86,7 +86,7 @@ interface Action {
   error: { message: string } | null;
 }
 
-/** What a test looks at of any answer. */
+/** The parts of an answer that tests read. */
 interface Body {
   [kind: string]: unknown;
   action?: Action;
@@ -106,14 +106,14 @@ async function ask(method: string, path: string, body?: unknown): Promise<{ stat
 
 const get = (path: string) => ask("GET", path);
 
-/** Creates something, and gives its number. */
+/** Creates something. Returns its id. */
 async function create(kind: string, singular: string, body: object): Promise<number> {
   const answer = await ask("POST", kind, body);
   expect(answer.status, JSON.stringify(answer.body)).toBe(201);
   return (answer.body[singular] as { id: number }).id;
 }
 
-/** An action on something. */
+/** Starts an action on something. */
 const act = (path: string, command: string, body: object = {}) =>
   ask("POST", `${path}/actions/${command}`, body);
 
@@ -236,7 +236,7 @@ describe("networks and firewalls", () => {
 });
 
 describe("servers", () => {
-  /** The state of an action, asked for in both ways that the provider has. */
+  /** The state of an action, asked for in both ways that the provider uses. */
   async function poll(id: number): Promise<Action | undefined> {
     const one = (await get(`actions/${id}`)).body.action;
     const [listed] = (await get(`actions?id=${id}&page=1`)).body.actions ?? [];
@@ -256,7 +256,7 @@ describe("servers", () => {
     });
     const action = body.action?.id ?? 0;
     expect(await poll(action)).toMatchObject({ status: "running", finished: null });
-    // Links come before the boot.
+    // The links exist before the boot.
     expect(world.done).toEqual(["reconcile web-1", `boot ${id}`]);
     booted();
     await expect.poll(() => poll(action)).toMatchObject({ status: "success", progress: 100 });
@@ -305,7 +305,7 @@ describe("servers", () => {
     expect(await refusal(ask("POST", "servers", { ...SERVER, name: "c", ssh_keys: ["d"] }))).toBe(
       "404 not_found",
     );
-    // It holds the host's keys.
+    // The user data holds the host's keys.
     expect(JSON.stringify((await get("servers")).body)).not.toContain("#cloud-config");
   });
 

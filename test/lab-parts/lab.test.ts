@@ -1,4 +1,4 @@
-// Small parts of the lab: its names, its addresses, what its router lets pass, and how its steps are called.
+// Small parts of the lab: its names, its addresses, what its router lets pass, and the names of its steps.
 import { existsSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { EMPTY, type FirewallRule } from "../../lab/hcloud/document.ts";
@@ -14,7 +14,7 @@ describe("the name of a lab", () => {
     expect(() => openLab(name)).toThrow(`"${name}" is no name for a lab`);
   });
 
-  // Without cgroup v2, as in some containers, no lab can be.
+  // Without cgroup v2, as in some containers, no lab can exist.
   test
     .skipIf(!existsSync("/sys/fs/cgroup/cgroup.controllers") && !existsSync(HYBRID))
     .each(["lab", "a", "e2e", "abcdefghijkl"])('"%s" is not', (name) => {

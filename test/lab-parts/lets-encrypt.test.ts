@@ -1,4 +1,4 @@
-// The lab's authority: what it issues is what a browser that trusts it takes.
+// The lab's authority: a browser that trusts it accepts what it issues.
 import { X509Certificate, createPrivateKey } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

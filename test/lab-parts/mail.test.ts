@@ -1,4 +1,4 @@
-// The lab's relay, spoken to by TCP as spaces do: what it takes becomes a file, and the file becomes what people read.
+// The lab's relay, over TCP as spaces use it: each mail that it accepts becomes a file, and the file becomes text.
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect, type AddressInfo } from "node:net";
@@ -19,14 +19,14 @@ afterEach(async () => {
   rmSync(lab.directory, { recursive: true });
 });
 
-/** Says lines one after the other, each after the answer to the one before. Gives the answers' codes. */
+/** Sends the lines, each one after the answer to the one before. Returns the codes of the answers. */
 async function say(...lines: string[]): Promise<string[]> {
   const { port } = relay.server.address() as AddressInfo;
   const socket = connect(port, "127.0.0.1").setEncoding("utf8");
   const codes: string[] = [];
   for (const line of [...lines, ""]) {
     let answer = "";
-    // An answer of several lines has a dash after the code in all but the last.
+    // In an answer of several lines, all but the last have a dash after the code.
     while (!/^\d{3} .*\r\n$/m.test(answer)) answer += String(await once(socket, "data"));
     codes.push(answer.slice(0, 3));
     if (line !== "") socket.write(`${line}\r\n`);

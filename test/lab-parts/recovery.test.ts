@@ -1,5 +1,5 @@
-// After an `up` that was killed: what is removed of the lab's cloud, and what the CLI is told to take over. The cloud is
-// the endpoint itself, the state a file as the CLI writes it.
+// After a killed `up`: what is removed from the lab's cloud, and what the CLI has to take over. The cloud is the real
+// endpoint; the state is a file as the CLI writes it.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { Server } from "node:http";
 import { tmpdir } from "node:os";
@@ -10,7 +10,7 @@ import { Endpoint } from "../../lab/hcloud/endpoint.ts";
 import type { World } from "../../lab/hcloud/kind.ts";
 import { pendingFlags, removeOrphans } from "../../lab/recovery.ts";
 
-/** Nothing of it needs a machine. */
+/** A world that does nothing: these tests need no machine. */
 const nothing: World = {
   reconcile: () => Promise.resolve(),
   boot: () => Promise.resolve(),
@@ -51,7 +51,7 @@ function writeState(resources: Resource[], pending_operations: { type: string; r
   );
 }
 
-/** Creates something in the cloud; gives its number as the state has it. */
+/** Creates something in the cloud. Returns its id, as the state writes it. */
 async function create(kind: string, singular: string, body: object): Promise<string> {
   const answer = (await ask(lab, "POST", kind, body)) as Record<string, { id: number }>;
   return String(answer[singular]?.id);
