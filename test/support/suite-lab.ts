@@ -201,6 +201,7 @@ export class TestLab {
 export class SharedLab extends TestLab {
   /** Brings the lab to what the repository declares, whatever an earlier suite left. */
   override async prepare(): Promise<void> {
+    await writeFile(useOfSharedLab(), "");
     await this.copyTree();
     await this.up();
   }
@@ -209,6 +210,9 @@ export class SharedLab extends TestLab {
     await this.removeTree();
   }
 }
+
+/** The file that notes that a suite of this run has used the shared lab. */
+export const useOfSharedLab = (): string => join(process.env["FRAMASPACE_RUN"] ?? "", "used");
 
 /**
  * FRAMASPACE_LAB gives the name and port of a lab (`database:8843`) that is used instead, and stays up: for writing
