@@ -55,7 +55,9 @@ program
 
 program
   .command("logs <machine> [options...]")
-  .description("a machine's journal; options are journalctl's, such as -f or -u nginx")
+  .description(
+    "a machine's journal; options are journalctl's, such as -f or -u nginx. Of lb, the load balancer, its log",
+  )
   .allowUnknownOption()
   .action((machine: string, options: string[]) => run((lab) => commands.logs(lab, machine, options)));
 

@@ -10,11 +10,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { UserError } from "../validation/user-error.ts";
 import type { State } from "./hcloud/document.ts";
 import { renderBalancer, type Rendered } from "./haproxy.ts";
-import { inside, isPopulated, killGroup, startProcess, type Lab } from "./lab.ts";
+import { inside, isPopulated, killGroup, logOf, startProcess, type Lab } from "./lab.ts";
 
 /** Namespace of the load balancer. */
 export const BALANCER = "lb";
 const PROCESS = "balancer";
+
+/** File with the log of HAProxy. */
+export function balancerLog(lab: Lab): string {
+  return logOf(lab, PROCESS);
+}
 
 /** Socket on which the load balancer listens for clients on the host. */
 export function balancerSocket(lab: Lab): string {

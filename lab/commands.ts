@@ -3,6 +3,7 @@ import { execa } from "execa";
 import { runMain, UserError } from "../validation/user-error.ts";
 import { removeUnused } from "./image.ts";
 import { openLab, type Lab } from "./lab.ts";
+import { BALANCER, balancerLog } from "./balancer.ts";
 import { exists, lockLab, takeDown } from "./lifecycle.ts";
 import { mails } from "./mail.ts";
 import { consoleLog, insideMachine, isRunning } from "./machine.ts";
@@ -41,8 +42,11 @@ export async function down(lab: Lab, { image = false }: { image?: boolean }): Pr
     );
 }
 
-/** Prints a machine's journal. `options` are journalctl's. */
+/** Prints a machine's journal, or the load balancer's log. `options` are journalctl's, or tail's. */
 export async function logs(lab: Lab, machine: string, options: readonly string[]): Promise<void> {
+  // The load balancer is a process of the lab, without a journal.
+  if (machine === BALANCER)
+    return handOver(["tail", ...(options.length > 0 ? options : ["--lines=200"]), balancerLog(lab)]);
   if (!isRunning(lab, machine))
     throw new UserError(
       `${machine} does not run; its console's last output is in ${consoleLog(lab, machine)}`,

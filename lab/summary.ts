@@ -2,8 +2,9 @@
 import { markdownTable } from "markdown-table";
 import { readFileSync } from "node:fs";
 import * as z from "zod";
+import { BALANCER } from "./balancer.ts";
 import { ask } from "./hcloud/client.ts";
-import { logOf, machineGroup, processesIn, type Lab } from "./lab.ts";
+import { machineGroup, processesIn, type Lab } from "./lab.ts";
 import { isRunning } from "./machine.ts";
 import { readSettings, type Settings } from "./settings.ts";
 import { probeUntil } from "./probe.ts";
@@ -11,7 +12,7 @@ import type { TenantsFile } from "../spaces/fleet/fleet.ts";
 import { rootCertificate } from "./lets-encrypt.ts";
 
 /** How a space answered. */
-export interface Answer {
+export interface SpaceAnswer {
   name: string;
   host: string;
   url: string;
@@ -29,7 +30,7 @@ export function probeSpaces(
   { port, domain }: Pick<Settings, "port" | "domain">,
   tenantsFiles: readonly TenantsFile[],
   seconds: number,
-): Promise<Answer[]> {
+): Promise<SpaceAnswer[]> {
   return Promise.all(
     tenantsFiles.flatMap(({ entries }) =>
       entries.map(async ({ id, name, state }) => {
@@ -60,7 +61,7 @@ const servers = z.object({
 });
 
 /** Machines, spaces, what is left out, and what to type next. */
-export async function summary(lab: Lab, answers: readonly Answer[]): Promise<string> {
+export async function summary(lab: Lab, answers: readonly SpaceAnswer[]): Promise<string> {
   const settings = readSettings(lab);
   const known = servers.parse(await ask(lab, "GET", "servers"));
   const machines = [
@@ -107,7 +108,7 @@ export async function summary(lab: Lab, answers: readonly Answer[]): Promise<str
     ...(leftOut.length > 0 ? ["Left out:", ...leftOut, ""] : []),
     `A browser warns of the certificate: it is the lab's own (${rootCertificate(lab)}).`,
     `A machine's log:  npm run lab --${option} logs web-1`,
-    `The load balancer's: ${logOf(lab, "balancer")}`,
+    `The load balancer's: npm run lab --${option} logs ${BALANCER}`,
     `A shell on it:    npm run lab --${option} ssh web-1`,
     `Stop and remove:  npm run lab --${option} down`,
     "",
