@@ -76,8 +76,9 @@ async function upOfPlatform(): Promise<void> {
  */
 async function inService(): Promise<void> {
   for (const space of SPACES) {
+    // finish-spaces looks once a minute, and tries a space a minute after it was marked as unfinished.
     await expect
-      .poll(async () => (await lab.probe(`${space}.${DOMAIN}`)).status, { timeout: 90_000, interval: 2000 })
+      .poll(async () => (await lab.probe(`${space}.${DOMAIN}`)).status, { timeout: 240_000, interval: 2000 })
       .toBe(200);
     for (const web of ["web-1", "web-2"])
       await expect.poll(() => lab.statusFrom(web, space), { timeout: 90_000, interval: 2000 }).toBe("200");
