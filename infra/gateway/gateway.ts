@@ -4,7 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { cloudMachines, LOAD_BALANCER_ADDRESS } from "../inventory/addresses.ts";
 import type { Environment } from "../inventory/environment.ts";
 import { PORTS } from "../machine/firewall.ts";
-import { escapeDomain, renderSpaceMap, UPLOAD } from "../machine/nginx/nginx.ts";
+import { escapeDomain, renderMain, renderSpaceMap, UPLOAD } from "../machine/nginx/nginx.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs } from "../machine/remote.ts";
 import { cloudServers, type CloudServer, type Context } from "../machine/server.ts";
@@ -91,16 +91,7 @@ export function renderGatewayNginx(environment: Environment, address: string): s
   const [office] = cloudMachines(environment, "office");
   const suites = office ? (environment.office?.suites ?? []) : [];
   return `# Rendered by infra/gateway/gateway.ts; changes made here are overwritten.
-user www-data;
-worker_processes auto;
-worker_rlimit_nofile 65536;
-pid /run/nginx.pid;
-error_log syslog:server=unix:/dev/log,nohostname,tag=nginx error;
-
-events {
-  worker_connections 16384;
-}
-
+${renderMain("www-data", 16384)}
 http {
   server_tokens off;
   types { }

@@ -3,6 +3,7 @@
 // other products (docs/decisions/0018-s3-proxy.md has the list).
 import { siteName, type StorageSpec } from "../inventory/addresses.ts";
 import { PORTS } from "../machine/firewall.ts";
+import { renderMain } from "../machine/nginx/nginx.ts";
 
 /**
  * Parameters of S3 requests that Nextcloud and pgBackRest send. nginx refuses any other parameter, and any name with
@@ -43,16 +44,7 @@ const PARAMETERS = [
  */
 export function renderS3Proxy(node: StorageSpec): string {
   return `# Rendered by infra/storage/s3-proxy.ts; changes made here are overwritten.
-user www-data;
-worker_processes auto;
-worker_rlimit_nofile 65536;
-pid /run/nginx.pid;
-error_log syslog:server=unix:/dev/log,nohostname,tag=nginx error;
-
-events {
-  worker_connections 8192;
-}
-
+${renderMain("www-data", 8192)}
 http {
   server_tokens off;
   access_log off;

@@ -3,7 +3,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { SUBNETS } from "../inventory/addresses.ts";
 import { PORTS } from "../machine/firewall.ts";
-import { renderSpaceMap, UPLOAD } from "../machine/nginx/nginx.ts";
+import { renderMain, renderSpaceMap, UPLOAD } from "../machine/nginx/nginx.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs, type RemoteFile } from "../machine/remote.ts";
 import { cloudServers, type CloudServer, type Context } from "../machine/server.ts";
@@ -66,16 +66,7 @@ export class Web extends pulumi.ComponentResource {
 export function renderWebNginx(domain: string, address: string): string {
   return `# Rendered by infra/web/web.ts; changes made here are overwritten.
 # Not PHP's user, which may not connect to PHP's socket. PHP's group, because the spaces' directories belong to it.
-user framaspace-nginx www-data;
-worker_processes auto;
-worker_rlimit_nofile 65536;
-pid /run/nginx.pid;
-error_log syslog:server=unix:/dev/log,nohostname,tag=nginx error;
-
-events {
-  worker_connections 8192;
-}
-
+${renderMain("framaspace-nginx www-data", 8192)}
 http {
   server_tokens off;
   include mime.types;

@@ -1,4 +1,22 @@
-// What the nginx configurations of gateways and web servers have in common.
+// What the nginx configurations of gateways, web servers and storage servers have in common.
+
+/**
+ * The beginning of nginx.conf, in front of `http`.
+ * @param user The user of the workers, and a group if it is not the user's own.
+ * @param connections Open connections of each worker, those to other servers among them.
+ */
+export function renderMain(user: string, connections: number): string {
+  return `user ${user};
+worker_processes auto;
+worker_rlimit_nofile 65536;
+pid /run/nginx.pid;
+error_log syslog:server=unix:/dev/log,nohostname,tag=nginx error;
+
+events {
+  worker_connections ${connections};
+}
+`;
+}
 
 /** Escapes the dots of a domain for an nginx regular expression. */
 export function escapeDomain(domain: string): string {
