@@ -3,48 +3,28 @@ import { execaSync } from "execa";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
+import { readCommandLine } from "../../spaces/gated-pulumi/command-line.ts";
 import { fake } from "../support/fakes.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-let bin: string;
-beforeAll(() => {
-  bin = mkdtempSync(join(tmpdir(), "pulumi-"));
-  fake(join(bin, "pulumi"), 'printf "%s\\n" "$@"');
-});
-afterAll(() => rmSync(bin, { recursive: true }));
 
-const run = (...words: string[]) =>
-  execaSync(process.execPath, [join(ROOT, "bin/pulumi.ts"), ...words], {
-    env: { PATH: `${bin}:${process.env.PATH}`, PULUMI_CONFIG_PASSPHRASE: "example" },
-    reject: false,
-  });
-
-// Each loads the SDK again.
-describe("npm run pulumi", { timeout: 60_000 }, () => {
-  test.each(["up", "preview"])("%s of a platform looks first which machines are there", (command) => {
-    const words = run(command, "--stack", "prod-platform").stdout.split("\n");
-    expect(words.slice(0, 3)).toEqual([command, "--stack", "prod-platform"]);
-    expect(words).toContain("--refresh");
-    expect(words).toContain("--policy-pack=policies");
-    expect(words.join(" ")).toContain("--config-file Pulumi.prod.yaml");
-  });
-
-  test("leaves that to whoever says otherwise", () => {
-    const words = run("up", "--stack", "prod-platform", "--refresh=false").stdout.split("\n");
-    expect(words.filter((word) => word.startsWith("--refresh"))).toEqual(["--refresh=false"]);
-  });
-
-  test("destroy of a platform is as it is", () => {
-    expect(run("destroy", "--stack", "prod-platform").stdout).not.toContain("--refresh");
-  });
-
-  test("refuses to look within an up of spaces, where a bucket could be forgotten", () => {
-    const { exitCode, stdout, stderr } = run("up", "--stack", "prod-spaces-001", "--refresh");
-    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
-    expect(stderr).toContain("--refresh is a step of its own for spaces");
-  });
-});
+test(
+  "npm run pulumi calls the CLI with the words for the stack, and ends as it does",
+  { timeout: 60_000 },
+  () => {
+    const bin = mkdtempSync(join(tmpdir(), "pulumi-"));
+    onTestFinished(() => rmSync(bin, { recursive: true }));
+    fake(join(bin, "pulumi"), 'printf "%s\\n" "$@"; exit 7');
+    const { exitCode, stdout } = execaSync(
+      process.execPath,
+      [join(ROOT, "bin/pulumi.ts"), "up", "--stack", "prod-platform"],
+      { env: { PATH: `${bin}:${process.env.PATH}` }, reject: false },
+    );
+    expect(exitCode).toBe(7);
+    expect(stdout.split("\n")).toEqual(readCommandLine(["up", "--stack", "prod-platform"]).words);
+  },
+);
 
 test("pages have people type npm run pulumi, which knows what each stack needs", () => {
   const pages = readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" })
