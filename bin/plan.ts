@@ -35,11 +35,11 @@ const program = new Command("npm run plan --")
     // The first thread of the pool takes longest to start. So it starts before this thread loads anything else.
     const pool = new Pool(root);
     enableCompileCache(COMPILED);
-    const { plan } = await import("../plan/plan.ts");
+    const { plan, planText } = await import("../plan/plan.ts");
     const wanted = { root, ...options, ...(environment && { environments: environment }) };
-    const { status, markdown } = await plan(wanted, pool);
-    process.stdout.write(markdown);
-    process.exitCode = status;
+    const planned = await plan(wanted, pool);
+    process.stdout.write(planText(planned));
+    process.exitCode = planned.status;
   });
 
 await runMain(() => program.parseAsync());

@@ -43,7 +43,15 @@ export interface PlanOptions {
 export interface Plan {
   /** 0: fine. 1: not valid. 2: would destroy data, or changes too many spaces at once. */
   status: 0 | 1 | 2;
-  markdown: string;
+  /** Markdown: what must be read before merging, the dangers first. Ends with a newline. */
+  summary: string;
+  /** Markdown: all the rest, in folded sections. Empty, or ends with a newline. */
+  details: string;
+}
+
+/** Both parts of a plan as one text. */
+export function planText({ summary, details }: Pick<Plan, "summary" | "details">): string {
+  return details === "" ? summary : `${summary}\n${details}`;
 }
 
 /** Throws a UserError if nothing can be planned. Closes the pool. */
@@ -94,7 +102,7 @@ async function planWith(
 
   const fleets = environmentNames(root).map((name) => loadFleet(root, name));
   if (fleets.some(({ problems }) => problems.length > 0))
-    return { status: 1, markdown: renderInvalid(fleets) };
+    return { status: 1, summary: renderInvalid(fleets), details: "" };
   await compared;
   const report = {
     base,
@@ -119,7 +127,7 @@ async function planWith(
       (name) => !names.includes(name),
     ),
   };
-  return { status: isDangerous(report) ? 2 : 0, markdown: renderPlan(report) };
+  return { status: isDangerous(report) ? 2 : 0, ...renderPlan(report) };
 }
 
 function sum(comparisons: readonly Comparison[]): Comparison {

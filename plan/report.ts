@@ -39,9 +39,9 @@ export interface PlanReport {
   allowMany: boolean;
 }
 
-/** The whole text. */
-export function renderPlan(plan: PlanReport): string {
-  const lines = [
+/** The text, in two parts: what must be read, and the rest. */
+export function renderPlan(plan: PlanReport): { summary: string; details: string } {
+  const summary = [
     "# What this change does",
     "",
     renderSummary(plan.environments),
@@ -49,9 +49,12 @@ export function renderPlan(plan: PlanReport): string {
     ...renderCode(plan.code),
     ...renderDangers(plan.environments),
     ...renderTooMany(plan),
-    ...plan.environments.flatMap(renderEnvironment),
     ...renderClosing(plan),
   ];
+  return { summary: asText(summary), details: asText(plan.environments.flatMap(renderEnvironment)) };
+}
+
+function asText(lines: readonly string[]): string {
   return `${lines.join("\n").replaceAll(/\n{3,}/g, "\n\n")}\n`;
 }
 
