@@ -6,6 +6,7 @@ import * as z from "zod";
 import type { Entry } from "../spaces/fleet/entry.ts";
 import { readTenantsFile } from "../spaces/fleet/load-fleet.ts";
 import { readLeniently } from "./changed-stacks.ts";
+import { code } from "./markdown.ts";
 
 /** An entry as it stands in a file. */
 export type LooseEntry = Record<string, unknown> & { id: string };
@@ -110,11 +111,11 @@ function text(value: unknown): string {
 export function dangerOf({ id, before, after, moved }: SpaceChange): string | undefined {
   const state = stateOf(before);
   if (moved)
-    return `space \`${id}\` moves from ${moved.from} to ${moved.to}: its data would be destroyed, and an empty space would be created. Put the entry back in its first file: an entry never moves to another file.`;
+    return `space ${code(id)} moves from ${moved.from} to ${moved.to}: its data would be destroyed, and an empty space would be created. Put the entry back in its first file: an entry never moves to another file.`;
   if (before && !after && state !== "archived")
-    return `space \`${id}\` is ${state}, and removing its entry would destroy its data. Put the entry back. To give up the space, suspend it first, then archive it (\`state: archived\` with \`reason\` and \`since\`), and remove the entry when its export is verified.`;
+    return `space ${code(id)} is ${state === undefined ? "there" : code(state)}, and removing its entry would destroy its data. Put the entry back. To give up the space, suspend it first, then archive it (\`state: archived\` with \`reason\` and \`since\`), and remove the entry when its export is verified.`;
   if (state === "active" && stateOf(after) === "archived")
-    return `space \`${id}\` goes from active to archived in one step. Suspend it first (\`state: suspended\`), so that nobody writes while it is exported. Archive it in a later change.`;
+    return `space ${code(id)} goes from active to archived in one step. Suspend it first (\`state: suspended\`), so that nobody writes while it is exported. Archive it in a later change.`;
   return undefined;
 }
 
