@@ -93,7 +93,11 @@ function renderTotals(environments: readonly EnvironmentPlan[]): string {
 
 function renderEnvironment(plan: EnvironmentPlan): string[] {
   const { name, spaces, promises, catalog, configuration, groups } = plan;
-  const shown = groups.filter(({ kind, ofSpaces }) => kind === "replace" || !(ofSpaces || kind === "update"));
+  // What an entry's own change does to its resources is no news. What the catalog or the program does to them is.
+  const shown = groups.filter(({ kind, ofSpaces }) => {
+    if (kind === "replace") return true;
+    return ofSpaces ? kind === "update" && spaces.length === 0 : kind !== "update";
+  });
   const lines = [
     ...list("", renderSpaces(describeSpaces(spaces, promises))),
     ...list("**Catalog**, which all spaces share:", cut(catalog.map(differenceLine))),
@@ -155,7 +159,7 @@ function renderUnchanged(environments: readonly EnvironmentPlan[]): string {
   const same = [
     ...(environments.some(({ catalog }) => catalog.length > 0) ? [] : ["the catalog"]),
     ...(environments.some(({ configuration }) => configuration.length > 0) ? [] : ["the configuration"]),
-    ...(environments.some(figuresChange) ? [] : ["storage and cost"]),
+    ...(environments.some(figuresChange) ? [] : ["storage", "cost"]),
     ...(environments.some(({ groups }) => groups.some(({ ofSpaces }) => ofSpaces))
       ? []
       : ["the resources of spaces"]),

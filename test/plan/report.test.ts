@@ -108,7 +108,7 @@ test("without a change, one line names all that was looked at, and nothing is fo
   const { summary, details } = renderPlan(outcome(many(3), many(3)));
   expect(summary).toContain("It is valid. Merging it changes nothing that is declared here.\n");
   expect(summary).toContain(
-    "Nothing else changes in prod: no space is archived, removed, moved, suspended, resumed, added or changed; nothing of the platform is added, changed, replaced or deleted; the catalog, the configuration, storage and cost and the resources of spaces stay the same.",
+    "Nothing else changes in prod: no space is archived, removed, moved, suspended, resumed, added or changed; nothing of the platform is added, changed, replaced or deleted; the catalog, the configuration, storage, cost and the resources of spaces stay the same.",
   );
   expect(details.match(/<summary>.*<\/summary>/g)).toEqual(["<summary>What was compared</summary>"]);
 });
@@ -164,13 +164,14 @@ test("of resources, the summary has what is added, replaced and deleted; the det
           count: 25,
           differences: [{ path: ["script"], patch: [" a", "+b"] }],
         }),
+        group({ kind: "update", ofSpaces: true, names: ["lotus-converge"], count: 8 }),
         group({ kind: "replace", ofSpaces: true, names: ["lotus-converge"] }),
       ],
     }),
   );
   expect(summary).toContain("**Configuration:**\n\n- `machines › web › count`: `2` → `3`\n");
   expect(summary).toContain(
-    "**Resources:**\n\n- ➕ server added: `web-3`\n- ♻️ server replaced: `lotus-converge`\n",
+    "**Resources:**\n\n- ➕ server added: `web-3`\n- 📝 8 × server changed: `lotus-converge` and 7 more\n- ♻️ server replaced: `lotus-converge`\n",
   );
   expect(summary).not.toContain("base-web-1");
   expect(summary).toContain("updates 25 resources of the platform.");
