@@ -57,7 +57,11 @@ test.each([
     '"name: a\nsizes: []\n',
     "1:1  a quote opens here and never closes; close it.",
   ],
-  ["a tag", "name: !secret a\nsizes: []\n", "1:7  unresolved tag: !secret; fix the YAML."],
+  [
+    "a tag",
+    "name: !secret a\nsizes: []\n",
+    "1:7  text begins with a sign that has a meaning in YAML; put it in quotes.",
+  ],
   [
     "a merge key",
     "name: a\nsizes: []\n<<: {}\n",
@@ -75,9 +79,9 @@ test("refuses an alias bomb before it is expanded", () => {
   const said = read(levels.join("\n")).split("\n");
   expect(said).toHaveLength(1 + 10 + 9);
   expect(said.slice(1, 4)).toEqual([
-    "  a.yaml:1:7  anchor &a; write the value where it is used.",
-    "  a.yaml:2:7  anchor &b; write the value where it is used.",
-    "  a.yaml:2:8  alias *a; write the value itself.",
+    "  a.yaml:1:7  anchor &a; write the value where it is used, or in quotes if it begins with `&`.",
+    "  a.yaml:2:7  anchor &b; write the value where it is used, or in quotes if it begins with `&`.",
+    "  a.yaml:2:8  alias *a; write the value itself, in quotes if it begins with `*`.",
   ]);
 });
 
