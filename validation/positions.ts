@@ -175,7 +175,11 @@ function syntaxProblems(document: Document, text: string): { offset: number; wha
         what: `text goes on after its closing ${/["']/.test(rest) ? "quote" : "bracket"}; put the whole in double quotes`,
       },
     ];
-  if (/^(?:[-?] |[\]}])/.test(text.slice(pos[0]))) return [...found, { offset: pos[0], what: SIGN }];
+  if (
+    /^(?:UNEXPECTED_TOKEN|BLOCK_AS_IMPLICIT_KEY)$/.test(code) &&
+    /^(?:[-?] |[\]}])/.test(text.slice(pos[0]))
+  )
+    return [...found, { offset: pos[0], what: SIGN }];
   const words = message.charAt(0).toLowerCase() + message.slice(1).replace(/\s*[.:]?\s*$/, "");
   return [...found, { offset: pos[0], what: COMMON_MISTAKES[code] ?? `${words}; fix the YAML` }];
 }

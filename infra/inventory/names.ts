@@ -77,9 +77,10 @@ export const PLATFORM_NAMES: Readonly<Record<string, readonly string[]>> = {
   DNS: [OPS_RECORD],
   logs: [
     ...USER_TAGS,
-    ...["apt", "chronyd", "coolwsd", "cron", "dbus-daemon", "dpkg", "kernel", "nginx", "php", "php-fpm"],
-    ...["postgresql", "redis", "ssh", "sshd", "sshd-session", "sudo", "systemd", "systemd-journald"],
-    ...["systemd-logind", "systemd-networkd", "systemd-resolved"],
+    ...[
+      "apt chronyd coolwsd cron dbus-daemon dpkg kernel nginx php php-fpm postgresql redis ssh sshd sshd-session sudo",
+      "systemd systemd-journald systemd-logind systemd-networkd systemd-resolved",
+    ].flatMap((line) => line.split(" ")),
   ],
   // Users and groups.
   machines: ["framaspace-nginx", "framaspace-tls", "minio", "postgres", "redis", "root", "www-data"],

@@ -102,4 +102,4 @@ export const idSchema = z
     const refusal = refuseId(id);
     if (refusal !== undefined) context.addIssue({ code: "custom", input: id, message: refusal });
   })
-  .meta({ pattern: ID.source });
+  .meta({ pattern: ID.source, examples: ["amis-du-lotus"] });

@@ -89,7 +89,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
     "a key that is missing",
     (root) => replaceIn(root, TENANTS_1, "  contact: contact@lotus.example\n", ""),
     `Environment demo is not valid: 1 problem.
-  spaces/tenants/demo/001.yaml:13:3  space "lotus": contact is missing; write text (mail address of a role, not of a person: the first administrator's invitation goes there).`,
+  spaces/tenants/demo/001.yaml:13:3  space "lotus": contact is missing; write a mail address such as contact@example.org (mail address of a role, not of a person: the first administrator's invitation goes there).`,
   ],
   [
     "wrong types",
@@ -101,7 +101,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
         "name: 1130\n  kind: [collective]",
       ),
     `Environment demo is not valid: 2 problems.
-  spaces/tenants/demo/001.yaml:14:9  space "lotus": name is 1130; write text.
+  spaces/tenants/demo/001.yaml:14:9  space "lotus": name is 1130; write text in quotes, such as "Les Amis du Lotus".
   spaces/tenants/demo/001.yaml:15:9  space "lotus": kind is ["collective"]; write one of association, collective, cooperative, federation, local-union, union.`,
   ],
   [
@@ -174,7 +174,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
     "suspended without a reason",
     (root) => replaceIn(root, TENANTS_2, "  reason: its board asked for it\n", ""),
     `Environment demo is not valid: 1 problem.
-  spaces/tenants/demo/002.yaml:10:3  space "zinnia": reason is missing; write text (why; visitors do not see it).`,
+  spaces/tenants/demo/002.yaml:10:3  space "zinnia": reason is missing; write text such as its board asked for it (why; visitors do not see it).`,
   ],
   [
     "suspended without a valid date",
@@ -307,7 +307,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
       ),
     `Environment demo is not valid: 2 problems.
   spaces/catalog.yaml:3:15  unknown key \`storageGB\`; did you mean \`storageGb\`?
-  spaces/catalog.yaml:3:40  plans.standard.accounts is "many"; write a number.`,
+  spaces/catalog.yaml:3:40  plans.standard.accounts is "many"; write a whole number, at least 1.`,
   ],
   [
     "no configuration",
@@ -375,19 +375,10 @@ const MISREAD: [written: string, said: string][] = [
     "17  entry 2: text goes on after its closing bracket; put the whole in double quotes.",
   ],
   ["name: Lotus: amis", "9  entry 2: text holds `: `; put it in quotes."],
-  [
-    "name: 1e3",
-    '9  space "lotus": name is read as 1000; write the text in quotes, such as "Les Amis du Lotus".',
-  ],
-  [
-    "name: 0x1F",
-    '9  space "lotus": name is read as 31; write the text in quotes, such as "Les Amis du Lotus".',
-  ],
-  ["name: null", '9  space "lotus": name is null; write text such as "Les Amis du Lotus", in quotes.'],
-  [
-    "name: true",
-    '9  space "lotus": name is read as true; write the text in quotes, such as "Les Amis du Lotus".',
-  ],
+  ["name: 1e3", '9  space "lotus": name is 1000; write text in quotes, such as "Les Amis du Lotus".'],
+  ["name: 0x1F", '9  space "lotus": name is 31; write text in quotes, such as "Les Amis du Lotus".'],
+  ["name: null", '9  space "lotus": name is empty; write text such as Les Amis du Lotus.'],
+  ["name: true", '9  space "lotus": name is true; write text in quotes, such as "Les Amis du Lotus".'],
 ];
 
 test.each(MISREAD)("what YAML reads otherwise than people do is said: %s", (written, said) => {
