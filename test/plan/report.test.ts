@@ -189,7 +189,7 @@ test("no text of the change leaves its place, neither in the summary nor in a fo
   ];
   const found = outcome(before, after, {
     catalog: [{ path: ["apps", evil], before: evil, after: "x" }],
-    configuration: [{ path: ["mail"], patch: ["+</details>", `+${evil}`, "+```", "+````"] }],
+    configuration: [{ path: ["mail"], patch: ["+</details>", `+${evil}`, " ```", " ````"] }],
     groups: [group({ names: [evil], differences: [{ path: [evil], patch: [`-${evil}`] }] })],
     losses: [
       { stack: "prod-platform", kind: "replace", type: "a:b:Server", name: evil, urn: evil, because: [evil] },
