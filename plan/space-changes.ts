@@ -107,13 +107,18 @@ function text(value: unknown): string {
   return value === undefined ? "" : JSON.stringify(value);
 }
 
+/** A state of the base in a sentence. What is no word there is shown as code. */
+export function inWords(state = "there"): string {
+  return /^[a-z]+$/.test(state) ? state : code(state);
+}
+
 /** Why the change would destroy the data of a space. Undefined if it would not. */
 export function dangerOf({ id, before, after, moved }: SpaceChange): string | undefined {
   const state = stateOf(before);
   if (moved)
     return `space ${code(id)} moves from ${moved.from} to ${moved.to}: its data would be destroyed, and an empty space would be created. Put the entry back in its first file: an entry never moves to another file.`;
   if (before && !after && state !== "archived")
-    return `space ${code(id)} is ${state === undefined ? "there" : code(state)}, and removing its entry would destroy its data. Put the entry back. To give up the space, suspend it first, then archive it (\`state: archived\` with \`reason\` and \`since\`), and remove the entry when its export is verified.`;
+    return `space ${code(id)} is ${inWords(state)}, and removing its entry would destroy its data. Put the entry back. To give up the space, suspend it first, then archive it (\`state: archived\` with \`reason\` and \`since\`), and remove the entry when its export is verified.`;
   if (state === "active" && stateOf(after) === "archived")
     return `space ${code(id)} goes from active to archived in one step. Suspend it first (\`state: suspended\`), so that nobody writes while it is exported. Archive it in a later change.`;
   return undefined;

@@ -1,7 +1,7 @@
 // Says what happens to spaces, for readers who only know the tenants files. Spaces with the same change share a line.
 import type { Catalog } from "../spaces/fleet/catalog.ts";
 import { code, MOST_LISTED, MOST_NAMED, names } from "./markdown.ts";
-import { stateOf, type LooseEntry, type SpaceChange } from "./space-changes.ts";
+import { inWords, stateOf, type LooseEntry, type SpaceChange } from "./space-changes.ts";
 
 /** What the environment and the catalog say about every space. */
 export interface Promises {
@@ -148,6 +148,6 @@ function describeEnd({ before, moved }: SpaceChange): Sentence {
     : {
         verb,
         sign: "⛔",
-        what: `the entry is removed while the space is ${code(stateOf(before) ?? "there")}.`,
+        what: `the entry is removed while the space is ${inWords(stateOf(before))}.`,
       };
 }

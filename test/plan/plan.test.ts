@@ -155,7 +155,7 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     const found = dangers(text);
     expect(found).toHaveLength(2);
     expect(found[0]).toContain(
-      "space `amap-du-vallon` is `active`, and removing its entry would destroy its data. Put the entry back.",
+      "space `amap-du-vallon` is active, and removing its entry would destroy its data. Put the entry back.",
     );
     expect(found[1]).toContain(
       "space `atelier-velo` moves from spaces/tenants/prod/001.yaml to spaces/tenants/prod/002.yaml",

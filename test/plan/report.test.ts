@@ -139,12 +139,10 @@ test("what would destroy data comes first, cut in the summary and whole in the d
   expect(isDangerous(plan)).toBe(true);
   const [title, , first] = summary.split("\n");
   expect(title).toBe("# ⛔ Do not merge this: it would destroy data");
-  expect(first).toContain(
-    "- space `space-00000` is `active`, and removing its entry would destroy its data.",
-  );
+  expect(first).toContain("- space `space-00000` is active, and removing its entry would destroy its data.");
   expect(summary).toContain("\n- … and 20 more, in the details\n");
   expect(summary).not.toContain("space `space-00010` is");
-  expect(details).toContain("- space `space-00029` is `active`");
+  expect(details).toContain("- space `space-00029` is active");
   const both = renderPlan({ ...plan, allowMany: false });
   expect(both.summary).toMatch(
     /^# ⛔ Do not merge this: it would destroy data, and it concerns too many spaces at once\n/,
