@@ -10,6 +10,7 @@ interface Options {
   base?: string;
   environment?: string[];
   allowMany?: true;
+  details?: true;
   root: string;
 }
 
@@ -29,17 +30,18 @@ const program = new Command("npm run plan --")
     "--allow-many",
     "that more than 30 % of an environment's spaces change, or go out of service, is meant",
   )
+  .option("--details", "also every resource, setting and space that the short text leaves out")
   .option("--root <folder>", "plan the repository there, instead of the one in this folder", ".")
-  .action(async ({ root: folder, environment, ...options }: Options) => {
+  .action(async ({ root: folder, environment, details, ...options }: Options) => {
     const root = resolve(folder);
     // The first thread of the pool takes longest to start. So it starts before this thread loads anything else.
     const pool = new Pool(root);
     enableCompileCache(COMPILED);
-    const { plan } = await import("../plan/plan.ts");
+    const { plan, planText, terminalText } = await import("../plan/plan.ts");
     const wanted = { root, ...options, ...(environment && { environments: environment }) };
-    const { status, markdown } = await plan(wanted, pool);
-    process.stdout.write(markdown);
-    process.exitCode = status;
+    const planned = await plan(wanted, pool);
+    process.stdout.write(details ? planText(planned) : terminalText(planned));
+    process.exitCode = planned.status;
   });
 
 await runMain(() => program.parseAsync());

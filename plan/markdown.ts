@@ -25,6 +25,33 @@ function longestRun(text: string): number {
   return Math.max(0, ...[...text.matchAll(/`+/g)].map(([run]) => run.length));
 }
 
+/** `a`, `b` and 3 more: the first names of `count`, each as code. */
+export function names(some: readonly string[], count: number, most: number): string {
+  const shown = some.slice(0, most);
+  const rest = count - shown.length;
+  return `${shown.map(code).join(", ")}${rest > 0 ? ` and ${grouped(rest)} more` : ""}`;
+}
+
+/** Lines in a section that a forge shows folded. The title is ours: it is not escaped. */
+export function folded(title: string, lines: readonly string[]): string[] {
+  return lines.length === 0
+    ? []
+    : [`<details><summary>${title}</summary>`, "", ...lines, "", "</details>", ""];
+}
+
+/** Most lines of one list of a summary. */
+export const MOST_LISTED = 10;
+/** Most names in one of its lines. */
+export const MOST_NAMED = 6;
+
+/** The first lines, and how many are left out. */
+export function cut(lines: readonly string[]): string[] {
+  const left = lines.length - MOST_LISTED;
+  return left > 0
+    ? [...lines.slice(0, MOST_LISTED), `- … and ${grouped(left)} more, in the details`]
+    : [...lines];
+}
+
 /** `1 space`, `10,000 spaces`. */
 export function groupedCount(n: number, thing: string): string {
   return `${grouped(n)} ${thing}${n === 1 ? "" : "s"}`;

@@ -22,7 +22,8 @@ import {
 } from "./changed-stacks.ts";
 import { block } from "./markdown.ts";
 import { Pool } from "./worker-pool.ts";
-import { isDangerous, renderPlan, type EnvironmentPlan } from "./report.ts";
+import type { EnvironmentPlan, Outcome } from "./outcome.ts";
+import { isDangerous, renderPlan } from "./report.ts";
 import { compareSpaces, dangerOf, readBaseEntries } from "./space-changes.ts";
 import { findBase, type Base } from "./trees.ts";
 import { UserError } from "../validation/user-error.ts";
@@ -43,7 +44,21 @@ export interface PlanOptions {
 export interface Plan {
   /** 0: fine. 1: not valid. 2: would destroy data, or changes too many spaces at once. */
   status: 0 | 1 | 2;
-  markdown: string;
+  /** Markdown: what must be read before merging, the dangers first. Ends with a newline. */
+  summary: string;
+  /** Markdown: all the rest, in folded sections. Empty, or ends with a newline. */
+  details: string;
+}
+
+/** Both parts of a plan as one text. */
+export function planText({ summary, details }: Pick<Plan, "summary" | "details">): string {
+  return details === "" ? summary : `${summary}\n${details}`;
+}
+
+/** What a terminal shows: the summary, and how to see the rest. */
+export function terminalText({ summary, details }: Pick<Plan, "summary" | "details">): string {
+  const more = "All resources, settings and spaces: npm run plan -- --details\n";
+  return details === "" ? summary : `${summary}\n${more}`;
 }
 
 /** Throws a UserError if nothing can be planned. Closes the pool. */
@@ -55,12 +70,18 @@ export async function plan(options: PlanOptions, pool = new Pool(options.root)):
   }
 }
 
-/** The plan of one environment against main; undefined where there is no main to compare with. */
-export async function planIfComparable(root: string, environment: string): Promise<Plan | undefined> {
-  return plan({ root, environments: [environment] }).catch((error: unknown) => {
+/** The plan of one environment against main, as a terminal shows it; undefined where there is no main. */
+export async function planIfComparable(
+  root: string,
+  environment: string,
+): Promise<{ status: number; text: string } | undefined> {
+  try {
+    const planned = await plan({ root, environments: [environment] });
+    return { status: planned.status, text: terminalText(planned) };
+  } catch (error) {
     if (!(error instanceof UserError)) throw error;
     return undefined;
-  });
+  }
 }
 
 async function planWith(
@@ -94,9 +115,9 @@ async function planWith(
 
   const fleets = environmentNames(root).map((name) => loadFleet(root, name));
   if (fleets.some(({ problems }) => problems.length > 0))
-    return { status: 1, markdown: renderInvalid(fleets) };
+    return { status: 1, summary: renderInvalid(fleets), details: "" };
   await compared;
-  const report = {
+  const outcome: Outcome = {
     base,
     environments: names.map((name) =>
       describeEnvironment({
@@ -119,7 +140,7 @@ async function planWith(
       (name) => !names.includes(name),
     ),
   };
-  return { status: isDangerous(report) ? 2 : 0, markdown: renderPlan(report) };
+  return { status: isDangerous(outcome) ? 2 : 0, ...renderPlan(outcome) };
 }
 
 function sum(comparisons: readonly Comparison[]): Comparison {

@@ -1,302 +1,197 @@
-// Writes the plan as Markdown, for readers who have never seen the program. Every section is always there and says when
-// it is empty, so that nobody takes a missing section for "no change".
-import { markdownTable } from "markdown-table";
+// Writes the plan as Markdown, for readers who have never seen the program. What must be read comes first and is short.
+// A section without content is left out, but one line names it, so that nobody takes it for forgotten.
 import { terabytes } from "../spaces/fleet/capacity.ts";
-import { NAMES_KEPT, type Group, type Kind, type Loss } from "./comparison.ts";
-import type { Difference } from "./differences.ts";
+import type { Kind } from "./comparison.ts";
 import type { Figures } from "./fleet-figures.ts";
-import { block, code, grouped, groupedCount } from "./markdown.ts";
-import { dangerOf, stateOf, tooMany, type SpaceChange } from "./space-changes.ts";
-import { describeSpace, type Promises } from "./space-sentences.ts";
+import { code, cut, grouped, groupedCount, MOST_LISTED, MOST_NAMED, names } from "./markdown.ts";
+import {
+  countResources,
+  countSpaces,
+  crowds,
+  figuresChange,
+  type EnvironmentPlan,
+  type Outcome,
+} from "./outcome.ts";
+import { renderDetails } from "./report-details.ts";
+import { differenceLine, groupLine, lossLine } from "./resource-lines.ts";
+import { dangerOf } from "./space-changes.ts";
+import { describeSpaces, fitsSummary, spaceLine, SPACE_VERBS, type SpaceLine } from "./space-sentences.ts";
 
-/** What a plan found in one environment. */
-export interface EnvironmentPlan {
-  name: string;
-  configuration: Difference[];
-  catalog: Difference[];
-  spaces: SpaceChange[];
-  promises: Promises;
-  groups: Group[];
-  /** Losses that `dangerOf` does not report already, and that do not belong to an archived space. */
-  losses: Loss[];
-  unchanged: number;
-  /** Absent if the environment is new, or if today's rules cannot read its base. */
-  before?: Figures;
-  after?: Figures;
-  existingSpaces: number;
-}
-
-export interface PlanReport {
-  base: { name: string; commit: string };
-  environments: EnvironmentPlan[];
-  evaluated: number;
-  total: number;
-  /** Environments that the plan left out. */
-  leftOut: string[];
-  /** Files of the change that run with credentials after the merge, or that decide what runs. */
-  code: string[];
-  /** Whether a change of many spaces is intended. */
-  allowMany: boolean;
-}
-
-/** The whole text. */
-export function renderPlan(plan: PlanReport): string {
-  const lines = [
-    "# What this change does",
-    "",
-    renderSummary(plan.environments),
-    "",
-    ...renderCode(plan.code),
-    ...renderDangers(plan.environments),
-    ...renderTooMany(plan),
-    ...plan.environments.flatMap(renderEnvironment),
-    ...renderClosing(plan),
-  ];
-  return `${lines.join("\n").replaceAll(/\n{3,}/g, "\n\n")}\n`;
-}
-
-/** One sentence that names only the changes that occur. */
-function renderSummary(environments: readonly EnvironmentPlan[]): string {
-  const { spaces, resources } = totals(environments);
-  const parts = [
-    ...Object.entries(spaces).map(([verb, n]): [string, number, string] => [verb, n, "space"]),
-    ...Object.entries(resources).map(([verb, n]): [string, number, string] => [verb, n, "resource"]),
-  ].filter(([, n]) => n > 0);
-  if (parts.length === 0) return "Merging this changes nothing that is declared here.";
-  const said = parts.map(([verb, n, thing]) => `${verb}s ${groupedCount(n, thing)}`);
-  return `Merging this, and running \`up\`, ${said.join(", ").replace(/, ([^,]*)$/, " and $1")}.`;
-}
-
-function totals(environments: readonly EnvironmentPlan[]) {
-  const changes = environments.flatMap(({ spaces }) => spaces);
-  const added = changes.filter(({ before }) => !before).length;
-  const removed = changes.filter(({ after }) => !after).length;
-  const groups = environments.flatMap((environment) => environment.groups);
-  const of = (kind: Kind) => groups.reduce((sum, group) => sum + (group.kind === kind ? group.count : 0), 0);
+/** The plan's text in its two parts: what must be read, and the rest. */
+export function renderPlan(outcome: Outcome): { summary: string; details: string } {
+  const dangers = [...outcome.environments.flatMap(losses), ...crowds(outcome)].map((text) => `- ${text}`);
   return {
-    spaces: { add: added, change: changes.length - added - removed, remove: removed },
-    resources: { create: of("create"), update: of("update"), replace: of("replace"), delete: of("delete") },
+    summary: asText([
+      ...renderVerdict(outcome, dangers),
+      ...outcome.environments.flatMap(renderEnvironment),
+      renderUnchanged(outcome.environments),
+      "",
+      renderBase(outcome),
+    ]),
+    details: asText(renderDetails(outcome, dangers.length > MOST_LISTED ? dangers : [])),
   };
 }
 
+function asText(lines: readonly string[]): string {
+  return `${lines
+    .join("\n")
+    .replaceAll(/\n{3,}/g, "\n\n")
+    .trimEnd()}\n`;
+}
+
 /** Whether merging would destroy something that cannot be made again, or changes too many spaces at once. */
-export function isDangerous(plan: PlanReport): boolean {
-  return plan.environments.some((environment) => dangers(environment).length > 0) || crowds(plan).length > 0;
+export function isDangerous(outcome: Outcome): boolean {
+  return outcome.environments.some((plan) => losses(plan).length > 0) || crowds(outcome).length > 0;
+}
+
+function losses({ spaces, losses: found }: EnvironmentPlan): string[] {
+  return [...spaces.flatMap((change) => dangerOf(change) ?? []), ...found.map(lossLine)];
+}
+
+/** The dangers, or that there are none, and all that happens in one sentence. */
+function renderVerdict(outcome: Outcome, dangers: readonly string[]): string[] {
+  const why = [
+    ...(outcome.environments.some((plan) => losses(plan).length > 0) ? ["it would destroy data"] : []),
+    ...(crowds(outcome).length > 0 ? ["it concerns too many spaces at once"] : []),
+  ].join(", and ");
+  return [
+    why === "" ? "# What this change does" : `# ⛔ Do not merge this: ${why}`,
+    "",
+    ...cut(dangers),
+    "",
+    ...renderCode(outcome.code),
+    `It is valid. ${renderTotals(outcome.environments)}`,
+    "",
+  ];
 }
 
 /** A pull request that adds a space changes one tenants file. An administrator must read every other file. */
 function renderCode(files: readonly string[]): string[] {
   if (files.length === 0) return [];
-  const rest = files.length - NAMES_KEPT;
   return [
-    `⚠️ **This changes more than tenants files.** These files run with credentials after the merge, so an administrator must read them first: ${files.slice(0, NAMES_KEPT).map(code).join(", ")}${rest > 0 ? ` and ${grouped(rest)} more` : ""}.`,
+    `⚠️ **This changes more than tenants files.** These files run with credentials after the merge, so an administrator must read them first: ${names(files, files.length, MOST_NAMED)}.`,
     "",
   ];
 }
 
-function crowds({ environments, allowMany }: PlanReport): string[] {
-  if (allowMany) return [];
-  return environments.flatMap(({ name, spaces, existingSpaces }) =>
-    tooMany(spaces, existingSpaces).map((text) => `${name}: ${text}`),
-  );
-}
-
-function renderTooMany(plan: PlanReport): string[] {
-  const found = crowds(plan);
-  if (found.length === 0) return [];
-  return ["## ⛔ Too many spaces at once: do not merge it", "", ...found.map((text) => `- ${text}`), ""];
-}
-
-function renderDangers(environments: readonly EnvironmentPlan[]): string[] {
-  const found = environments.flatMap(dangers);
-  if (found.length === 0) return [];
-  return ["## ⛔ This would destroy data: do not merge it", "", ...found.map((text) => `- ${text}`), ""];
-}
-
-const MOST_LISTED = 20;
-
-function dangers({ spaces, losses }: EnvironmentPlan): string[] {
-  const all = [...spaces.flatMap((change) => dangerOf(change) ?? []), ...losses.map(describeLoss)];
-  const rest = all.length - MOST_LISTED;
-  return rest > 0 ? [...all.slice(0, MOST_LISTED), `… and ${grouped(rest)} more.`] : all;
-}
-
-function describeLoss({ kind, type, name, urn, stack, because }: Loss): string {
-  const cause =
-    because.length > 0 ? `, because ${because.map(code).join(" and ")} cannot be changed in place` : "";
-  return `${typeName(type)} ${code(name)} of ${stack} would be ${kind === "replace" ? "replaced" : "deleted"}${cause}. Undo that change. If it is intended, an administrator first moves the data elsewhere and then runs ${code(`npx pulumi state unprotect --stack ${stack} '${urn}'`)}.`;
-}
-
-function renderEnvironment(environment: EnvironmentPlan): string[] {
-  const { name, groups, catalog, configuration } = environment;
-  const platform = groups.filter(({ ofSpaces }) => !ofSpaces);
-  return [
-    `## Spaces of ${name}`,
-    "",
-    ...renderSpaces(environment),
-    ...section("### What all spaces share", catalog.map(renderDifference), "The catalog does not change."),
-    ...section(
-      "### Resources of spaces",
-      groups.filter(({ ofSpaces }) => ofSpaces).flatMap(renderGroup),
-      "No resource of a space changes.",
-    ),
-    `## Platform of ${name}`,
-    "",
-    ...section(
-      "### Configuration",
-      configuration.map(renderDifference),
-      "The configuration does not change.",
-    ),
-    ...KINDS.flatMap(([kind, heading, empty]) =>
-      section(`### ${heading}`, platform.filter((group) => group.kind === kind).flatMap(renderGroup), empty),
-    ),
-    `## Storage and cost of ${name}`,
-    "",
-    ...renderFigures(environment),
-    "",
+/** One sentence that names only the changes that occur. */
+function renderTotals(environments: readonly EnvironmentPlan[]): string {
+  const counted = (counts: readonly Readonly<Record<string, number>>[], thing: string, whose = "") =>
+    Object.keys(counts[0] ?? {}).flatMap((verb) => {
+      const total = counts.reduce((sum, count) => sum + (count[verb] ?? 0), 0);
+      return total > 0 ? [`${verb}s ${groupedCount(total, thing)}${whose}`] : [];
+    });
+  const resources = (ofSpaces: boolean) => environments.map((plan) => countResources(plan, ofSpaces));
+  const said = [
+    ...counted(environments.map(countSpaces), "space"),
+    ...counted(resources(true), "resource", " of spaces"),
+    ...counted(resources(false), "resource", " of the platform"),
   ];
+  if (said.length === 0) return "Merging it changes nothing that is declared here.";
+  return `Merging it, and running \`up\`, ${said.join(", ").replace(/, ([^,]*)$/, " and $1")}.`;
 }
 
-const KINDS: readonly [Kind, string, string][] = [
-  ["create", "Added", "Nothing is added to the platform."],
-  ["update", "Changed", "Nothing in the platform changes in place."],
-  ["replace", "Replaced", "Nothing in the platform is replaced."],
-  ["delete", "Deleted", "Nothing in the platform is deleted."],
-];
-
-function section(heading: string, lines: readonly string[], empty: string): string[] {
-  return [heading, "", ...(lines.length > 0 ? lines : [empty]), ""];
-}
-
-const SPACE_SECTIONS: readonly [string, string, (change: SpaceChange) => boolean][] = [
-  ["Added", "No space is added.", ({ before }) => !before],
-  [
-    "Changed",
-    "No space changes.",
-    ({ before, after, fields }) => Boolean(before && after) && fields.length > 0,
-  ],
-  [
-    "Suspended or resumed",
-    "No space is suspended or resumed.",
-    ({ before, after }) =>
-      Boolean(before && after) && stateOf(after) !== "archived" && !sameState(before, after),
-  ],
-  [
-    "Archived, removed or moved",
-    "No space is archived, removed or moved.",
-    ({ before, after, moved }) =>
-      Boolean(before) &&
-      (!after || Boolean(moved) || (stateOf(after) === "archived" && !sameState(before, after))),
-  ],
-];
-
-function sameState(before: SpaceChange["before"], after: SpaceChange["after"]): boolean {
-  return ["state", "reason", "since"].every((field) => before?.[field] === after?.[field]);
-}
-
-function renderSpaces({ spaces, promises }: EnvironmentPlan): string[] {
-  return SPACE_SECTIONS.flatMap(([heading, empty, belongs]) =>
-    section(
-      `### ${heading}`,
-      spaces.filter(belongs).map((change) => `- ${describeSpace(change, heading, promises)}`),
-      empty,
-    ),
-  );
-}
-
-const TYPE_NAMES: Readonly<Record<string, string>> = {
-  "command:remote:Command": "script on a machine",
-  "framaspace:infra:DedicatedServer": "dedicated server",
-};
-
-function typeName(type: string): string {
-  const last = type.slice(type.lastIndexOf(":") + 1);
-  return (
-    TYPE_NAMES[type] ??
-    last
-      .replaceAll(/(?<=[a-z0-9])[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
-      .replace(/^./, (letter) => letter.toLowerCase())
-  );
-}
-
-const SIGNS: Readonly<Record<Kind, string>> = { create: "➕", update: "📝", replace: "♻️", delete: "❌" };
-
-function renderGroup({ kind, type, stateful, differences, names, count: size, ofSpaces }: Group): string[] {
-  const rest = size - names.length;
-  const who = `${names.map(code).join(", ")}${rest > 0 ? ` and ${grouped(rest)} more` : ""}`;
-  const warning =
-    stateful && !ofSpaces && (kind === "replace" || kind === "delete") ? " ⚠️ **holds data**" : "";
-  const verb = ofSpaces
-    ? ` ${{ create: "added", update: "changed", replace: "replaced", delete: "deleted" }[kind]}`
-    : "";
-  return [
-    `- ${SIGNS[kind]} ${size > 1 ? `${grouped(size)} × ` : ""}${typeName(type)}${verb}: ${who}${warning}`,
-    ...differences.map((difference) => `  ${renderDifference(difference)}`.replaceAll("\n", "\n  ")),
+function renderEnvironment(plan: EnvironmentPlan): string[] {
+  const { name, spaces, promises, catalog, configuration, groups } = plan;
+  // What an entry's own change does to its resources is no news. What the catalog or the program does to them is.
+  const shown = groups.filter(({ kind, ofSpaces }) => {
+    if (kind === "replace") return true;
+    return ofSpaces ? kind === "update" && spaces.length === 0 : kind !== "update";
+  });
+  const lines = [
+    ...list("", renderSpaces(describeSpaces(spaces, promises))),
+    ...list("**Catalog**, which all spaces share:", cut(catalog.map(differenceLine))),
+    ...list("**Configuration:**", cut(configuration.map(differenceLine))),
+    ...list("**Resources:**", cut(shown.map(groupLine))),
+    ...(figuresChange(plan) ? renderFigures(plan) : []),
   ];
+  return lines.length > 0 ? [`## In ${name}`, "", ...lines, ""] : [];
 }
 
-function renderDifference({ path, before, after, patch }: Difference): string {
-  const what = code(path.join(" › "));
-  if (path.at(-1) === "secure") return `- ${code(path.slice(0, -1).join(" › "))}: the secret changes`;
-  if (patch)
+function list(title: string, lines: readonly string[]): string[] {
+  return lines.length > 0 ? [...(title === "" ? [] : [title, ""]), ...lines, ""] : [];
+}
+
+function renderSpaces(lines: readonly SpaceLine[]): string[] {
+  return SPACE_VERBS.flatMap((verb) => {
+    const found = lines.filter((line) => line.verb === verb);
+    const rest = found.slice(MOST_LISTED).reduce((sum, { ids }) => sum + ids.length, 0);
+    const full = verb === "added" && fitsSummary(found);
     return [
-      `- ${what}:`,
-      "  <details><summary>lines that change</summary>",
-      "",
-      ...block("diff", patch, "  "),
-      "",
-      "  </details>",
-    ].join("\n");
-  if (before === undefined) return `- ${what}: added, ${code(after ?? "")}`;
-  if (after === undefined) return `- ${what}: removed, was ${code(before)}`;
-  if (before === after) return `- ${what}: the secret changes`;
-  return `- ${what}: ${code(before)} → ${code(after)}`;
+      ...found.slice(0, MOST_LISTED).flatMap((line) => (full ? renderNew(line) : spaceLine(line))),
+      ...(rest > 0 ? [`- … and ${groupedCount(rest, "space")} more ${verb}, in the details`] : []),
+    ];
+  });
 }
 
+function renderNew({ sign, ids, parts: [who = "", ...parts] = [] }: SpaceLine): string[] {
+  return [`- ${sign} ${ids.map(code).join()}: ${who}`, ...parts.map((part) => `  - ${part}`)];
+}
+
+/** Whether it fits, and what it costs, in one line each. */
 function renderFigures({ before, after }: EnvironmentPlan): string[] {
   if (!after) return ["The environment is removed."];
-  const rows: [string, (figures: Figures) => string][] = [
-    ["active and suspended spaces", ({ present }) => grouped(present)],
-    [
-      "storage promised to these spaces",
-      ({ capacity }) => (capacity ? terabytes(capacity.committed) : "no storage"),
-    ],
-    ["pools of each site", ({ capacity }) => (capacity ? capacity.pools.join("; ") : "no storage")],
-    ["usable storage", ({ capacity }) => (capacity ? terabytes(capacity.usable) : "no storage")],
-    [
-      "share of the storage that may be promised",
-      ({ capacity }) =>
-        capacity
-          ? `${((100 * capacity.committed) / capacity.promisable).toFixed(1)} % of ${terabytes(capacity.promisable)}`
-          : "no storage",
-    ],
-    ["cost per month", ({ cost }) => `${grouped(cost)} EUR`],
-    [
-      "cost per month and space",
-      ({ cost, present }) => (present > 0 ? `${(cost / present).toFixed(2)} EUR` : "no space"),
-    ],
-  ];
-  const table = rows.map(([label, show]) => [label, before ? show(before) : "unknown", show(after)]);
+  const change = (show: (figures: Figures) => string) => {
+    const [old, now] = [before ? show(before) : "unknown", show(after)];
+    return old === now ? now : `${old} → ${now}`;
+  };
+  const { capacity } = after;
+  const storage = capacity
+    ? `it fits. ${change((figures) => (figures.capacity ? terabytes(figures.capacity.committed) : "none"))} promised, of ${change((figures) => (figures.capacity ? terabytes(figures.capacity.promisable) : "none"))} that may be: ${((100 * capacity.committed) / capacity.promisable).toFixed(1)} %.`
+    : "none is declared.";
+  const each = ({ cost, present }: Figures) => (present > 0 ? (cost / present).toFixed(2) : "none");
   return [
-    ...markdownTable([["", "before", "after"], ...table], { align: ["l", "r", "r"] }).split("\n"),
-    "",
-    `Prices without VAT, as of ${after.pricesAsOf}.`,
+    `- **Storage:** ${storage}`,
+    `- **Cost:** ${change(({ cost }) => grouped(cost))} EUR a month; ${change(each)} EUR for each of ${change(({ present }) => grouped(present))} spaces.`,
   ];
 }
 
-function renderClosing({ base, environments, evaluated, total, leftOut }: PlanReport): string[] {
-  const { spaces, resources } = totals(environments);
-  const list = (counts: Record<string, number>) =>
-    Object.entries(counts)
-      .map(([verb, n]) => `${grouped(n)} to ${verb}`)
-      .join(", ");
-  const existing = environments.reduce((sum, { existingSpaces }) => sum + existingSpaces, 0);
-  const unchanged = environments.reduce((sum, environment) => sum + environment.unchanged, 0);
-  return [
-    "---",
-    "",
-    `**Spaces: ${list(spaces)}; ${groupedCount(existing, "space")} before. Resources: ${list(resources)}, ${grouped(unchanged)} unchanged.**`,
-    "",
-    `Compared with ${code(base.name)} (${base.commit.slice(0, 12)}). Evaluated ${evaluated} of ${groupedCount(total, "stack")}: ${evaluated < total ? "nothing that the others are made from has changed" : "all"}.${leftOut.length > 0 ? ` Left out: ${leftOut.join(", ")} (\`--environment ${leftOut[0]}\` plans it).` : ""}`,
+/** One line that names everything that was looked at and stays as it is. */
+function renderUnchanged(environments: readonly EnvironmentPlan[]): string {
+  const verbs = new Set(
+    environments.flatMap(({ spaces, promises }) => describeSpaces(spaces, promises).map(({ verb }) => verb)),
+  );
+  const kinds = new Set(
+    environments.flatMap(({ groups }) => groups.flatMap(({ ofSpaces, kind }) => (ofSpaces ? [] : [kind]))),
+  );
+  const spaces = SPACE_VERBS.filter((verb) => !verbs.has(verb));
+  const platform = KINDS.filter(([kind]) => !kinds.has(kind)).map(([, done]) => done);
+  const same = [
+    ...(environments.some(({ catalog }) => catalog.length > 0) ? [] : ["the catalog"]),
+    ...(environments.some(({ configuration }) => configuration.length > 0) ? [] : ["the configuration"]),
+    ...(environments.some(figuresChange) ? [] : ["storage", "cost"]),
+    ...(environments.some(({ groups }) => groups.some(({ ofSpaces }) => ofSpaces))
+      ? []
+      : ["the resources of spaces"]),
   ];
+  const clauses = [
+    ...(spaces.length > 0 ? [`no space is ${anyOf(spaces)}`] : []),
+    ...(platform.length > 0 ? [`nothing of the platform is ${anyOf(platform)}`] : []),
+    ...(same.length > 0
+      ? [`${same.join(", ").replace(/, ([^,]*)$/, " and $1")} stay${same.length === 1 ? "s" : ""} the same`]
+      : []),
+  ];
+  if (clauses.length === 0) return "";
+  return `Nothing else changes in ${environments.map(({ name }) => name).join(", ")}: ${clauses.join("; ")}.`;
+}
+
+const KINDS: readonly [Kind, string][] = [
+  ["create", "added"],
+  ["update", "changed"],
+  ["replace", "replaced"],
+  ["delete", "deleted"],
+];
+
+/** `a, b, c or d`, of names that may hold such a list themselves. */
+function anyOf(words: readonly string[]): string {
+  return words
+    .join(", ")
+    .replaceAll(" or ", ", ")
+    .replace(/, ([^,]*)$/, " or $1");
+}
+
+function renderBase({ base, leftOut }: Outcome): string {
+  const rest =
+    leftOut.length > 0 ? ` Left out: ${leftOut.join(", ")} (\`--environment ${leftOut[0]}\` plans it).` : "";
+  return `Compared with ${code(base.name)} (${base.commit.slice(0, 12)}).${rest}`;
 }

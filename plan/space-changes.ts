@@ -6,6 +6,7 @@ import * as z from "zod";
 import type { Entry } from "../spaces/fleet/entry.ts";
 import { readTenantsFile } from "../spaces/fleet/load-fleet.ts";
 import { readLeniently } from "./changed-stacks.ts";
+import { code } from "./markdown.ts";
 
 /** An entry as it stands in a file. */
 export type LooseEntry = Record<string, unknown> & { id: string };
@@ -106,15 +107,20 @@ function text(value: unknown): string {
   return value === undefined ? "" : JSON.stringify(value);
 }
 
+/** A state of the base in a sentence. What is no word there is shown as code. */
+export function inWords(state = "there"): string {
+  return /^[a-z]+$/.test(state) ? state : code(state);
+}
+
 /** Why the change would destroy the data of a space. Undefined if it would not. */
 export function dangerOf({ id, before, after, moved }: SpaceChange): string | undefined {
   const state = stateOf(before);
   if (moved)
-    return `space \`${id}\` moves from ${moved.from} to ${moved.to}: its data would be destroyed, and an empty space would be created. Put the entry back in its first file: an entry never moves to another file.`;
+    return `space ${code(id)} moves from ${moved.from} to ${moved.to}: its data would be destroyed, and an empty space would be created. Put the entry back in its first file: an entry never moves to another file.`;
   if (before && !after && state !== "archived")
-    return `space \`${id}\` is ${state}, and removing its entry would destroy its data. Put the entry back. To give up the space, suspend it first, then archive it (\`state: archived\` with \`reason\` and \`since\`), and remove the entry when its export is verified.`;
+    return `space ${code(id)} is ${inWords(state)}, and removing its entry would destroy its data. Put the entry back. To give up the space, suspend it first, then archive it (\`state: archived\` with \`reason\` and \`since\`), and remove the entry when its export is verified.`;
   if (state === "active" && stateOf(after) === "archived")
-    return `space \`${id}\` goes from active to archived in one step. Suspend it first (\`state: suspended\`), so that nobody writes while it is exported. Archive it in a later change.`;
+    return `space ${code(id)} goes from active to archived in one step. Suspend it first (\`state: suspended\`), so that nobody writes while it is exported. Archive it in a later change.`;
   return undefined;
 }
 

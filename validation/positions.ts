@@ -12,6 +12,7 @@ import {
   type ErrorCode,
 } from "yaml";
 import * as z from "zod";
+import { misreadings } from "./misreadings.ts";
 import { checkValue, type Path } from "./wording.ts";
 
 /** One thing to fix. Lines and columns count from 1. */
@@ -111,7 +112,10 @@ function firstBadByte(bytes: Uint8Array): Position & { what: string } {
   }
 }
 
-/** Parses a document to plain data with positions. `firstLine` is the line of the file where the text starts. */
+/**
+ * Parses a document to plain data with positions. `firstLine` is the line of the file where the text starts. `misread`
+ * gives what is valid YAML but means something else than it seems to.
+ */
 export function parseYaml(file: string, text: string, firstLine = 1) {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
@@ -125,14 +129,25 @@ export function parseYaml(file: string, text: string, firstLine = 1) {
   ];
   const at = (path: Path): Position => position(offsetOf(document, path));
   const keyAt = (path: Path, key: string): Position => position(offsetOfKey(document, path, key));
+  const misread = (): Problem[] =>
+    misreadings(document, text).map(({ offset, what }) => ({ file, ...position(offset), what }));
   // Aliases are refused before anything expands them: a few lines of aliases can fill the memory.
-  return { root: problems.length > 0 ? undefined : (document.toJS() as unknown), problems, at, keyAt };
+  return {
+    root: problems.length > 0 ? undefined : (document.toJS() as unknown),
+    problems,
+    at,
+    keyAt,
+    misread,
+  };
 }
+
+const SIGN = "text begins with a sign that has a meaning in YAML; put it in quotes";
 
 /** What to write after the most common mistakes. For others, the parser's own message is used. */
 const COMMON_MISTAKES: Partial<Record<ErrorCode, string>> = {
   BLOCK_AS_IMPLICIT_KEY: "text holds `: `; put it in quotes",
-  BAD_SCALAR_START: "text begins with a sign that has a meaning in YAML; put it in quotes",
+  BAD_SCALAR_START: SIGN,
+  TAG_RESOLVE_FAILED: SIGN,
   MULTIPLE_DOCS: "a second document begins here; remove the `---`",
   TAB_AS_INDENT: "a tab; indent by two spaces",
 };
@@ -151,6 +166,20 @@ function syntaxProblems(document: Document, text: string): { offset: number; wha
   const quote = code === "MISSING_CHAR" ? quoteAround(document, pos[0]) : undefined;
   if (quote !== undefined)
     return [...found, { offset: quote, what: "a quote opens here and never closes; close it" }];
+  const rest = /^Unexpected scalar at node end/.test(message) && text.slice(0, pos[0]).trimEnd().at(-1);
+  if (rest)
+    return [
+      ...found,
+      {
+        offset: pos[0],
+        what: `text goes on after its closing ${/["']/.test(rest) ? "quote" : "bracket"}; put the whole in double quotes`,
+      },
+    ];
+  if (
+    /^(?:UNEXPECTED_TOKEN|BLOCK_AS_IMPLICIT_KEY)$/.test(code) &&
+    /^(?:[-?] |[\]}])/.test(text.slice(pos[0]))
+  )
+    return [...found, { offset: pos[0], what: SIGN }];
   const words = message.charAt(0).toLowerCase() + message.slice(1).replace(/\s*[.:]?\s*$/, "");
   return [...found, { offset: pos[0], what: COMMON_MISTAKES[code] ?? `${words}; fix the YAML` }];
 }
@@ -173,9 +202,16 @@ function indirections(document: Document): { offset: number; what: string }[] {
   const add = (what: string, offset = 0) => found.has(what) || found.set(what, offset);
   visit(document, {
     Node(_key, node) {
-      if (isAlias(node)) add(`alias *${node.source}; write the value itself`, node.range?.[0]);
+      if (isAlias(node))
+        add(
+          `alias *${node.source}; write the value itself, in quotes if it begins with \`*\``,
+          node.range?.[0],
+        );
       else if (node.anchor !== undefined)
-        add(`anchor &${node.anchor}; write the value where it is used`, node.range?.[0]);
+        add(
+          `anchor &${node.anchor}; write the value where it is used, or in quotes if it begins with \`&\``,
+          node.range?.[0],
+        );
     },
   });
   return [...found].map(([what, offset]) => ({ what, offset }));

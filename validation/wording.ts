@@ -1,6 +1,7 @@
 // Says in words what a schema refuses: the value found, and what to write instead. A schema's own message is
 // the second half alone ("write 64 hexadecimal digits"). Knows nothing of files: positions.ts adds positions.
 import * as z from "zod";
+import { formatInWords, formOf, oneOf } from "./forms.ts";
 
 export type Path = readonly PropertyKey[];
 
@@ -18,14 +19,10 @@ export function checkValue<T>(schema: z.ZodType<T>, value: unknown): { value: T 
   return parsed.success ? { value: parsed.data } : { findings: explain(schema, parsed.error.issues) };
 }
 
-/** `one of a, b`, from the allowed names. */
-export function oneOf(allowed: readonly string[]): string {
-  return allowed.length === 1 ? `${allowed[0]}` : `one of ${allowed.join(", ")}`;
-}
-
 /** A value as one short line. */
 export function inOneLine(value: unknown): string {
-  const text = value === undefined ? "nothing" : JSON.stringify(value);
+  // A key without a value is null to YAML.
+  const text = value === undefined ? "nothing" : value === null ? "empty" : JSON.stringify(value);
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 
@@ -65,17 +62,11 @@ const TYPES: Record<string, string> = {
   record: "a mapping of keys to values",
 };
 
-const FORMATS: Record<string, string> = {
-  email: "a mail address such as contact@example.org",
-  url: "an address such as https://example.org/file",
-  date: "a date such as 2026-11-30",
-};
-
 /** What to write, for issues whose schema has no own message. */
 function hint(issue: z.core.$ZodRawIssue): string {
   switch (issue.code) {
     case "invalid_type":
-      return `write ${TYPES[issue.expected] ?? issue.expected}`;
+      return wantedType(issue);
     case "invalid_value":
       return `write ${oneOf(issue.values.map(String))}`;
     case "invalid_union":
@@ -83,7 +74,7 @@ function hint(issue: z.core.$ZodRawIssue): string {
         ? `write ${oneOf(issue.options.map(String))}`
         : "write what the schema allows";
     case "invalid_format":
-      return `write ${FORMATS[issue.format] ?? `what matches ${issue.pattern}`}`;
+      return `write ${formatInWords(issue.format) ?? `what matches ${issue.pattern}`}`;
     case "too_big":
       return issue.origin === "string"
         ? `write at most ${issue.maximum} characters`
@@ -95,6 +86,15 @@ function hint(issue: z.core.$ZodRawIssue): string {
     default:
       return "write what the schema allows";
   }
+}
+
+function wantedType({ inst, input, expected }: z.core.$ZodRawIssue<z.core.$ZodIssueInvalidType>): string {
+  const form = formOf(inst) ?? TYPES[expected] ?? expected;
+  // A number, true and false are text once they stand in quotes.
+  const [, example] = /^text such as (.*)$/.exec(form) ?? [];
+  return example !== undefined && (typeof input === "number" || typeof input === "boolean")
+    ? `write text in quotes, such as "${example}"`
+    : `write ${form}`;
 }
 
 function amount(origin: string, bound: string, figure: number | bigint): string {

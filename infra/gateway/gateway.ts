@@ -9,6 +9,13 @@ import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs } from "../machine/remote.ts";
 import { cloudServers, type CloudServer, type Context } from "../machine/server.ts";
 
+/**
+ * Seconds without a byte after which the load balancer gives up a request: the most that Hetzner lets one set (30 to
+ * 300, by its provider). Nextcloud sends nothing while it puts a large upload together. The gateway keeps an idle
+ * connection longer, so that the load balancer never sends a request on one that is just being closed.
+ */
+export const BALANCER_IDLE_SECONDS = 300;
+
 interface GatewayArgs {
   context: Context;
   /** The web servers. They are built first, so that no request reaches one that is not ready. */
@@ -178,7 +185,7 @@ ${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fa
   proxy_read_timeout 3600s;
   proxy_send_timeout 3600s;
   send_timeout 300s;
-  keepalive_timeout 75s;
+  keepalive_timeout ${BALANCER_IDLE_SECONDS + 20}s;
   large_client_header_buffers 4 16k;
 
   map $http_upgrade $connection_upgrade {

@@ -6,6 +6,7 @@ import type { Environment } from "../inventory/environment.ts";
 import { OPS_RECORD } from "../inventory/names.ts";
 import { PORTS } from "../machine/firewall.ts";
 import type { CloudServer } from "../machine/server.ts";
+import { BALANCER_IDLE_SECONDS } from "./gateway.ts";
 
 interface IngressArgs {
   environment: Environment;
@@ -58,7 +59,11 @@ export class Ingress extends pulumi.ComponentResource {
         protocol: "https",
         listenPort: 443,
         destinationPort: PORTS.gateway,
-        http: { certificates: [certificate.id.apply(Number)], redirectHttp: true },
+        http: {
+          certificates: [certificate.id.apply(Number)],
+          redirectHttp: true,
+          timeoutIdle: BALANCER_IDLE_SECONDS,
+        },
         healthCheck: {
           protocol: "http",
           port: PORTS.gateway,

@@ -1,6 +1,7 @@
 // Rules that concern several keys of an environment. Each is a pure function from the whole configuration to findings,
 // and all of them always run. Rules for a single key are in its schema.
-import { nearest, oneOf, type Finding } from "../../validation/wording.ts";
+import { oneOf } from "../../validation/forms.ts";
+import { nearest, type Finding } from "../../validation/wording.ts";
 import { allMachines, siteName } from "./addresses.ts";
 import { CLOUD_ROLES, MOST_STORAGE_NODES, type Environment } from "./environment.ts";
 import { poolLayout } from "./pools.ts";

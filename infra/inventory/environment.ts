@@ -47,7 +47,11 @@ const suite = z.enum(OFFICE_SUITES, {
 });
 
 const machines = z.strictObject({
-  type: z.string().min(1).describe("hcloud server type, priced in `prices`"),
+  type: z
+    .string()
+    .min(1)
+    .meta({ examples: ["ccx33"] })
+    .describe("hcloud server type, priced in `prices`"),
   count: z.int().min(0).max(99).describe("how many; 0 leaves the role out"),
 });
 
@@ -68,17 +72,29 @@ const storageServer = z.strictObject({
   address: ipv4.describe("public address"),
   hostKey: sshPublicKey.describe("what `ssh-keyscan -t ed25519 ADDRESS` prints, read over a trusted path"),
   drives: z
-    .array(z.string().regex(/^[A-Za-z0-9._:-]+$/, "write the name under /dev/disk/by-id, without the folder"))
+    .array(
+      z
+        .string()
+        .regex(
+          /^[A-Za-z0-9._:-]+$/,
+          "write the name under /dev/disk/by-id, without the folder, such as wwn-0x5000c500a1b2c3d4",
+        ),
+    )
     .min(1)
     .describe("data drives by their stable id"),
 });
 export type StorageServer = z.infer<typeof storageServer>;
 
 const site = z.strictObject({
-  location: z.string().min(1).describe("data centre, for people"),
+  location: z
+    .string()
+    .min(1)
+    .meta({ examples: ["Falkenstein"] })
+    .describe("data centre, for people"),
   declaredUnreachable: z
     .string()
     .min(1)
+    .meta({ examples: ["its router is replaced until 2026-12-01"] })
     .optional()
     .describe("why the whole site is unreachable for now; nothing is run on its machines"),
   servers: z.array(storageServer).min(1).describe("pool after pool"),
@@ -122,7 +138,10 @@ export const environmentSchema = z.strictObject({
     mail: z.email().describe("where machines and certificates send their warnings"),
     addresses: z.array(cidr).min(1).describe("the only addresses from which ops-1 takes SSH"),
     sshKeys: z
-      .record(z.string().regex(/^[a-z0-9-]+$/), sshPublicKey)
+      .record(
+        z.string().regex(/^[a-z0-9-]+$/, "write lower-case letters, digits and hyphens, such as alice"),
+        sshPublicKey,
+      )
       .describe("name → public key of each administrator"),
   }),
   hcloud: z.strictObject({
@@ -130,15 +149,28 @@ export const environmentSchema = z.strictObject({
       .url({ protocol: /^https?$/ })
       .optional()
       .describe("another API than Hetzner's, such as the lab's"),
-    location: z.string().min(1),
-    networkZone: z.string().min(1),
-    image: z.string().min(1).describe("must be Debian 13: the scripts need its packages"),
+    location: z
+      .string()
+      .min(1)
+      .meta({ examples: ["fsn1"] }),
+    networkZone: z
+      .string()
+      .min(1)
+      .meta({ examples: ["eu-central"] }),
+    image: z
+      .string()
+      .min(1)
+      .meta({ examples: ["debian-13"] })
+      .describe("must be Debian 13: the scripts need its packages"),
     vswitchId: z
       .int()
       .positive()
       .optional()
       .describe("vSwitch that joins the storage servers to the network"),
-    loadBalancerType: z.string().min(1),
+    loadBalancerType: z
+      .string()
+      .min(1)
+      .meta({ examples: ["lb11"] }),
   }),
   machines: z.strictObject({
     ops: machines,
@@ -180,7 +212,11 @@ export const environmentSchema = z.strictObject({
           .describe("how long an upload may pause; Nextcloud itself gives one up after 24"),
         exportDays: z.int().min(1).describe("how long exports of spaces stay in the bucket `archive`"),
       }),
-      serverType: z.string().min(1).describe("priced in `prices`"),
+      serverType: z
+        .string()
+        .min(1)
+        .meta({ examples: ["SX65"] })
+        .describe("priced in `prices`"),
       commitRatio: z
         .number()
         .positive()
@@ -203,7 +239,7 @@ export const environmentSchema = z.strictObject({
       z.string().regex(/^\d+\.\d+\.\d+$/, "write a version such as 34.0.4"),
       artifact.extend({
         without: z
-          .array(z.string())
+          .array(z.string().meta({ examples: ["tables"] }))
           .optional()
           .describe("apps of the catalog that this archive lacks: no space here gets them"),
       }),
@@ -221,10 +257,16 @@ export const environmentSchema = z.strictObject({
     })
     .describe("kept in the object storage of the replica site; without `storage` there are none"),
   mail: z.strictObject({
-    host: z.string().min(1),
+    host: z
+      .string()
+      .min(1)
+      .meta({ examples: ["smtp.example.org"] }),
     port: z.int().min(1).max(65535),
     from: z.email(),
-    user: z.string().optional(),
+    user: z
+      .string()
+      .meta({ examples: ["framaspace@example.org"] })
+      .optional(),
   }),
   certificates: z.strictObject({
     notBefore: z.iso.date().describe("first day of the platform's own certificates"),
@@ -239,7 +281,9 @@ export const environmentSchema = z.strictObject({
   prices: z.strictObject({
     asOf: z.iso.date(),
     currency: z.literal("EUR"),
-    monthly: z.record(z.string(), z.number().nonnegative()).describe("price per month by type, without VAT"),
+    monthly: z
+      .record(z.string().meta({ examples: ["ccx33"] }), z.number().nonnegative())
+      .describe("price per month by type, without VAT"),
   }),
 });
 export type Environment = z.infer<typeof environmentSchema>;

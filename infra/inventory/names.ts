@@ -75,7 +75,13 @@ export const PLATFORM_NAMES: Readonly<Record<string, readonly string[]>> = {
   MinIO: [STORAGE_ROOT, SPACE_POLICY, ...SERVICE_USERS, ...Object.values(BUCKETS), "site-replicator-0"],
   Redis: REDIS_USERS,
   DNS: [OPS_RECORD],
-  logs: [...USER_TAGS, "cron", "kernel", "nginx", "php", "php-fpm", "redis", "sshd", "sudo", "systemd"],
+  logs: [
+    ...USER_TAGS,
+    ...[
+      "apt chronyd coolwsd cron dbus-daemon dpkg kernel nginx php php-fpm postgresql redis ssh sshd sshd-session sudo",
+      "systemd systemd-journald systemd-logind systemd-networkd systemd-resolved",
+    ].flatMap((line) => line.split(" ")),
+  ],
   // Users and groups.
   machines: ["framaspace-nginx", "framaspace-tls", "minio", "postgres", "redis", "root", "www-data"],
 };

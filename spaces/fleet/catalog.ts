@@ -8,10 +8,15 @@ export const GIGABYTE = 1024 ** 3;
 /** Apps that no space gets, whatever a release contains, and why. Each app has the name of its suite. */
 export const REFUSED_APPS: ReadonlyMap<string, string> = REFUSED_SUITES;
 
-const name = z.string().regex(/^[a-z][a-z0-9-]*$/, "write lower-case letters, digits and hyphens");
+const name = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]*$/, "write lower-case letters, digits and hyphens, such as standard");
 const app = z
   .string()
-  .regex(/^[a-z][a-z0-9_]*$/, "write an app's folder name: lower-case letters, digits and underscores");
+  .regex(
+    /^[a-z][a-z0-9_]*$/,
+    "write an app's folder name: lower-case letters, digits and underscores, such as calendar",
+  );
 const version = z.string().regex(/^\d+\.\d+\.\d+$/, "write a version such as 34.0.4");
 
 const plan = z.strictObject({

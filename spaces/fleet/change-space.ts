@@ -126,11 +126,11 @@ export function removeSpace(id: string, { root, env }: Place): Edit {
  */
 export async function propose(
   { file, text, title }: Edit,
-  plan: () => Promise<{ status: number; markdown: string } | undefined>,
+  plan: () => Promise<{ status: number; text: string } | undefined>,
 ): Promise<number> {
   console.log(text);
   const planned = await plan();
-  if (planned) console.log(planned.markdown);
+  if (planned) console.log(planned.text);
   const next = [
     planned ? "Next, open a pull request:" : "Next, see what it will do, then open a pull request:",
     ...(planned ? [] : [`  npm run plan`]),

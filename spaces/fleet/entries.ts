@@ -37,22 +37,27 @@ export function readEntries<T>(file: string, bytes: Uint8Array, schema: z.ZodTyp
   const entries: Entries<T>["entries"] = [];
   const problems: Problem[] = [];
   blocks.forEach((block, index) => {
+    let misread: Problem[] = [];
     let value: unknown = readPlainEntry(block.text);
     if (value === undefined) {
       const parsed = parseYaml(file, block.text, block.line);
       problems.push(...parsed.problems.map((problem) => ({ ...problem, who: `entry ${index + 1}` })));
       if (parsed.problems.length > 0) return;
       value = Array.isArray(parsed.root) ? parsed.root[0] : parsed.root;
+      misread = parsed.misread();
+      problems.push(...misread.map((problem) => ({ ...problem, who: nameOf(value, index) })));
     }
     const checked = checkValue(schema, value);
     if ("value" in checked) {
-      entries.push({ value: checked.value, index });
+      if (misread.length === 0) entries.push({ value: checked.value, index });
       return;
     }
     const { at, keyAt } = parseYaml(file, block.text, block.line);
     for (const { path, key, what } of checked.findings) {
       const place = key === undefined ? at([0, ...path]) : keyAt([0, ...path], key);
-      problems.push({ file, ...place, who: nameOf(value, index), what });
+      // A value that was misread is not judged too.
+      if (misread.every(({ line }) => line !== place.line))
+        problems.push({ file, ...place, who: nameOf(value, index), what });
     }
   });
   const at = (index: number, path: Path): Position => {

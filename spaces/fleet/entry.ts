@@ -40,21 +40,28 @@ export const KINDS = [
 
 const fields = {
   id: idSchema.describe("where the space lives: <id>.<domain>; never changes"),
-  name: line.describe("as the group writes it"),
+  name: line.meta({ examples: ["Les Amis du Lotus"] }).describe("as the group writes it"),
   kind: z.enum(KINDS).describe("what sort of group it is"),
   contact: z
     .email()
     .max(254)
     .describe("mail address of a role, not of a person: the first administrator's invitation goes there"),
-  plan: z.string().describe("a plan of spaces/catalog.yaml"),
+  plan: z
+    .string()
+    .meta({ examples: ["standard"] })
+    .describe("a plan of spaces/catalog.yaml"),
   office: z
     .string()
+    .meta({ examples: ["collabora"] })
     .describe("the office suite that a new space starts with; its administrator may change it"),
-  wave: z.string().describe("when the space is upgraded: a wave of spaces/catalog.yaml"),
+  wave: z
+    .string()
+    .meta({ examples: ["main"] })
+    .describe("when the space is upgraded: a wave of spaces/catalog.yaml"),
 };
 
 const stopped = {
-  reason: line.describe("why; visitors do not see it"),
+  reason: line.meta({ examples: ["its board asked for it"] }).describe("why; visitors do not see it"),
   since: z.iso.date().describe("first day of this state"),
 };
 const onlyStopped = z.never("remove it, or write state: suspended").optional();

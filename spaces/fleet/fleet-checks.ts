@@ -3,7 +3,8 @@
 // alone.
 import { generationsOfSpaces } from "../../infra/inventory/environment-checks.ts";
 import { REFUSED_SUITES } from "../../infra/inventory/environment.ts";
-import { nearest, oneOf, inOneLine } from "../../validation/wording.ts";
+import { oneOf } from "../../validation/forms.ts";
+import { nearest, inOneLine } from "../../validation/wording.ts";
 import type { Problem } from "../../validation/positions.ts";
 import { REFUSED_APPS } from "./catalog.ts";
 import { appearance, ENTRY_LIMITS } from "./ids.ts";

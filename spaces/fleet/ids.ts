@@ -5,6 +5,7 @@ import * as z from "zod";
 import { PLATFORM_SECRETS } from "../../infra/inventory/secret-names.ts";
 import { CLOUD_ROLES, OFFICE_SUITES, REFUSED_SUITES } from "../../infra/inventory/environment.ts";
 import { PLATFORM_NAMES } from "../../infra/inventory/names.ts";
+import { PACKAGES } from "../../infra/machine/packages.ts";
 
 /**
  * Limits of an id. An id is at once a DNS label, a PostgreSQL role and database, a MinIO user, the end of a bucket's
@@ -25,16 +26,22 @@ export const ENTRY_LIMITS = {
   spacesPerFile: 100,
 } as const;
 
-/** Our programs on the machines. They log under their own names. */
-const PROGRAMS = globSync("{infra,spaces}/*/rootfs*/usr/local/sbin/*", {
+/** Our programs and units on the machines. They log under their own names, `heal-storage@x.service` as heal-storage. */
+const PROGRAMS = globSync("{infra,spaces}/*/rootfs*/{usr/local/sbin,etc/systemd/system}/*", {
   cwd: join(import.meta.dirname, "../.."),
-}).map((file) => basename(file));
+}).map((file) => basename(file).replace(/@.*$|\.[a-z]+$/, ""));
+
+/** Roles and services that the platform is planned to get: a space with such a name could not be moved away then. */
+const TO_COME = ["alertmanager", "etcd", "haproxy", "monitoring", "patroni", "signaling", "talk", "worker"];
 
 /** Ids that mean something else to DNS, to a server of the platform, or to people who read an address. */
 export const RESERVED_IDS: ReadonlySet<string> = new Set([
   ...Object.values(PLATFORM_NAMES).flat(),
   ...PROGRAMS,
   ...CLOUD_ROLES,
+  ...TO_COME,
+  // Services log under the names of their packages.
+  ...Object.values(PACKAGES).flat(),
   ...OFFICE_SUITES,
   ...REFUSED_SUITES.keys(),
   // These own secrets, and so does each space.
@@ -57,7 +64,9 @@ export const RESERVED_IDS: ReadonlySet<string> = new Set([
 ]);
 
 /** Names of machines, such as `web-1` and `storage-a3`. Nobody may take a log tag or an address for a machine. */
-export const MACHINE_NAME = /^(gateway|imaginary|logs|office|ops|postgres|redis|storage|web)-[ab]?[0-9]+$/;
+export const MACHINE_NAME = new RegExp(
+  `^(${[...CLOUD_ROLES, "storage", ...TO_COME].join("|")})-[ab]?[0-9]+$`,
+);
 
 /** How an id looks at a glance: people overlook hyphens, and read `1` and `0` as letters. */
 export function appearance(id: string): string {
@@ -93,4 +102,4 @@ export const idSchema = z
     const refusal = refuseId(id);
     if (refusal !== undefined) context.addIssue({ code: "custom", input: id, message: refusal });
   })
-  .meta({ pattern: ID.source });
+  .meta({ pattern: ID.source, examples: ["amis-du-lotus"] });

@@ -82,45 +82,27 @@ async function plan(...args: string[]): Promise<{ status: number | undefined; te
   return { status: exitCode, text: all };
 }
 
-/** The text under a heading. */
-function under(text: string, heading: string): string {
-  const start = text.indexOf(`\n${heading}\n`);
-  if (start < 0) throw new Error(`no heading "${heading}" in:\n${text}`);
-  return (
-    text
-      .slice(start + heading.length + 2)
-      .split(/\n#+ /)[0]
-      ?.trim() ?? ""
-  );
+/** The lines of a folded section. */
+function folded(text: string, title: string): string {
+  const start = text.indexOf(`<summary>${title}`);
+  if (start < 0) throw new Error(`no section "${title}" in:\n${text}`);
+  return text.slice(start, text.indexOf("\n</details>", start)).split("\n").slice(2).join("\n").trim();
+}
+
+/** The list right below the title. */
+function dangers(text: string): string[] {
+  return text.split("\n\n")[1]?.split("\n") ?? [];
 }
 
 describe("npm run plan", { timeout: 60_000 }, () => {
-  test("without a change, every section says so and no stack is evaluated", async () => {
+  test("without a change, one line says so and no stack is evaluated", async () => {
     edit(TENANTS, /^# Spaces/m, "# The spaces");
-    const { status, text } = await plan();
+    const { status, text } = await plan("--details");
     expect(status).toBe(0);
-    expect(text.split("\n").filter((line) => line.startsWith("#"))).toMatchInlineSnapshot(`
-      [
-        "# What this change does",
-        "## Spaces of prod",
-        "### Added",
-        "### Changed",
-        "### Suspended or resumed",
-        "### Archived, removed or moved",
-        "### What all spaces share",
-        "### Resources of spaces",
-        "## Platform of prod",
-        "### Configuration",
-        "### Added",
-        "### Changed",
-        "### Replaced",
-        "### Deleted",
-        "## Storage and cost of prod",
-      ]
-    `);
-    expect(under(text, "### Archived, removed or moved")).toBe("No space is archived, removed or moved.");
-    expect(text).toContain("Spaces: 0 to add, 0 to change, 0 to remove; 12 spaces before.");
-    expect(text).toContain("Evaluated 0 of 4 stacks");
+    expect(text).toContain("It is valid. Merging it changes nothing that is declared here.");
+    expect(text).toContain("Nothing else changes in prod: no space is archived,");
+    expect(folded(text, "What was compared")).toContain("Evaluated 0 of 4 stacks");
+    expect(folded(text, "What was compared")).toContain("12 spaces before.");
     expect(readdirSync(temporary)).toEqual([]);
   });
 
@@ -138,26 +120,27 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     );
     edit(TENANTS, /(?<=id: chorale-a-tue-tete\n[^]*?)plan: small/, "plan: standard");
     edit(TENANTS, /(?<=id: cine-plein-air\n[^]*?)state: suspended\n.*\n.*\n/, "state: active\n");
-    const { status, text } = await plan();
+    const { status, text } = await plan("--details");
     expect(status).toBe(0);
-    const added = under(text, "### Added");
-    expect(added).toContain("``A|B <img src=x> @all `x` [l](https://evil.example)`` (association)");
-    expect(added).toContain("will answer at `https://aaa-first.");
-    expect(under(text, "### Changed")).toBe(
-      "- 📝 `chorale-a-tue-tete`: plan `small` → `standard` (40 GB, 50 accounts).",
-    );
-    expect(under(text, "### Suspended or resumed").split("\n")).toEqual([
-      "- ⏸️ `amap-du-vallon` is suspended since 2026-11-20: its visitors see a notice, and its data stays. Reason: `asked for it`.",
-      "- ▶️ `cine-plein-air` is active again, with the data that it had.",
-    ]);
-    expect(under(text, "### Resources of spaces")).toContain("- ➕ database added: `aaa-first-database`");
-    expect(under(text, "## Storage and cost of prod")).toMatch(
-      /active and suspended spaces +\| +11 \| +12 \|/,
-    );
     expect(text).toContain(
-      "Spaces: 1 to add, 3 to change, 0 to remove; 12 spaces before. Resources: 6 to create, 4 to update,",
+      "adds 1 space, changes 3 spaces, creates 6 resources of spaces and updates 4 resources of spaces.",
     );
-    expect(text).toContain("Evaluated 1 of 4 stacks");
+    expect(text.slice(text.indexOf("## In prod"), text.indexOf("- **Storage"))).toBe(`## In prod
+
+- ⏸️ \`amap-du-vallon\`: suspended, since 2026-11-20. Reason: \`asked for it\`. Visitors see a notice; the data stays.
+- ▶️ \`cine-plein-air\`: active again, with the data as it was.
+- ➕ \`aaa-first\`: \`\`A|B <img src=x> @all \`x\` [l](https://evil.example)\`\` (association), at \`https://aaa-first.example.org\`
+  - plan standard: 40 GB for 50 accounts
+  - office suite collabora; Nextcloud 34.0.4 (wave main)
+  - invited as its first administrator: \`info@aaa.example\`
+- 📝 \`chorale-a-tue-tete\`: \`plan\` \`small\` → \`standard\` (40 GB, 50 accounts).
+
+`);
+    expect(folded(text, "Resources of spaces of prod")).toContain(
+      "- ➕ database added: `aaa-first-database`",
+    );
+    expect(folded(text, "Storage and cost of prod")).toMatch(/active and suspended spaces +\| +11 \| +12 \|/);
+    expect(folded(text, "What was compared")).toContain("Evaluated 1 of 4 stacks");
   });
 
   test("refuses to remove the entry of an active space, or to move an entry to another file", async () => {
@@ -168,12 +151,13 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     writeFileSync(join(root, "spaces/tenants/prod/002.yaml"), entry);
     const { status, text } = await plan();
     expect(status).toBe(2);
-    const dangers = under(text, "## ⛔ This would destroy data: do not merge it").split("\n");
-    expect(dangers).toHaveLength(2);
-    expect(dangers[0]).toContain(
+    expect(text).toMatch(/^# ⛔ Do not merge this: it would destroy data\n/);
+    const found = dangers(text);
+    expect(found).toHaveLength(2);
+    expect(found[0]).toContain(
       "space `amap-du-vallon` is active, and removing its entry would destroy its data. Put the entry back.",
     );
-    expect(dangers[1]).toContain(
+    expect(found[1]).toContain(
       "space `atelier-velo` moves from spaces/tenants/prod/001.yaml to spaces/tenants/prod/002.yaml",
     );
   });
@@ -187,9 +171,10 @@ describe("npm run plan", { timeout: 60_000 }, () => {
       );
     const { status, text } = await plan();
     expect(status).toBe(2);
-    expect(under(text, "## ⛔ Too many spaces at once: do not merge it")).toBe(
+    expect(text).toMatch(/^# ⛔ Do not merge this: it concerns too many spaces at once\n/);
+    expect(dangers(text)).toEqual([
       "- prod: too many spaces suspended, archived or removed: 33.33 % is over 30.00 % (4/12). Check whether a file was lost or overwritten. If it is intended, split it into several changes, or let an administrator plan it with `npm run plan -- --allow-many`.",
-    );
+    ]);
     expect((await plan("--allow-many")).status).toBe(0);
   });
 
@@ -200,36 +185,39 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     const { status, text } = await plan("--base", "HEAD");
     git("reset", "--quiet", "--hard", "HEAD~1");
     expect(status).toBe(0);
-    expect(under(text, "### Archived, removed or moved")).toBe(
-      "- ❌ `cine-plein-air`: its entry is removed. The space is archived, so nothing is lost.",
+    expect(text).toContain(
+      "\n- ❌ `cine-plein-air`: the entry is removed. The space is archived, so nothing is lost.\n",
     );
   });
 
   test("for one more machine and one more line of a script, names files, lines and cost", async () => {
     edit(CONFIGURATION, /web: \{ ?type: ccx33, count: 2 ?\}/, "web: { type: ccx33, count: 3 }");
     edit("infra/machine/base.sh", /^finish$/m, "echo 'a line more'\nfinish");
-    const { status, text } = await plan();
+    const { status, text } = await plan("--details");
     expect(status).toBe(0);
-    expect(under(text, "### Configuration")).toBe("- `framaspace:machines › web › count`: `2` → `3`");
-    expect(text).toMatch(/➕ server: `web-3`/);
-    const changed = text.slice(text.indexOf("## Platform of prod"));
+    expect(text).toContain("**Configuration:**\n\n- `framaspace:machines › web › count`: `2` → `3`\n");
+    expect(text).toMatch(/➕ server added: `web-3`/);
+    const changed = text.slice(text.indexOf("<summary>Platform of prod, changed in place"));
     expect(changed).toContain("+echo 'a line more'");
     expect(changed).toContain("`file /etc/hosts`");
     expect(changed).toContain("+10.0.20.3 web-3");
-    expect(text).toMatch(/cost per month +\| +1,904 EUR \| +1,966 EUR/);
+    expect(text).toContain(
+      "- **Cost:** 1,904 → 1,966 EUR a month; 173.09 → 178.73 EUR for each of 11 spaces.",
+    );
   });
 
   test("refuses to replace machines that hold data, and says which and why", async () => {
     edit(CONFIGURATION, /location: fsn1/, "location: nbg1");
     const { status, text } = await plan();
     expect(status).toBe(2);
-    const dangers = under(text, "## ⛔ This would destroy data: do not merge it");
+    const found = dangers(text).join("\n");
     for (const machine of ["postgres-1", "postgres-2", "logs-1", "ops-1"])
-      expect(dangers).toContain(
+      expect(found).toContain(
         `server \`${machine}\` of prod-platform would be replaced, because \`location\` cannot be changed in place`,
       );
-    expect(dangers).not.toContain("web-1");
+    expect(found).not.toContain("web-1");
     expect(text).toContain("⚠️ **holds data**");
+    expect(text).toMatch(/\nAll resources, settings and spaces: npm run plan -- --details$/);
   });
 
   test("an invalid change gives the text of check, and nothing else", async () => {
@@ -237,7 +225,8 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     const { status, text } = await plan();
     expect(status).toBe(1);
     expect(text).toContain(reportFleet(loadFleet(root, "prod")));
-    expect(text).not.toContain("## Spaces");
+    expect(text).not.toContain("## In prod");
+    expect(text).not.toContain("--details");
   });
 
   test("refuses an unknown base and an unknown environment", async () => {

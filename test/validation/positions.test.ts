@@ -31,15 +31,15 @@ test.each([
   [
     "not a whole number",
     "name: a\nsizes: [{ gigabytes: 1.5 }]\n",
-    "2:22  sizes[0].gigabytes is 1.5; write a whole number.",
+    "2:22  sizes[0].gigabytes is 1.5; write a whole number from 1 to 100.",
   ],
-  ["no value for a text", "name:\nsizes: []\n", "1:6  name is null; write text."],
+  ["no value for a text", "name:\nsizes: []\n", "1:6  name is empty; write text."],
   [
     "a typing error in an optional key",
     "name: a\nsizes: [{ gigabytes: 5 }, { gigabytes: 5, nota: x }]\n",
     "2:43  unknown key `nota`; did you mean `note`?",
   ],
-  ["text instead of a mapping", "name\n", '1:1  this is "name"; write a mapping of keys to values.'],
+  ["text instead of a mapping", "name\n", '1:1  this is "name"; write a mapping with the keys name, sizes.'],
   ["a key twice", "name: a\nsizes: []\nname: b\n", "3:1  `name` is written twice in one entry; keep one."],
   ["a tab", "name: a\nsizes:\n\t- gigabytes: 5\n", "3:1  a tab; indent by two spaces."],
   [
@@ -57,7 +57,11 @@ test.each([
     '"name: a\nsizes: []\n',
     "1:1  a quote opens here and never closes; close it.",
   ],
-  ["a tag", "name: !secret a\nsizes: []\n", "1:7  unresolved tag: !secret; fix the YAML."],
+  [
+    "a tag",
+    "name: !secret a\nsizes: []\n",
+    "1:7  text begins with a sign that has a meaning in YAML; put it in quotes.",
+  ],
   [
     "a merge key",
     "name: a\nsizes: []\n<<: {}\n",
@@ -75,9 +79,9 @@ test("refuses an alias bomb before it is expanded", () => {
   const said = read(levels.join("\n")).split("\n");
   expect(said).toHaveLength(1 + 10 + 9);
   expect(said.slice(1, 4)).toEqual([
-    "  a.yaml:1:7  anchor &a; write the value where it is used.",
-    "  a.yaml:2:7  anchor &b; write the value where it is used.",
-    "  a.yaml:2:8  alias *a; write the value itself.",
+    "  a.yaml:1:7  anchor &a; write the value where it is used, or in quotes if it begins with `&`.",
+    "  a.yaml:2:7  anchor &b; write the value where it is used, or in quotes if it begins with `&`.",
+    "  a.yaml:2:8  alias *a; write the value itself, in quotes if it begins with `*`.",
   ]);
 });
 

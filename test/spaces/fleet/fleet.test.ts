@@ -89,7 +89,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
     "a key that is missing",
     (root) => replaceIn(root, TENANTS_1, "  contact: contact@lotus.example\n", ""),
     `Environment demo is not valid: 1 problem.
-  spaces/tenants/demo/001.yaml:13:3  space "lotus": contact is missing; write text (mail address of a role, not of a person: the first administrator's invitation goes there).`,
+  spaces/tenants/demo/001.yaml:13:3  space "lotus": contact is missing; write a mail address such as contact@example.org (mail address of a role, not of a person: the first administrator's invitation goes there).`,
   ],
   [
     "wrong types",
@@ -101,7 +101,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
         "name: 1130\n  kind: [collective]",
       ),
     `Environment demo is not valid: 2 problems.
-  spaces/tenants/demo/001.yaml:14:9  space "lotus": name is 1130; write text.
+  spaces/tenants/demo/001.yaml:14:9  space "lotus": name is 1130; write text in quotes, such as "Les Amis du Lotus".
   spaces/tenants/demo/001.yaml:15:9  space "lotus": kind is ["collective"]; write one of association, collective, cooperative, federation, local-union, union.`,
   ],
   [
@@ -174,7 +174,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
     "suspended without a reason",
     (root) => replaceIn(root, TENANTS_2, "  reason: its board asked for it\n", ""),
     `Environment demo is not valid: 1 problem.
-  spaces/tenants/demo/002.yaml:10:3  space "zinnia": reason is missing; write text (why; visitors do not see it).`,
+  spaces/tenants/demo/002.yaml:10:3  space "zinnia": reason is missing; write text such as its board asked for it (why; visitors do not see it).`,
   ],
   [
     "suspended without a valid date",
@@ -245,8 +245,8 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
         "name: &name Lotus\n  kind: *name",
       ),
     `Environment demo is not valid: 2 problems.
-  spaces/tenants/demo/001.yaml:14:15  entry 2: anchor &name; write the value where it is used.
-  spaces/tenants/demo/001.yaml:15:9  entry 2: alias *name; write the value itself.`,
+  spaces/tenants/demo/001.yaml:14:15  entry 2: anchor &name; write the value where it is used, or in quotes if it begins with \`&\`.
+  spaces/tenants/demo/001.yaml:15:9  entry 2: alias *name; write the value itself, in quotes if it begins with \`*\`.`,
   ],
   [
     "a file that is not UTF-8",
@@ -307,7 +307,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
       ),
     `Environment demo is not valid: 2 problems.
   spaces/catalog.yaml:3:15  unknown key \`storageGB\`; did you mean \`storageGb\`?
-  spaces/catalog.yaml:3:40  plans.standard.accounts is "many"; write a number.`,
+  spaces/catalog.yaml:3:40  plans.standard.accounts is "many"; write a whole number, at least 1.`,
   ],
   [
     "no configuration",
@@ -346,6 +346,72 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
   Pulumi.demo.yaml:45:31  storage.sites.primary.servers[1].drives[1]: drive disk-12 is already listed for storage-a1; write storage-a2's own.`,
   ],
 ];
+
+/** What a person writes as a name, in the second entry; and what check says, with its column. */
+const MISREAD: [written: string, said: string][] = [
+  [
+    "name: Collectif #StopPollution",
+    '19  space "lotus": `#` begins a comment, so name is read as "Collectif"; put the whole text in quotes, or the comment on a line of its own.',
+  ],
+  [
+    "name: #StopPollution",
+    '9  space "lotus": `#` begins a comment, so name is read as nothing; put the whole text in quotes, or the comment on a line of its own.',
+  ],
+  ["name: Les amis\n    du lotus", '9  space "lotus": name takes several lines; write it on one.'],
+  ['name: "Les amis\n    du lotus"', '9  space "lotus": name takes several lines; write it on one.'],
+  ["name: >\n    Les amis", '9  space "lotus": name takes several lines; write it on one.'],
+  [
+    "name: !!str Lotus",
+    '9  space "lotus": name has the tag !!str; remove it, or put the whole text in quotes.',
+  ],
+  ["name: ! Lotus", '9  space "lotus": name has the tag !; remove it, or put the whole text in quotes.'],
+  ["name: !Lotus", "9  entry 2: text begins with a sign that has a meaning in YAML; put it in quotes."],
+  ["name: @lotus", "9  entry 2: text begins with a sign that has a meaning in YAML; put it in quotes."],
+  ["name: - lotus", "9  entry 2: text begins with a sign that has a meaning in YAML; put it in quotes."],
+  ["name: ? lotus", "9  entry 2: text begins with a sign that has a meaning in YAML; put it in quotes."],
+  ["name: 'L'Amicale'", "12  entry 2: text goes on after its closing quote; put the whole in double quotes."],
+  [
+    "name: [Lotus] amis",
+    "17  entry 2: text goes on after its closing bracket; put the whole in double quotes.",
+  ],
+  ["name: Lotus: amis", "9  entry 2: text holds `: `; put it in quotes."],
+  ["name: 1e3", '9  space "lotus": name is 1000; write text in quotes, such as "Les Amis du Lotus".'],
+  ["name: 0x1F", '9  space "lotus": name is 31; write text in quotes, such as "Les Amis du Lotus".'],
+  ["name: null", '9  space "lotus": name is empty; write text such as Les Amis du Lotus.'],
+  ["name: true", '9  space "lotus": name is true; write text in quotes, such as "Les Amis du Lotus".'],
+];
+
+test.each(MISREAD)("what YAML reads otherwise than people do is said: %s", (written, said) => {
+  const root = copyFleet();
+  replaceIn(root, TENANTS_1, "name: Collectif Lotus", written);
+  expect(reportFleet(loadFleet(root, "demo"))).toBe(
+    `Environment demo is not valid: 1 problem.\n  spaces/tenants/demo/001.yaml:14:${said}`,
+  );
+});
+
+test.each([
+  "yes",
+  "no",
+  "on",
+  "2026-01-01",
+  "12:30:45",
+  "L'Amicale",
+  "C++",
+  '"Collectif #Stop"',
+  '"a" # note',
+])("a name that YAML reads as it stands is taken: %s", (written) => {
+  const root = copyFleet();
+  replaceIn(root, TENANTS_1, "name: Collectif Lotus", `name: ${written}`);
+  const { problems, tenantsFiles } = loadFleet(root, "demo");
+  expect(problems).toEqual([]);
+  expect(tenantsFiles[0]?.entries[1]?.name).toBe(written.replaceAll(/"| # note/g, ""));
+});
+
+test("a fault besides a comment is said as well", () => {
+  const root = copyFleet();
+  replaceIn(root, TENANTS_1, "plan: small", "plan: small # later more\n  size: 3");
+  expect(reportFleet(loadFleet(root, "demo"))).toContain("is not valid: 2 problems.");
+});
 
 describe("refuses, with this report:", () => {
   test.each(REFUSALS)("%s", (_title, breakIt, expected) => {

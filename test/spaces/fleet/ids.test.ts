@@ -52,7 +52,7 @@ describe("ids", () => {
   });
 
   test("the name of every role and the names of its machines are reserved", () => {
-    for (const role of [...CLOUD_ROLES, "storage"]) {
+    for (const role of [...CLOUD_ROLES, "storage", "worker"]) {
       expect(`${role}-1`).toMatch(MACHINE_NAME);
       expect(RESERVED_IDS).toContain(role);
     }

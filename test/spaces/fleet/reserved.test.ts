@@ -1,9 +1,10 @@
 // No space may have a name that the platform itself uses. The names are collected from the rendered files and from the
 // programs, so that a new name cannot be forgotten.
 import { globSync, readFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { PLATFORM_SECRETS } from "../../../infra/inventory/secret-names.ts";
+import { PACKAGES } from "../../../infra/machine/packages.ts";
 import { renderStore } from "../../../infra/logs/logs.ts";
 import { reveal } from "../../../evaluate/graph.ts";
 import { refuseId } from "../../../spaces/fleet/ids.ts";
@@ -30,6 +31,8 @@ const found = (text: string, expression: RegExp) =>
       .join(" ")
       .split(/[\s,"']+/),
   );
+/** `heal-storage@.service` is `heal-storage`. */
+const unitName = (unit: string) => unit.replace(/@.*$|\.[a-z]+$/, "");
 const records = graph.resources
   .filter(({ type }) => type === "hcloud:index/zoneRrset:ZoneRrset")
   .map(({ inputs }) => String(inputs.name));
@@ -72,6 +75,21 @@ const USED: Record<string, [names: string[], known: string]> = {
     "framaspace-tls",
   ],
   programs: [found(scripts, /^file '?\/usr\/local\/s?bin\/([\w-]+)/gm), "converge-space"],
+  "units of ours": [
+    globSync("{infra,spaces}/**/etc/systemd/system/*.*", { cwd: ROOT }).map((file) =>
+      unitName(basename(file)),
+    ),
+    "heal-storage",
+  ],
+  "units that scripts start, stop or look at": [
+    found(sources, /\bsystemctl (?:-\S+ )*[a-z][a-z-]* ((?:--?\S+ )*[a-z][\w.@-]*)/g).map(unitName),
+    "coolwsd",
+  ],
+  packages: [Object.values(PACKAGES).flat(), "pgbackrest"],
+  "folders of services": [
+    globSync("infra/*/install.sh", { cwd: ROOT }).map((file) => basename(dirname(file))),
+    "office",
+  ],
   "owners of secrets": [Object.keys(PLATFORM_SECRETS), "deploy"],
 };
 
@@ -88,7 +106,11 @@ describe("no space may have a name of the platform", () => {
     expect(own.filter((name) => refuseId(name) === undefined)).toEqual([]);
   });
 
-  test.each(["framaspace", "nginx", "rsyslogd", "platform-health", "site-replicator-0"])("not %s", (id) => {
+  test.each(
+    "framaspace nginx rsyslogd platform-health site-replicator-0 postgres replication etcd patroni worker".split(
+      " ",
+    ),
+  )("not %s", (id) => {
     expect(refuseId(id)).toMatch(/reserved/);
   });
 });
