@@ -21,7 +21,7 @@ import {
   type Stack,
 } from "./changed-stacks.ts";
 import { block } from "./markdown.ts";
-import { Pool } from "./worker-pool.ts";
+import { startPool, type ComparisonPool } from "./comparison-pool.ts";
 import { isDangerous, renderPlan, type EnvironmentPlan } from "./report.ts";
 import { compareSpaces, dangerOf, readBaseEntries } from "./space-changes.ts";
 import { findBase, type Base } from "./trees.ts";
@@ -47,7 +47,7 @@ export interface Plan {
 }
 
 /** Throws a UserError if nothing can be planned. Closes the pool. */
-export async function plan(options: PlanOptions, pool = new Pool(options.root)): Promise<Plan> {
+export async function plan(options: PlanOptions, pool = startPool(options.root)): Promise<Plan> {
   try {
     return await planWith(pool, options);
   } finally {
@@ -64,7 +64,7 @@ export async function planIfComparable(root: string, environment: string): Promi
 }
 
 async function planWith(
-  pool: Pool,
+  pool: ComparisonPool,
   { root, base: given, environments, allowMany = false }: PlanOptions,
 ): Promise<Plan> {
   const found = findBase(root, given);
@@ -81,7 +81,7 @@ async function planWith(
   const wanted = stacks.filter(({ environment }) => names.includes(environment));
 
   const comparisons = new Map<string, Comparison>();
-  const compared = pool.compare(
+  const compared = pool.run(
     wanted.map(({ name, inBase, inHead }) => ({
       stack: name,
       ...(inBase && { base: { root: base.root, program: programChanged ? base.root : root } }),

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as z from "zod";
-import { readStackConfiguration, type StackConfiguration } from "../evaluate/stack-configuration.ts";
+import { readStackConfiguration, type StackConfiguration } from "./stack-configuration.ts";
 
 interface Reading {
   value?: unknown;
