@@ -79,4 +79,11 @@ program
   .allowUnknownOption()
   .action((words: string[]) => run((lab) => commands.pulumi(lab, words)));
 
+program
+  .command("rollout [options...]")
+  .description("`npm run rollout` on the lab's stacks")
+  .helpOption(false)
+  .allowUnknownOption()
+  .action((options: string[]) => run((lab) => commands.rollout(lab, options)));
+
 await program.parseAsync();

@@ -15,6 +15,8 @@ export interface Version {
   root: string;
   /** The folder of its program. */
   program: string;
+  /** The environment's configuration, if it is not the version's own. */
+  configFile?: string;
 }
 
 makeSdkLean();
@@ -45,7 +47,8 @@ export async function evaluate(
 async function graphOf(stack: string, version: Version): Promise<Graph> {
   const [environment = ""] = stack.split("-");
   const key = JSON.stringify([version, environment]);
-  const reader = readers.get(key) ?? stackReader(version.program, version.root, environment);
+  const reader =
+    readers.get(key) ?? stackReader(version.program, version.root, environment, version.configFile);
   readers.set(key, reader);
   return record({ stack, root: version.program, ...(await reader)(stack) });
 }

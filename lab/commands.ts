@@ -7,7 +7,7 @@ import { BALANCER, balancerLog } from "./balancer.ts";
 import { exists, lockLab, takeDown } from "./lifecycle.ts";
 import { mails } from "./mail.ts";
 import { consoleLog, insideMachine, isRunning } from "./machine.ts";
-import { configurationFile, findPulumi, handToPulumi, isEveryday } from "./pulumi-engine.ts";
+import { configurationFile, findPulumi, handToPulumi, isEveryday, ROLLOUT } from "./pulumi-engine.ts";
 import { sshTo } from "./ssh.ts";
 import { closeTunnel, openTunnel } from "./lab-tunnel.ts";
 
@@ -87,6 +87,20 @@ export async function pulumi(lab: Lab, words: readonly string[]): Promise<void> 
   if (words.some((word) => /-spaces-\d{3}$/.test(word))) await openTunnel(lab);
   try {
     process.exitCode = await handToPulumi(lab, found.cli, rest);
+  } finally {
+    await closeTunnel(lab);
+  }
+}
+
+/** Runs `npm run rollout` on the lab's stacks. */
+export async function rollout(lab: Lab, options: readonly string[]): Promise<void> {
+  const found = await findPulumi({ storage: false });
+  if ("missing" in found) throw new UserError(`${found.missing}; ${found.remedy}.`);
+  await assertThere(lab);
+  const place = ["--env", "lab", "--lab", lab.name, "--config-file", configurationFile(lab)];
+  await openTunnel(lab);
+  try {
+    process.exitCode = await handToPulumi(lab, found.cli, [ROLLOUT, ...place, ...options]);
   } finally {
     await closeTunnel(lab);
   }
