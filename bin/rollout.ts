@@ -1,12 +1,12 @@
 // `npm run rollout`: applies all stacks of an environment that differ from what was last applied. Exit status: 0 all is
-// as declared, 1 something failed or was not begun.
+// as declared, 1 something failed or was not begun. With --preview: 0 fine, 1 failed, 2 it would destroy data.
 import { Command, InvalidArgumentError } from "commander";
 import { resolve } from "node:path";
-import { startRollout, type StartOptions } from "../rollout/start.ts";
+import { startPreview, startRollout, type RolloutOptions } from "../rollout/start.ts";
 import { sshToOps } from "../spaces/fleet/ask-ops.ts";
 import { runMain } from "../validation/user-error.ts";
 
-type Options = Omit<StartOptions, "sshToOps"> & { lab: string };
+type Options = Omit<RolloutOptions, "sshToOps"> & { lab: string; preview: boolean };
 
 const number = (least: number, most: number) => (text: string) => {
   const value = Number(text);
@@ -21,14 +21,10 @@ const program = new Command("npm run rollout --")
   .showHelpAfterError()
   .option("--env <environment>", "environment to roll out", "prod")
   .option("--dry-run", "only say which stacks would be applied, and why", false)
-  .option("--all", "apply all stacks, also those that do not differ", false)
+  .option("--preview", "only preview these stacks by the engine, as Markdown", false)
+  .option("--all", "all stacks, also those that do not differ", false)
   .option("--at-once <n>", "how many stacks at once, after the first", number(1, 16), 2)
-  .option(
-    "--stop-at <percent>",
-    "begin no further stack once more than this share has failed",
-    number(0, 100),
-    5,
-  )
+  .option("--stop-at <percent>", "begin no further stack once more than this share failed", number(0, 100), 5)
   .option("--no-look", "do not look whether canary spaces serve")
   .option(
     "--config-file <file>",
@@ -38,9 +34,15 @@ const program = new Command("npm run rollout --")
   .option("--root <folder>", "folder of the repository", (folder) => resolve(folder), process.cwd())
   .option("--lab <name>", "which lab, with --env lab", "lab")
   .action(async (options: Options) => {
+    if (options.preview) {
+      const { status, markdown } = await startPreview(options);
+      process.stdout.write(markdown);
+      process.exitCode = status;
+      return;
+    }
     const sshToLab = async (name: string) => (await import("../lab/commands.ts")).sshToOps(name);
-    if (!(await startRollout({ ...options, sshToOps: () => sshToOps({ ...options, sshToLab }) })))
-      process.exitCode = 1;
+    const ok = await startRollout({ ...options, sshToOps: () => sshToOps({ ...options, sshToLab }) });
+    if (!ok) process.exitCode = 1;
   });
 
 await runMain(() => program.parseAsync());

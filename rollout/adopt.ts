@@ -7,7 +7,7 @@ import type { Backend } from "./backend.ts";
 import { knownId } from "./known-ids.ts";
 import { pluginVersions } from "./plugin-versions.ts";
 import { stateEntries } from "./state-entries.ts";
-import type { Failure } from "./stack-up.ts";
+import type { Failure } from "./engine-run.ts";
 
 const resource = z.looseObject({ urn: z.string(), id: z.string().optional() });
 const state = z.looseObject({

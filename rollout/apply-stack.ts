@@ -8,7 +8,7 @@ import { adopt, alreadyThere } from "./adopt.ts";
 import { locksIn, type Backend, type Lock } from "./backend.ts";
 import type { Choice } from "./choose-stacks.ts";
 import type { Line } from "./lines.ts";
-import { up, type Outcome } from "./stack-up.ts";
+import { runEngine, type Outcome } from "./engine-run.ts";
 
 export interface Applying {
   backend: Backend;
@@ -43,7 +43,7 @@ async function tryToApply({ backend, choice, logs, parallel, signal, line }: App
   const { stack, isNew, rendered } = choice;
   if (isNew) await backend.create(stack);
   const { project } = backend;
-  const once = () => up(stack, { project, logs, parallel, signal, onProgress: line.progress });
+  const once = () => runEngine("up", stack, { project, logs, parallel, signal, onProgress: line.progress });
   let outcome = await onceFree(backend, stack, line, signal, once);
   const there = outcome.ok ? [] : alreadyThere(outcome.failures);
   if (there.length > 0 && !signal.aborted) {

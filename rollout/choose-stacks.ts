@@ -1,5 +1,4 @@
 // Which stacks a rollout applies, why, and in which order.
-import { parseStackName } from "../infra/inventory/stack-name.ts";
 import type { Fleet, TenantsFile } from "../spaces/fleet/fleet.ts";
 import type { Applied, Backend } from "./backend.ts";
 import { digestsOf } from "./digests.ts";
@@ -8,7 +7,8 @@ import { inParallel } from "./in-parallel.ts";
 
 export interface Choice {
   stack: string;
-  kind: "platform" | "spaces";
+  /** `canary`: the one stack of spaces that goes before the others. */
+  kind: "platform" | "canary" | "spaces";
   rendered: Rendered;
   /** Whether the backend has no such stack yet. */
   isNew: boolean;
@@ -20,14 +20,25 @@ export interface Choice {
 const CALLS = 4;
 
 /** Stacks of an environment, in the order in which they are rolled out: the platform, one with canary spaces, the rest. */
-export function stacksInOrder({
+export function stacksInOrder(fleet: Pick<Fleet, "environmentName" | "tenantsFiles">): string[] {
+  return kindsInOrder(fleet).map(([stack]) => stack);
+}
+
+type Kinds = [stack: string, kind: Choice["kind"]][];
+
+function kindsInOrder({
   environmentName,
   tenantsFiles,
-}: Pick<Fleet, "environmentName" | "tenantsFiles">): string[] {
+}: Pick<Fleet, "environmentName" | "tenantsFiles">): Kinds {
   const hasCanary = ({ entries }: TenantsFile) => entries.some(({ wave }) => wave === "canary");
   const canary = tenantsFiles.find(hasCanary);
-  const files = [...(canary ? [canary] : []), ...tenantsFiles.filter((file) => file !== canary)];
-  return [`${environmentName}-platform`, ...files.map(({ name }) => `${environmentName}-spaces-${name}`)];
+  const stackOf = ({ name }: TenantsFile) => `${environmentName}-spaces-${name}`;
+  const rest = tenantsFiles.filter((file) => file !== canary);
+  return [
+    [`${environmentName}-platform`, "platform"],
+    ...(canary ? ([[stackOf(canary), "canary"]] satisfies Kinds) : []),
+    ...rest.map((file): Kinds[number] => [stackOf(file), "spaces"]),
+  ];
 }
 
 /** Chooses the stacks to apply. Rejects with a UserError if a stack cannot be evaluated, or the backend not be read. */
@@ -36,7 +47,8 @@ export async function chooseStacks(
   fleet: Fleet,
   all: boolean,
 ): Promise<{ chosen: Choice[]; unchanged: string[] }> {
-  const stacks = stacksInOrder(fleet);
+  const kinds = kindsInOrder(fleet);
+  const stacks = kinds.map(([stack]) => stack);
   const [digests, known] = await Promise.all([
     digestsOf(backend.project.root, backend.project.configFile, stacks),
     backend.stacks(),
@@ -52,13 +64,13 @@ export async function chooseStacks(
   );
   const chosen: Choice[] = [];
   const unchanged: string[] = [];
-  for (const stack of stacks) {
+  for (const [stack, kind] of kinds) {
     const rendered = digests.get(stack);
     if (!rendered) throw new Error(`${stack} was not evaluated`);
     const isNew = !known.has(stack);
     const why = isNew ? "new" : whyApply(rendered, applied.get(stack), known.get(stack), all);
     if (why === undefined) unchanged.push(stack);
-    else chosen.push({ stack, kind: parseStackName(stack).part.kind, rendered, isNew, why });
+    else chosen.push({ stack, kind, rendered, isNew, why });
   }
   return { chosen, unchanged };
 }

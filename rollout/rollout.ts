@@ -2,8 +2,7 @@
 // first, then one stack with canary spaces and a look whether they serve, then the others, several at once. A rollout
 // keeps no state of its own: what was applied is noted with each stack, so one that was cut off is continued by the
 // same command.
-import { loadFleet } from "../spaces/fleet/load-fleet.ts";
-import { assertValid, type Fleet } from "../spaces/fleet/fleet.ts";
+import type { Fleet } from "../spaces/fleet/fleet.ts";
 import { count } from "../validation/positions.ts";
 import type { Backend } from "./backend.ts";
 import { applyStack, type Applying } from "./apply-stack.ts";
@@ -12,7 +11,7 @@ import { Lines } from "./lines.ts";
 
 export interface RolloutOptions {
   backend: Backend;
-  environment: string;
+  fleet: Fleet;
   /** How many stacks at once, after the first one. */
   atOnce: number;
   /** No further stack is begun once more than this share of all, in percent, has failed. */
@@ -42,13 +41,11 @@ const LOOKED_AT = 3;
  * Rolls out. Resolves to whether every stack is now as it is declared. Throws a UserError if nothing can be rolled out.
  */
 export async function rollout(options: RolloutOptions): Promise<boolean> {
-  const { backend, environment, all, dryRun } = options;
-  const fleet = loadFleet(backend.project.root, environment);
-  assertValid(fleet);
+  const { backend, fleet, all, dryRun } = options;
   const { chosen, unchanged } = await chooseStacks(backend, fleet, all);
-  console.log(describe(environment, chosen, unchanged));
+  console.log(describe(fleet.environmentName, chosen, unchanged));
   if (dryRun || chosen.length === 0) return true;
-  return new Rollout(options, fleet, chosen, unchanged.length).run();
+  return new Rollout(options, chosen, unchanged.length).run();
 }
 
 function describe(environment: string, chosen: readonly Choice[], unchanged: readonly string[]): string {
@@ -64,7 +61,6 @@ function describe(environment: string, chosen: readonly Choice[], unchanged: rea
 
 class Rollout {
   readonly #options: RolloutOptions;
-  readonly #fleet: Fleet;
   readonly #unchanged: number;
   readonly #waiting: Choice[];
   readonly #all: readonly Choice[];
@@ -73,9 +69,8 @@ class Rollout {
   readonly #lines: Lines;
   #stopped: string | undefined;
 
-  constructor(options: RolloutOptions, fleet: Fleet, chosen: readonly Choice[], unchanged: number) {
+  constructor(options: RolloutOptions, chosen: readonly Choice[], unchanged: number) {
     this.#options = options;
-    this.#fleet = fleet;
     this.#all = chosen;
     this.#waiting = [...chosen];
     this.#unchanged = unchanged;
@@ -88,11 +83,11 @@ class Rollout {
       this.#stop("it was asked to stop");
       this.#lines.say("Stopping: what is under way is finished. Nothing else is begun.");
     });
-    await this.#first((choice) => choice.kind === "platform");
+    const platform = await this.#first("platform");
     const way = this.#stopped === undefined && this.#waiting.length > 0 ? await open() : undefined;
     try {
-      await this.#first((choice) => choice.kind === "spaces");
-      if (way) await this.#look();
+      const canary = await this.#first("canary");
+      if (platform || canary) await this.#look();
       await Promise.all(Array.from({ length: atOnce }, () => this.#work(atOnce)));
     } finally {
       await way?.close();
@@ -103,17 +98,18 @@ class Rollout {
   }
 
   /** Applies the next stack alone, if it is of that kind. If it fails, nothing else is begun. */
-  async #first(isKind: (choice: Choice) => boolean): Promise<void> {
+  async #first(kind: Choice["kind"]): Promise<boolean> {
     const [next] = this.#waiting;
-    if (!next || !isKind(next) || this.#stopped !== undefined) return;
+    if (next?.kind !== kind || this.#stopped !== undefined) return false;
     this.#waiting.shift();
     await this.#apply(next, 1);
     if (this.#failed.has(next.stack)) this.#stop(`${next.stack} failed, and the others come after it`);
+    return true;
   }
 
   async #look(): Promise<void> {
     if (this.#stopped !== undefined) return;
-    const entries = this.#fleet.tenantsFiles.flatMap((file) => file.entries);
+    const entries = this.#options.fleet.tenantsFiles.flatMap((file) => file.entries);
     const active = entries.filter(({ state }) => state === "active");
     const canaries = active.filter(({ wave }) => wave === "canary");
     const ids = (canaries.length > 0 ? canaries : active).slice(0, LOOKED_AT).map(({ id }) => id);
@@ -149,7 +145,7 @@ class Rollout {
   }
 
   #summary(): string {
-    const { environment, logs } = this.#options;
+    const { fleet, logs } = this.#options;
     const left = this.#waiting.map(({ stack }) => stack);
     const part = (n: number, what: string, names: Iterable<string>) =>
       n > 0 ? [`${n} ${what}: ${shorten([...names])}`] : [];
@@ -163,7 +159,7 @@ class Rollout {
       ...part(left.length, "not begun", left),
       ...(whole
         ? []
-        : [`The engine's logs: ${logs}`, `To continue: npm run rollout -- --env ${environment}`]),
+        : [`The engine's logs: ${logs}`, `To continue: npm run rollout -- --env ${fleet.environmentName}`]),
     ].join("\n");
   }
 }

@@ -2,7 +2,17 @@
 import { readFile } from "node:fs/promises";
 import * as z from "zod";
 
-const metadata = z.object({ op: z.string(), urn: z.string(), type: z.string() });
+const metadata = z.object({
+  op: z.string(),
+  urn: z.string(),
+  type: z.string(),
+  /** Names of the properties that differ. */
+  diffs: z.array(z.string()).nullish(),
+  /** As the state has it. Secrets are hidden. */
+  old: z
+    .object({ protect: z.boolean().optional(), inputs: z.record(z.string(), z.unknown()).nullish() })
+    .nullish(),
+});
 const eventSchema = z.object({
   resourcePreEvent: z.object({ metadata }).optional(),
   resOutputsEvent: z.object({ metadata }).optional(),

@@ -1,15 +1,29 @@
-// One `up` of one stack, as a process of its own: its memory goes with it, and its exit status is the CLI's.
+// One command of the engine on one stack, as a process of its own: its memory goes with it, and its exit status is the
+// CLI's.
 import { spawn, type ChildProcess } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
 import { dirname, delimiter } from "node:path";
 import type { Project } from "./backend.ts";
-import { EVENT_LOG_VARIABLES, EventLog, withoutColours } from "../spaces/gated-pulumi/event-log.ts";
+import {
+  EVENT_LOG_VARIABLES,
+  EventLog,
+  withoutColours,
+  type Metadata,
+} from "../spaces/gated-pulumi/event-log.ts";
 import { readCommandLine } from "../spaces/gated-pulumi/command-line.ts";
 
-/** After this long, an `up` is asked to end: the largest of a new platform takes a fifth of it. */
+/** After this long, a command is asked to end: the `up` of a new platform takes a fifth of it. */
 const MINUTES = 60;
 /** An `up` that was asked to end finishes what is under way. Then it is asked again, and gives that up. */
 const GRACE_MINUTES = 10;
+
+/** The commands, and what they get besides what `npm run pulumi` adds. */
+const FLAGS = {
+  up: ["--yes", "--skip-preview"],
+  preview: [],
+  // Compares the state with what is there, writes nothing and takes no lock.
+  refresh: ["--preview-only"],
+} as const;
 
 export interface Failure {
   /** URN of the resource. Absent if the whole `up` failed. */
@@ -19,32 +33,40 @@ export interface Failure {
 
 export interface Outcome {
   ok: boolean;
-  /** How many resources were created, changed or removed. */
+  /** How many resources were created, changed or removed, or would be. */
   changed: number;
+  /** What the engine does, or would do, to each of them. */
+  steps: Metadata[];
   failures: Failure[];
   /** All that the CLI printed. */
   output: string;
 }
 
-export interface UpOptions {
+export interface RunOptions {
   project: Project;
+  /** More variables for the CLI. */
+  environmentVariables?: Readonly<Record<string, string>>;
   /** Files to write: `<logs>/<stack>.log` and `<logs>/<stack>.events`. */
   logs: string;
   /** How many resources at once. */
   parallel: number;
   /** Called with the number of resources that are finished. */
-  onProgress: (done: number) => void;
-  /** Ends the `up` gently: what is under way is finished. */
+  onProgress?: (done: number) => void;
+  /** Ends the command gently: what is under way is finished. */
   signal: AbortSignal;
 }
 
-/** Runs `up`, without questions. Never rejects for what the CLI does. */
-export async function up(stack: string, options: UpOptions): Promise<Outcome> {
-  const { project, logs, parallel, onProgress, signal } = options;
+/** Runs a command, without questions. Never rejects for what the CLI does. */
+export async function runEngine(
+  command: keyof typeof FLAGS,
+  stack: string,
+  options: RunOptions,
+): Promise<Outcome> {
+  const { project, environmentVariables, logs, parallel, onProgress = () => {}, signal } = options;
   mkdirSync(logs, { recursive: true, mode: 0o700 });
   const [log, events] = [`${logs}/${stack}.log`, `${logs}/${stack}.events`];
   rmSync(events, { force: true });
-  const typed = ["up", "--stack", stack, "--config-file", project.configFile, "--yes", "--skip-preview"];
+  const typed = [command, "--stack", stack, "--config-file", project.configFile, ...FLAGS[command]];
   const { words } = readCommandLine([
     ...typed,
     "--non-interactive",
@@ -60,6 +82,7 @@ export async function up(stack: string, options: UpOptions): Promise<Outcome> {
     // This Node first: the program needs Node 22, and the system's may be older.
     env: {
       ...process.env,
+      ...environmentVariables,
       ...EVENT_LOG_VARIABLES,
       PATH: `${dirname(process.execPath)}${delimiter}${process.env.PATH}`,
     },
@@ -81,8 +104,8 @@ export async function up(stack: string, options: UpOptions): Promise<Outcome> {
   clearTimeout(tooLate);
   signal.removeEventListener("abort", end);
   await told.read();
-  const { changed, failures } = told;
-  return { ok, changed, failures, output: readFileSync(log, "utf8") };
+  const { changed, steps, failures } = told;
+  return { ok, changed, steps: [...steps.values()], failures, output: readFileSync(log, "utf8") };
 }
 
 /** Whether the process ends with status 0. */
@@ -92,9 +115,14 @@ function ended(child: ChildProcess): Promise<boolean> {
   });
 }
 
+/** The engine's words for a resource that stays as it is. */
+const UNCHANGED = new Set(["same", "refresh", "read"]);
+
 /** What the events of an `up` have told so far. */
 class Told {
   changed = 0;
+  /** By URN. A preview with a refresh tells each resource twice; the second time counts. */
+  readonly steps = new Map<string, Metadata>();
   readonly failures: Failure[] = [];
   readonly #log: EventLog;
   readonly #onProgress: (done: number) => void;
@@ -107,7 +135,12 @@ class Told {
 
   async read(): Promise<void> {
     for (const { resOutputsEvent, diagnosticEvent, summaryEvent } of await this.#log.next()) {
-      if (resOutputsEvent) this.#done += 1;
+      if (resOutputsEvent) {
+        this.#done += 1;
+        const { metadata } = resOutputsEvent;
+        if (UNCHANGED.has(metadata.op)) this.steps.delete(metadata.urn);
+        else this.steps.set(metadata.urn, metadata);
+      }
       if (diagnosticEvent?.severity === "error") {
         const { urn, message } = diagnosticEvent;
         this.failures.push({ ...(urn !== undefined && { urn }), message: withoutColours(message).trim() });
