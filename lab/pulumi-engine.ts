@@ -62,8 +62,8 @@ export async function findPulumi({ storage }: { storage: boolean }): Promise<Fou
   return { cli };
 }
 
-/** The word for `npm run rollout`, among those for the CLI. */
-export const ROLLOUT = "rollout";
+/** Our commands that work on all stacks of an environment. */
+export const FLEET_COMMANDS = ["rollout", "drift", "state"] as const;
 
 /** Folder of the lab's Pulumi state. */
 const stateOf = (lab: Lab) => join(lab.directory, "state");
@@ -85,11 +85,13 @@ function environmentOf(lab: Lab, cli: string): Record<string, string> {
 }
 
 /**
- * Command line in the lab: `npm run pulumi` for the commands that it knows, `npm run rollout`, otherwise the CLI itself.
+ * Command line in the lab: `npm run pulumi` for the commands that it knows, `npm run …` for FLEET_COMMANDS, otherwise the
+ * CLI itself.
  */
 async function words(lab: Lab, cli: string, [first = "", ...others]: readonly string[]): Promise<string[]> {
   const bin = (name: string) => [process.execPath, join(ROOT, `bin/${name}.ts`)];
-  const engine = first === ROLLOUT ? bin(ROLLOUT) : [...(isEveryday([first]) ? bin("pulumi") : [cli]), first];
+  const isOurs = FLEET_COMMANDS.some((name) => name === first);
+  const engine = isOurs ? bin(first) : [...(isEveryday([first]) ? bin("pulumi") : [cli]), first];
   return [...(await withinGroup(lab, "engine")), ...inside(lab, ADMIN), ...engine, ...others];
 }
 

@@ -1,21 +1,11 @@
 // Takes over what a killed `up` has made without the state knowing it. The next `up` then meets "already exists".
-import * as z from "zod";
 import { record } from "../evaluate/recorder.ts";
 import { readPassphrase } from "../spaces/gated-pulumi/passphrase.ts";
 import { UserError } from "../validation/user-error.ts";
 import type { Backend } from "./backend.ts";
 import { knownId } from "./known-ids.ts";
-import { pluginVersions } from "./plugin-versions.ts";
-import { stateEntries } from "./state-entries.ts";
+import { importEntries } from "./stack-state.ts";
 import type { Failure } from "./engine-run.ts";
-
-const resource = z.looseObject({ urn: z.string(), id: z.string().optional() });
-const state = z.looseObject({
-  deployment: z.looseObject({
-    resources: z.array(resource).nullish(),
-    pending_operations: z.array(z.looseObject({ resource })).nullish(),
-  }),
-});
 
 /** What PostgreSQL, MinIO and their providers say of something that exists. */
 const EXISTS = /already exists|already own|BucketAlready|is already (?:taken|in use)/i;
@@ -48,16 +38,6 @@ export async function adopt(backend: Backend, stack: string, urns: readonly stri
     throw new UserError(
       `${unknown.map((urn) => urn.split("::").at(-1)).join(", ")}: made by an earlier up without the state knowing, and the id is not planned. Find it, and take it over: docs/runbooks/interrupted-up.md`,
     );
-  const before = state.parse(JSON.parse(await backend.exportState(stack)));
-  const existing = new Map(before.deployment.resources?.map(({ urn, id }) => [urn, id]));
-  const entries = stateEntries({ graph, ids, existing, plugins: pluginVersions(root) });
-  const deployment = {
-    ...before.deployment,
-    resources: [...(before.deployment.resources ?? []), ...entries],
-    pending_operations: before.deployment.pending_operations?.filter(
-      ({ resource: { urn } }) => !ids.has(urn),
-    ),
-  };
-  await backend.importState(stack, JSON.stringify({ ...before, deployment }));
+  await importEntries(backend, stack, graph, ids);
   return [...ids].map(([urn, id]) => `${urn.split("::").at(-1)} (${id})`);
 }

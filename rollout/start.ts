@@ -13,6 +13,7 @@ import { chooseStacks, stacksInOrder } from "./choose-stacks.ts";
 import { drift } from "./drift.ts";
 import { lookAt } from "./look.ts";
 import { preview, type Preview } from "./preview.ts";
+import { rebuildStates } from "./rebuild-state.ts";
 import { rollout } from "./rollout.ts";
 
 /** Where, and how many stacks at once. */
@@ -80,6 +81,14 @@ export function startDrift({ atOnce, ...place }: StartOptions): Promise<0 | 1 | 
       await way.close();
     }
   });
+}
+
+/** Makes lost states again. Throws a UserError. */
+export function startRebuild({
+  dryRun,
+  ...place
+}: Omit<StartOptions, "atOnce"> & { dryRun: boolean }): Promise<void> {
+  return withContext(place, ({ fleet, backend }) => rebuildStates({ backend, fleet, dryRun }));
 }
 
 interface Context {
