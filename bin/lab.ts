@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import * as commands from "../lab/commands.ts";
 import type { Lab } from "../lab/lab.ts";
 import { status } from "../lab/status.ts";
+import { FLEET_COMMANDS } from "../lab/pulumi-engine.ts";
 import { up, type UpOptions } from "../lab/up.ts";
 
 const program = new Command("npm run lab --").description("The platform on this machine, as root.");
@@ -78,5 +79,13 @@ program
   .helpOption(false)
   .allowUnknownOption()
   .action((words: string[]) => run((lab) => commands.pulumi(lab, words)));
+
+for (const command of FLEET_COMMANDS)
+  program
+    .command(`${command} [options...]`)
+    .description(`\`npm run ${command}\` on the lab's stacks`)
+    .helpOption(false)
+    .allowUnknownOption()
+    .action((options: string[]) => run((lab) => commands.runOnFleet(lab, command, options)));
 
 await program.parseAsync();

@@ -3,7 +3,8 @@
 import { Command } from "commander";
 import { enableCompileCache } from "node:module";
 import { resolve } from "node:path";
-import { COMPILED, Pool } from "../plan/worker-pool.ts";
+import { COMPILED } from "../evaluate/worker-pool.ts";
+import { startPool } from "../plan/comparison-pool.ts";
 import { runMain } from "../validation/user-error.ts";
 
 interface Options {
@@ -35,7 +36,7 @@ const program = new Command("npm run plan --")
   .action(async ({ root: folder, environment, details, ...options }: Options) => {
     const root = resolve(folder);
     // The first thread of the pool takes longest to start. So it starts before this thread loads anything else.
-    const pool = new Pool(root);
+    const pool = startPool(root);
     enableCompileCache(COMPILED);
     const { plan, planText, terminalText } = await import("../plan/plan.ts");
     const wanted = { root, ...options, ...(environment && { environments: environment }) };

@@ -53,6 +53,11 @@ export function secret(value: unknown): Record<string, unknown> {
   return { [SIGNATURE]: SECRET, value };
 }
 
+/** A secret as state files have it while it is not encrypted: `pulumi stack import` reads it, and encrypts it. */
+export function stateSecret(plain: unknown): Record<string, unknown> {
+  return { [SIGNATURE]: SECRET, plaintext: JSON.stringify(plain) };
+}
+
 /** Tells whether a value itself is marked as secret. Does not look inside it. */
 export function isSecret(value: unknown): value is { value: unknown } {
   return isRecord(value) && value[SIGNATURE] === SECRET;

@@ -7,7 +7,13 @@ import { BALANCER, balancerLog } from "./balancer.ts";
 import { exists, lockLab, takeDown } from "./lifecycle.ts";
 import { mails } from "./mail.ts";
 import { consoleLog, insideMachine, isRunning } from "./machine.ts";
-import { configurationFile, findPulumi, handToPulumi, isEveryday } from "./pulumi-engine.ts";
+import {
+  configurationFile,
+  findPulumi,
+  type FLEET_COMMANDS,
+  handToPulumi,
+  isEveryday,
+} from "./pulumi-engine.ts";
 import { sshTo } from "./ssh.ts";
 import { closeTunnel, openTunnel } from "./lab-tunnel.ts";
 
@@ -87,6 +93,26 @@ export async function pulumi(lab: Lab, words: readonly string[]): Promise<void> 
   if (words.some((word) => /-spaces-\d{3}$/.test(word))) await openTunnel(lab);
   try {
     process.exitCode = await handToPulumi(lab, found.cli, rest);
+  } finally {
+    await closeTunnel(lab);
+  }
+}
+
+/** Runs one of the commands that work on all stacks, on the lab's. */
+export async function runOnFleet(
+  lab: Lab,
+  command: (typeof FLEET_COMMANDS)[number],
+  options: readonly string[],
+): Promise<void> {
+  const found = await findPulumi({ storage: false });
+  if ("missing" in found) throw new UserError(`${found.missing}; ${found.remedy}.`);
+  await assertThere(lab);
+  const place = ["--env", "lab", "--config-file", configurationFile(lab)];
+  // It looks at spaces through ops-1.
+  if (command === "rollout") place.push("--lab", lab.name);
+  await openTunnel(lab);
+  try {
+    process.exitCode = await handToPulumi(lab, found.cli, [command, ...options, ...place]);
   } finally {
     await closeTunnel(lab);
   }

@@ -14,6 +14,13 @@ import { ADMIN } from "./namespaces.ts";
 import { stepOf } from "./progress.ts";
 import { afterProviderSessions, pendingFlags, removeOrphans } from "./recovery.ts";
 import { PROXY_PORT } from "./lab-tunnel.ts";
+import {
+  EVENT_LOG_VARIABLES,
+  EventLog,
+  withoutColours,
+  type EngineEvent,
+  type Metadata,
+} from "../spaces/gated-pulumi/event-log.ts";
 import { UserError } from "../validation/user-error.ts";
 
 /** How many resources the CLI handles at once. The lab's machines share this machine's cores. */
@@ -55,6 +62,9 @@ export async function findPulumi({ storage }: { storage: boolean }): Promise<Fou
   return { cli };
 }
 
+/** Our commands that work on all stacks of an environment. */
+export const FLEET_COMMANDS = ["rollout", "drift", "state"] as const;
+
 /** Folder of the lab's Pulumi state. */
 const stateOf = (lab: Lab) => join(lab.directory, "state");
 
@@ -66,8 +76,7 @@ function environmentOf(lab: Lab, cli: string): Record<string, string> {
     PULUMI_CONFIG_PASSPHRASE: PASSPHRASE,
     PULUMI_SKIP_UPDATE_CHECK: "true",
     PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
-    // Makes the flag `--event-log` available. The Automation API sets it too.
-    PULUMI_DEBUG_COMMANDS: "true",
+    ...EVENT_LOG_VARIABLES,
     // PostgreSQL and MinIO have private addresses, behind ops-1. The endpoint is on the admin's own loopback.
     ALL_PROXY: `socks5://127.0.0.1:${PROXY_PORT}`,
     HTTPS_PROXY: `socks5://127.0.0.1:${PROXY_PORT}`,
@@ -75,10 +84,15 @@ function environmentOf(lab: Lab, cli: string): Record<string, string> {
   };
 }
 
-/** Command line of the CLI in the lab: `npm run pulumi` for the commands that it knows, otherwise the CLI itself. */
-async function words(lab: Lab, cli: string, rest: readonly string[]): Promise<string[]> {
-  const engine = isEveryday(rest) ? [process.execPath, join(ROOT, "bin/pulumi.ts")] : [cli];
-  return [...(await withinGroup(lab, "engine")), ...inside(lab, ADMIN), ...engine, ...rest];
+/**
+ * Command line in the lab: `npm run pulumi` for the commands that it knows, `npm run …` for FLEET_COMMANDS, otherwise the
+ * CLI itself.
+ */
+async function words(lab: Lab, cli: string, [first = "", ...others]: readonly string[]): Promise<string[]> {
+  const bin = (name: string) => [process.execPath, join(ROOT, `bin/${name}.ts`)];
+  const isOurs = FLEET_COMMANDS.some((name) => name === first);
+  const engine = isOurs ? bin(first) : [...(isEveryday([first]) ? bin("pulumi") : [cli]), first];
+  return [...(await withinGroup(lab, "engine")), ...inside(lab, ADMIN), ...engine, ...others];
 }
 
 /** Flags that the lab's own calls add: nobody is there to answer questions. */
@@ -116,10 +130,11 @@ export function pulumi(cli: string): Engine {
         reject: false,
       });
       const events = new Events(task);
-      const following = setInterval(() => void events.read(log), 200);
+      const eventLog = new EventLog(log);
+      const following = setInterval(() => void events.read(eventLog), 200);
       const { failed, all } = await up;
       clearInterval(following);
-      await events.read(log);
+      await events.read(eventLog);
       if (!failed) return events.outcome;
       const said = [...events.failures].map(([title, message]) => `${title}\n${message}`).join("\n\n");
       throw new UserError(said || `pulumi up of ${stack} failed. The end of its output:\n${end(all)}`);
@@ -189,17 +204,6 @@ const end = (text: string) =>
     .map((line) => `  ${line}`)
     .join("\n");
 
-const metadata = z.object({ op: z.string(), urn: z.string(), type: z.string() });
-const event = z.object({
-  resourcePreEvent: z.object({ metadata }).optional(),
-  resOutputsEvent: z.object({ metadata }).optional(),
-  resOpFailedEvent: z.object({ metadata }).optional(),
-  diagnosticEvent: z
-    .object({ urn: z.string().optional(), message: z.string(), severity: z.string() })
-    .optional(),
-  summaryEvent: z.object({ resourceChanges: z.record(z.string(), z.number()) }).optional(),
-});
-
 /** Types whose steps take time, so that people want to see them. */
 const SHOWN = new Set(["hcloud:index/server:Server", "command:remote:Command"]);
 
@@ -209,19 +213,13 @@ class Events {
   /** Messages by step, because Pulumi reports each failure twice. */
   readonly failures = new Map<string, string>();
   readonly #task: Task;
-  #read = 0;
 
   constructor(task: Task) {
     this.#task = task;
   }
 
-  /** Reads the lines that were added since the last call. It leaves an incomplete line for the next call. */
-  async read(file: string): Promise<void> {
-    const text = await readFile(file, "utf8").catch(() => "");
-    const whole = text.lastIndexOf("\n") + 1;
-    const fresh = text.slice(this.#read, whole);
-    this.#read = Math.max(this.#read, whole);
-    for (const line of fresh.split("\n")) if (line !== "") this.#tell(event.parse(JSON.parse(line)));
+  async read(log: EventLog): Promise<void> {
+    for (const event of await log.next()) this.#tell(event);
   }
 
   #tell({
@@ -230,7 +228,7 @@ class Events {
     resOpFailedEvent,
     diagnosticEvent,
     summaryEvent,
-  }: z.infer<typeof event>): void {
+  }: EngineEvent): void {
     const { progress } = this.#task;
     if (resourcePreEvent && isShown(resourcePreEvent.metadata))
       progress.begin(this.#step(resourcePreEvent.metadata));
@@ -243,7 +241,7 @@ class Events {
         ? this.#step({ urn: diagnosticEvent.urn })
         : { machine: "pulumi", step: "up" };
       const title = `${machine}: ${step} failed.`;
-      if (!this.failures.has(title)) this.failures.set(title, end(stripColours(diagnosticEvent.message)));
+      if (!this.failures.has(title)) this.failures.set(title, end(withoutColours(diagnosticEvent.message)));
     }
     if (summaryEvent) {
       const { same = 0, ...others } = summaryEvent.resourceChanges;
@@ -258,11 +256,6 @@ class Events {
   }
 }
 
-function isShown({ op, type }: z.infer<typeof metadata>): boolean {
+function isShown({ op, type }: Metadata): boolean {
   return !["same", "refresh", "read"].includes(op) && SHOWN.has(type);
-}
-
-/** Removes Pulumi's colours, which look like `<{%reset%}>`. */
-function stripColours(text: string): string {
-  return text.replaceAll(/<\{%.*?%\}>/g, "");
 }

@@ -4,8 +4,9 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
+import { isData, isInput } from "../evaluate/inputs.ts";
 import { environmentNames } from "../infra/inventory/environment-file.ts";
-import { CATALOG_FILE, tenantsFolder, TENANTS_FOLDER } from "../spaces/fleet/fleet.ts";
+import { CATALOG_FILE, tenantsFolder } from "../spaces/fleet/fleet.ts";
 
 export interface Stack {
   name: string;
@@ -16,12 +17,8 @@ export interface Stack {
   inHead: boolean;
 }
 
-/** Files that no stack reads. Every other file counts as part of the program. */
-const NO_INPUT =
-  /^(docs|test|evaluate|plan|check|lab|bench|bin|policies)\/|^\.|^[^/]*\.md$|^(LICENSE|CODEOWNERS|tsconfig\.json|vitest\.config\.ts|renovate\.json|spaces\/tenants\.schema\.json)$/;
 /** What neither runs nor says what runs: data that its own rules check, and texts. */
 const NO_CODE = /^spaces\/tenants\/|^docs\/|^[^/]*\.md$|^LICENSE$/;
-const CONFIGURATION = /^Pulumi\.[a-z][a-z0-9]*\.yaml$/;
 
 /**
  * What a plan reads of a base that has the same program as the work tree. Extracting only these files saves most of the
@@ -29,13 +26,9 @@ const CONFIGURATION = /^Pulumi\.[a-z][a-z0-9]*\.yaml$/;
  */
 export const DATA = ["*.yaml"];
 
-function isData(file: string): boolean {
-  return file === CATALOG_FILE || CONFIGURATION.test(file) || file.startsWith(`${TENANTS_FOLDER}/`);
-}
-
 /** Whether a change may concern more than data. A file counts even if only its comments changed. */
 export function mayChangeProgram(changed: readonly string[]): boolean {
-  return changed.some((file) => !NO_INPUT.test(file) && !isData(file));
+  return changed.some((file) => isInput(file) && !isData(file));
 }
 
 /** The stacks of both versions that may differ, and the number of all stacks. */
@@ -44,7 +37,7 @@ export function changedStacks(
   base: string,
   head: string,
 ): { changed: Stack[]; total: number; programChanged: boolean } {
-  const differing = new Set(changed.filter((file) => !NO_INPUT.test(file) && differs(file, base, head)));
+  const differing = new Set(changed.filter((file) => isInput(file) && differs(file, base, head)));
   const programChanged = [...differing].some((file) => !isData(file));
   const everything = programChanged || differing.has(CATALOG_FILE);
   const stacks = allStacks(base, head);

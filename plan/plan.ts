@@ -21,7 +21,7 @@ import {
   type Stack,
 } from "./changed-stacks.ts";
 import { block } from "./markdown.ts";
-import { Pool } from "./worker-pool.ts";
+import { startPool, type ComparisonPool } from "./comparison-pool.ts";
 import type { EnvironmentPlan, Outcome } from "./outcome.ts";
 import { isDangerous, renderPlan } from "./report.ts";
 import { compareSpaces, dangerOf, readBaseEntries } from "./space-changes.ts";
@@ -62,7 +62,7 @@ export function terminalText({ summary, details }: Pick<Plan, "summary" | "detai
 }
 
 /** Throws a UserError if nothing can be planned. Closes the pool. */
-export async function plan(options: PlanOptions, pool = new Pool(options.root)): Promise<Plan> {
+export async function plan(options: PlanOptions, pool = startPool(options.root)): Promise<Plan> {
   try {
     return await planWith(pool, options);
   } finally {
@@ -85,7 +85,7 @@ export async function planIfComparable(
 }
 
 async function planWith(
-  pool: Pool,
+  pool: ComparisonPool,
   { root, base: given, environments, allowMany = false }: PlanOptions,
 ): Promise<Plan> {
   const found = findBase(root, given);
@@ -102,7 +102,7 @@ async function planWith(
   const wanted = stacks.filter(({ environment }) => names.includes(environment));
 
   const comparisons = new Map<string, Comparison>();
-  const compared = pool.compare(
+  const compared = pool.run(
     wanted.map(({ name, inBase, inHead }) => ({
       stack: name,
       ...(inBase && { base: { root: base.root, program: programChanged ? base.root : root } }),

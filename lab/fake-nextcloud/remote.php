@@ -15,8 +15,28 @@ if (needsUpgrade($config)) {
     exit;
 }
 $database = connect($config);
+$method = $_SERVER['REQUEST_METHOD'];
+if ($method === 'MKCOL' || $method === 'PROPFIND') {
+    http_response_code($method === 'MKCOL' ? 201 : 207);
+    exit;
+}
+if ($method === 'DELETE') {
+    query($database, "DELETE FROM oc_appconfig WHERE appid = 'uploads' AND configkey = ?", $path);
+    http_response_code(204);
+    exit;
+}
+if ($method === 'MOVE') {
+    // The chunks of an upload become one file.
+    $sql = "SELECT configvalue FROM oc_appconfig WHERE appid = 'uploads' AND configkey LIKE ? ORDER BY configkey";
+    $chunks = query($database, $sql, dirname($path) . '/%')->fetchAll(PDO::FETCH_COLUMN);
+    $to = substr(parse_url($_SERVER['HTTP_DESTINATION'], PHP_URL_PATH), strlen('/remote.php'));
+    setAppValue($database, 'uploads', $to, implode('', $chunks));
+    query($database, "DELETE FROM oc_appconfig WHERE appid = 'uploads' AND configkey LIKE ?", dirname($path) . '/%');
+    http_response_code(201);
+    exit;
+}
 $kept = appValue($database, 'uploads', $path);
-if ($_SERVER['REQUEST_METHOD'] !== 'PUT') {
+if ($method !== 'PUT') {
     http_response_code($kept === null ? 404 : 200);
     exit($kept);
 }

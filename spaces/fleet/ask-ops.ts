@@ -89,16 +89,17 @@ export function isExportName(text: string): boolean {
   return /^[a-z][a-z0-9-]{2,31}(\/\d{8}T\d{6}Z)?$/.test(text);
 }
 
-/** Runs a program on ops-1. Resolves to its standard output. Throws a UserError if the program fails. */
-async function onOps(
-  { root, env, lab, sshToLab }: OpsPlace,
-  program: string,
-  words: readonly string[],
-): Promise<string> {
+/** Words that run SSH to ops-1. Throws a UserError if the environment is not valid. */
+export async function sshToOps({ root, env, lab, sshToLab }: OpsPlace): Promise<string[]> {
+  if (env === "lab") return sshToLab(lab);
   const { environment } = loadFleet(root, env);
   if (!environment) throw new UserError(`Pulumi.${env}.yaml has problems; run \`npm run check -- tenants\`.`);
-  const [ssh = "", ...rest] =
-    env === "lab" ? await sshToLab(lab) : ["ssh", "-o", "ConnectTimeout=10", `root@${opsHost(environment)}`];
+  return ["ssh", "-o", "ConnectTimeout=10", `root@${opsHost(environment)}`];
+}
+
+/** Runs a program on ops-1. Resolves to its standard output. Throws a UserError if the program fails. */
+async function onOps(place: OpsPlace, program: string, words: readonly string[]): Promise<string> {
+  const [ssh = "", ...rest] = await sshToOps(place);
   const { stdout, failed, exitCode } = await execa(ssh, [...rest, program, ...words], {
     stderr: "inherit",
     stdin: "ignore",

@@ -1,7 +1,6 @@
 // `npm run pulumi`: the Pulumi CLI, with what this project needs. It adds the environment's configuration file, the
 // policies and, for the platform, a refresh. For stacks of spaces it opens the tunnel to their databases and buckets,
 // and the gate before these (gate.ts). If a refresh still loses a bucket from the state, it is undone.
-import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { opsHost } from "../../infra/inventory/addresses.ts";
 import { environmentSchema, type Environment } from "../../infra/inventory/environment.ts";
@@ -13,6 +12,7 @@ import { UserError } from "../../validation/user-error.ts";
 import { findCli, giveTerminal, type Cli } from "./cli.ts";
 import { readCommandLine, type CommandLine } from "./command-line.ts";
 import { assertAnswering, GATE_IS_OPEN, openGate } from "./gate.ts";
+import { readPassphrase } from "./passphrase.ts";
 import { refresh } from "./refresh.ts";
 import { servicesOf } from "./services.ts";
 import { openTunnel } from "./tunnel.ts";
@@ -44,21 +44,49 @@ async function runGated(
   { command, environment: name, stack, file, words }: CommandLine,
   readConfiguration: ReadConfiguration,
 ): Promise<number> {
-  const { values } = await readConfiguration(resolve(ROOT, file), await passphrase());
-  const environment = parseEnvironment(values);
-  const secrets = new Secrets(values["framaspace:masterSecret"] ?? "", name, environment.generations);
-  const certificate = await new Authority(secrets, environment.certificates).root();
-  const closeTunnel = await openTunnel(opsHost(environment), new Access(secrets).hostKey("ops-1").publicKey);
+  const way = await openWay(name, resolve(ROOT, file), readConfiguration);
   let closeGate: (() => void) | undefined;
   try {
-    if (command !== "preview") await assertAnswering(servicesOf(environment), certificate);
-    closeGate = openGate(stack, certificate);
+    if (command !== "preview") await assertAnswering(servicesOf(way.environment), way.certificate);
+    closeGate = openGate(stack, way.certificate);
     const gated = { ...cli, environmentVariables: { [GATE_IS_OPEN]: stack } };
-    return await (command === "refresh" ? refresh(gated, words, certificate) : giveTerminal(gated, words));
+    return await (command === "refresh"
+      ? refresh(gated, words, way.certificate)
+      : giveTerminal(gated, words));
   } finally {
     closeGate?.();
-    await closeTunnel();
+    await way.close();
   }
+}
+
+/** The open way to the databases and buckets of an environment's spaces. */
+export interface Way {
+  environment: Environment;
+  /** Of the platform's certificate authority, as PEM. */
+  certificate: string;
+  close: () => Promise<void>;
+}
+
+/**
+ * Opens the way to the databases and buckets of an environment's spaces: the tunnel, for this process and its children.
+ * Throws a UserError if the configuration cannot be read, or the tunnel not be opened.
+ * @param file The environment's configuration file.
+ */
+export async function openWay(
+  environmentName: string,
+  file: string,
+  readConfiguration: ReadConfiguration,
+): Promise<Way> {
+  const { values } = await readConfiguration(file, await readPassphrase());
+  const environment = parseEnvironment(values);
+  const secrets = new Secrets(
+    values["framaspace:masterSecret"] ?? "",
+    environmentName,
+    environment.generations,
+  );
+  const certificate = await new Authority(secrets, environment.certificates).root();
+  const close = await openTunnel(opsHost(environment), new Access(secrets).hostKey("ops-1").publicKey);
+  return { environment, certificate, close };
 }
 
 /** The environment that the program itself will read from the file. */
@@ -66,14 +94,4 @@ function parseEnvironment(values: Readonly<Record<string, string>>): Environment
   const { data } = environmentSchema.safeParse(environmentValues((key) => values[`framaspace:${key}`]));
   if (!data) throw new UserError("the environment's configuration is not valid; `npm run check` says why.");
   return data;
-}
-
-/** Finds the passphrase as the CLI does. */
-async function passphrase(): Promise<string> {
-  const { PULUMI_CONFIG_PASSPHRASE: given, PULUMI_CONFIG_PASSPHRASE_FILE: file } = process.env;
-  if (given !== undefined) return given;
-  if (file !== undefined) return (await readFile(file, "utf8")).trim();
-  throw new UserError(
-    "The environment's passphrase is missing: export PULUMI_CONFIG_PASSPHRASE_FILE=… (a file of mode 0600).",
-  );
 }

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as z from "zod";
-import { readStackConfiguration, type StackConfiguration } from "../evaluate/stack-configuration.ts";
+import { readStackConfiguration, type StackConfiguration } from "./stack-configuration.ts";
 
 interface Reading {
   value?: unknown;
@@ -29,13 +29,15 @@ interface StackInputs {
 /**
  * Reads the stacks of one environment in one version, with the code under `program`. What the stacks share is read
  * once. If two versions have the same code, the code of one reads the data of both.
+ * @param configFile The environment's configuration, if it is not the version's own.
  */
 export async function stackReader(
   program: string,
   root: string,
   environmentName: string,
+  configFile = join(root, `Pulumi.${environmentName}.yaml`),
 ): Promise<(stack: string) => StackInputs> {
-  const config = await readStackConfiguration(join(root, `Pulumi.${environmentName}.yaml`));
+  const config = await readStackConfiguration(configFile);
   const load = async (path: string): Promise<unknown> =>
     existsSync(join(program, path)) ? import(pathToFileURL(join(program, path)).href) : undefined;
   const reader = tenantsModule.safeParse(await load("spaces/fleet/load-fleet.ts"));

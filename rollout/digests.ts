@@ -1,0 +1,109 @@
+// Digests of what stacks would be applied as. They decide what a rollout applies: not which files changed, but whether
+// the engine would receive anything else than last time.
+import { execa } from "execa";
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import * as z from "zod";
+import { isData, isInput } from "../evaluate/inputs.ts";
+import { Pool } from "../evaluate/worker-pool.ts";
+import { parseStackName } from "../infra/inventory/stack-name.ts";
+import { CATALOG_FILE, tenantsFolder } from "../spaces/fleet/fleet.ts";
+import { pluginVersions } from "./plugin-versions.ts";
+import type { DigestTask, Rendered } from "./digest-worker.ts";
+
+const remembered = z.record(z.string(), z.object({ digest: z.string(), resources: z.number() }));
+
+/**
+ * The digest of each stack of an environment. Evaluates only stacks whose files differ from those of an earlier call: evaluating a
+ * hundred stacks of a hundred spaces takes half a minute. Rejects with a UserError if a stack cannot be evaluated.
+ * @param root Folder of the repository.
+ * @param configFile The environment's configuration.
+ */
+export async function digestsOf(
+  root: string,
+  configFile: string,
+  stacks: readonly string[],
+): Promise<Map<string, Rendered>> {
+  const program = await programHash(root);
+  const file = join(root, "node_modules/.cache/framaspace/digests.json");
+  const earlier = read(file);
+  const keys = new Map(stacks.map((stack) => [stack, keyOf({ root, configFile, program }, stack)]));
+  const digests = new Map<string, Rendered>();
+  for (const [stack, key] of keys) {
+    const known = earlier[key];
+    if (known) digests.set(stack, known);
+  }
+  const tasks = stacks
+    .filter((stack) => !digests.has(stack))
+    .map((stack) => ({
+      stack,
+      version: { root, program: root, configFile },
+      plugins: JSON.stringify([...pluginVersions(root)]),
+    }));
+  if (tasks.length > 0) {
+    const pool = new Pool<DigestTask, Rendered>(root, new URL("digest-worker.ts", import.meta.url));
+    try {
+      await pool.run(tasks, (rendered, stack) => digests.set(stack, rendered));
+    } finally {
+      await pool.close();
+    }
+    write(file, Object.fromEntries(stacks.map((stack) => [keys.get(stack), digests.get(stack)])));
+  }
+  return digests;
+}
+
+interface Sources {
+  root: string;
+  configFile: string;
+  /** Hash of the program. */
+  program: string;
+}
+
+/** A hash of all files that the stack is made from, and of the Node that evaluates them. */
+function keyOf({ root, configFile, program }: Sources, stack: string): string {
+  const { environment, part } = parseStackName(stack);
+  const files = [
+    configFile,
+    join(root, CATALOG_FILE),
+    ...(part.kind === "spaces" ? [join(root, tenantsFolder(environment), `${part.tenantsFile}.yaml`)] : []),
+  ];
+  return hashOf(files, `${stack} ${process.version} ${program}`);
+}
+
+/** A hash of the program: of every file that is no data. */
+async function programHash(root: string): Promise<string> {
+  const { stdout } = await execa("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
+    cwd: root,
+  });
+  const files = stdout.split("\0").filter((file) => file !== "" && isInput(file) && !isData(file));
+  return hashOf(
+    files.sort().map((file) => join(root, file)),
+    "",
+  );
+}
+
+function hashOf(files: readonly string[], first: string): string {
+  const hash = createHash("sha256").update(first);
+  for (const path of files) {
+    // A link to a folder is no file; nor is one that was just deleted.
+    if (!statSync(path, { throwIfNoEntry: false })?.isFile()) continue;
+    hash.update(`\0${path}\0`).update(readFileSync(path));
+  }
+  return hash.digest("hex");
+}
+
+function read(file: string): z.infer<typeof remembered> {
+  try {
+    return remembered.parse(JSON.parse(readFileSync(file, "utf8")));
+  } catch {
+    return {};
+  }
+}
+
+/** Renamed into place: two rollouts may run at once, or this one may be killed. */
+function write(file: string, content: unknown): void {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(`${file}.${process.pid}`, JSON.stringify(content));
+  renameSync(`${file}.${process.pid}`, file);
+}
