@@ -69,7 +69,7 @@ async function onceFree(
   for (const end = Date.now() + LOCKED_MINUTES * 60_000; ;) {
     const outcome = await once();
     const locks = outcome.ok ? [] : locksIn(outcome.output);
-    if (locks.length === 0 || signal.aborted || Date.now() > end) return outcome;
+    if (locks.length === 0 || isOver()) return outcome;
     const foreign = locks.find(({ host }) => host !== hostname());
     if (foreign) throw new UserError(lockedElsewhere(stack, foreign));
     const alive = locks.filter(isAlive);
@@ -79,7 +79,7 @@ async function onceFree(
       continue;
     }
     line.note(`waiting for another up of this stack (process ${alive.map(({ pid }) => pid).join(", ")})`);
-    while (alive.some(isAlive) && !signal.aborted && Date.now() < end) await sleep(1000);
+    while (alive.some(isAlive) && !isOver()) await sleep(1000);
   }
 }
 
