@@ -66,7 +66,9 @@ async function onceFree(
   signal: AbortSignal,
   once: () => Promise<Outcome>,
 ): Promise<Outcome> {
-  for (const end = Date.now() + LOCKED_MINUTES * 60_000; ;) {
+  const end = Date.now() + LOCKED_MINUTES * 60_000;
+  const isOver = () => signal.aborted || Date.now() > end;
+  for (;;) {
     const outcome = await once();
     const locks = outcome.ok ? [] : locksIn(outcome.output);
     if (locks.length === 0 || isOver()) return outcome;
