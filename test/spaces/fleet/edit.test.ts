@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import {
   changeState,
+  fileFor,
   insertEntry,
   refuseTransition,
   removeEntry,
@@ -117,6 +118,42 @@ test("inserts any entries in any order: sorted, formatted, and every other line 
     { numRuns: 100 },
   );
 }, 60_000);
+
+describe("the file for a new space", () => {
+  const files = (...sizes: number[]) =>
+    sizes.map((length, index) => ({ name: `00${index + 1}`, entries: { length } }));
+  const ids = Array.from({ length: 400 }, (_, index) => `group-${index}`);
+  const chosen = (...sizes: number[]) => {
+    const count = new Map<string, number>();
+    for (const id of ids) {
+      const name = fileFor(id, files(...sizes));
+      count.set(name, (count.get(name) ?? 0) + 1);
+    }
+    return count;
+  };
+
+  test.each([
+    ["the first, where there is none", [], ["001"]],
+    ["the only one of a small fleet", [25], ["001"]],
+    ["one of two", [26], ["001", "002"]],
+    ["one of four", [89], ["001", "002", "003", "004"]],
+    ["none that keeps only its reserve", [90, 89, 100], ["002", "004", "005", "006"]],
+    ["every one that has room", [10, 0, 80, 30, 90, 50], ["001", "002", "003", "004", "006"]],
+  ])("is %s", (_title, sizes, names) => {
+    const count = chosen(...sizes);
+    expect([...count.keys()].sort()).toEqual(names);
+    // Fairly: by chance alone none of five gets less than half of its share of 400.
+    expect(Math.min(...count.values())).toBeGreaterThan(200 / names.length);
+  });
+
+  test("stays the same while others fill up", () => {
+    const others = ids.filter((id) => fileFor(id, files(50, 50, 50, 50, 50)) !== "002");
+    expect(others.length).toBeGreaterThan(200);
+    expect(others.map((id) => fileFor(id, files(50, 90, 50, 50, 50)))).toEqual(
+      others.map((id) => fileFor(id, files(50, 50, 50, 50, 50))),
+    );
+  });
+});
 
 describe("changing the state", () => {
   test("suspends", () => {
