@@ -39,8 +39,8 @@ export function mergeVersions({ base, ours, theirs }: Versions): Merged {
     undecided.push(describe(what, { before, here, there }));
     return undefined;
   };
-  const head = choose("its comments at the top", (parts) => parts.head) ?? "";
-  const tail = choose("its comments at the end", (parts) => parts.tail) ?? "";
+  const head = choose("the comment at its top", (parts) => parts.head) ?? "";
+  const tail = choose("the comment at its end", (parts) => parts.tail) ?? "";
   const ids = [...new Set([...one.entries.keys(), ...other.entries.keys()])].sort();
   const kept = ids.flatMap((id) => {
     const text = choose(`space "${id}"`, (parts) => parts.entries.get(id)?.text);

@@ -27,26 +27,35 @@ function renderText(text: string): string {
 }
 
 /**
- * The number of the file for a new space. Open files take turns by a hash of the id, so that pull requests that are open
- * at once seldom write to the same place, and each keeps a reserve for those that do (docs/decisions/0028-spread-over-open-files.md).
+ * The number of the file for a new space. Files with room get new spaces by a hash of the id, the fuller ones more of
+ * them: two entries at one place are a conflict to git, and a fuller file has more places
+ * (docs/decisions/0028-spread-new-spaces.md).
  */
 export function fileFor(
   id: string,
   tenantsFiles: readonly { name: string; entries: { length: number } }[],
 ): string {
-  const { addedUpTo, openFiles, spacesPerOpenFile } = ENTRY_LIMITS;
-  const spaces = tenantsFiles.reduce((sum, { entries }) => sum + entries.length, 0);
-  const wanted = Math.min(openFiles, Math.max(1, Math.ceil(spaces / spacesPerOpenFile)));
-  const open = tenantsFiles.filter(({ entries }) => entries.length < addedUpTo).map(({ name }) => name);
+  const { addedUpTo, openFiles, spacesBeforeNextFile } = ENTRY_LIMITS;
+  const open = tenantsFiles
+    .filter(({ entries }) => entries.length < addedUpTo)
+    .map(({ name, entries }) => ({ name, spaces: entries.length }));
+  const spaces = open.reduce((sum, file) => sum + file.spaces, 0);
+  const wanted = Math.min(openFiles, 1 + Math.floor(spaces / spacesBeforeNextFile));
   const used = new Set(tenantsFiles.map(({ name }) => name));
   for (let number = 1; open.length < wanted; number++) {
     const name = String(number).padStart(3, "0");
-    if (!used.has(name)) open.push(name);
+    if (!used.has(name)) open.push({ name, spaces: 0 });
   }
-  // Of each file its own hash, and the greatest wins: when a file fills up, only the ids that it had move on.
-  const weight = (name: string) => createHash("sha256").update(`${name}/${id}`).digest("hex");
-  return open.reduce((best, name) => (weight(name) > weight(best) ? name : best));
+  // Weighted rendezvous hashing: each file draws a number for the id, and the best one wins.
+  const draw = ({ name, spaces }: { name: string; spaces: number }) => {
+    const hash = createHash("sha256").update(`${name}/${id}`).digest().readUInt32BE();
+    return -(spaces + NEW_FILE_WEIGHT) / Math.log((hash + 1) / (2 ** 32 + 1));
+  };
+  return open.reduce((best, file) => (draw(file) > draw(best) ? file : best)).name;
 }
+
+/** A file without an entry counts as if it had ten, or it would never get one. */
+const NEW_FILE_WEIGHT = 10;
 
 /** Inserts an entry before the first one with a greater id. Returns the new text and the line of the entry. */
 export function insertEntry(text: string | undefined, draft: Draft): { text: string; line: number } {

@@ -23,15 +23,12 @@ export const ENTRY_LIMITS = {
   textLongest: 100,
   /** A self-managed state is rewritten on every step, so its cost grows with the square of the number of resources. */
   spacesPerFile: 100,
-  /** `add` leaves the rest to pull requests that are open at the same time: each of them counts without the others. */
+  /** `add` leaves the rest to pull requests that are open at the same time: each counts without the others. */
   addedUpTo: 90,
-  /**
-   * Over how many files `add` spreads new spaces. With 4, ten open pull requests conflict a quarter as often as with one;
-   * more files would be more stacks to bring up for the same requests.
-   */
-  openFiles: 4,
-  /** A small fleet needs fewer open files: one more for each 25 spaces. */
-  spacesPerOpenFile: 25,
+  /** Over how many files `add` spreads new spaces. More would be rarer conflicts, but more stacks to bring up. */
+  openFiles: 8,
+  /** So many spaces in the open files make `add` open another one: a small fleet needs one. */
+  spacesBeforeNextFile: 25,
 } as const;
 
 /** Our programs on the machines. They log under their own names. */
