@@ -18,7 +18,7 @@ import { splitEntries } from "../fleet/entries.ts";
 import { assertValid, tenantsFolder, type Fleet } from "../fleet/fleet.ts";
 import { loadFleet } from "../fleet/load-fleet.ts";
 import { judgeRequests, type Defaults, type Verdicts } from "./judge-requests.ts";
-import { readRequests } from "./read-requests.ts";
+import { readRequests, visible } from "./read-requests.ts";
 import { renderReply } from "./replies.ts";
 
 /** One space, or a file of requests. What else is given holds for all of them. */
@@ -142,13 +142,4 @@ function describe({ accepted, present, refused }: Verdicts, places: ReadonlyMap<
     );
   if (said.length === 0) said.push("The file holds no request.", "");
   return said.join("\n");
-}
-
-/** An answer for a terminal: one short line, in which no character moves the cursor or turns text around. */
-function visible(answer: string): string {
-  const text = answer.replaceAll(
-    /[\p{C}\p{Zl}\p{Zp}]/gu,
-    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
-  );
-  return text.length > 80 ? `${text.slice(0, 79)}…` : text;
 }

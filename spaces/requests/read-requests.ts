@@ -60,7 +60,8 @@ function readCsv(file: string, text: string): Request[] {
         where: `${file}, row ${row}${line === row ? "" : ` (line ${line})`}`,
         answers: answersOf(cells.map((cell, column) => [headings[column]?.field, cell])),
         ...form,
-        torn: cells.length !== headings.length,
+        torn:
+          cells.length < headings.length || cells.slice(headings.length).some((cell) => cell.trim() !== ""),
       },
     ];
   });
@@ -146,7 +147,10 @@ function parseJson(file: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new UserError(`${file} is no JSON (${String(error)}); export the answers again.`, { cause: error });
+    // The error quotes the file, and so people.
+    throw new UserError(`${file} is no JSON; export the answers again.\nNothing was changed.`, {
+      cause: error,
+    });
   }
 }
 
@@ -208,20 +212,33 @@ function formOf(
     const { fr, en, needed } = QUESTIONS[field];
     if (found.length > 1)
       throw new UserError(
-        `${file} has ${found.length} columns for the ${field}: ${found.map((name) => JSON.stringify(name)).join(", ")}; keep one.\nNothing was changed.`,
+        `${file} has ${found.length} headings for the ${field}: ${quote(found)}; keep one.\nNothing was changed.`,
       );
     if (needed && found.length === 0)
       throw new UserError(
-        `${file} has no column for the ${field}; call it "${fr}" or "${en}" (docs/add-a-space.md has other headings). Its columns: ${names.map((name) => JSON.stringify(name.slice(0, 60))).join(", ") || "none"}.\nNothing was changed.`,
+        `${file} has no heading for the ${field}; call it "${fr}" or "${en}" (docs/add-a-space.md has others). Its headings: ${quote(names) || "none"}.\nNothing was changed.`,
       );
   }
   return {
     asked: Object.fromEntries(
       names.flatMap((name, index) => {
         const field = headings[index]?.field;
-        return field === undefined ? [] : [[field, name]];
+        return field === undefined ? [] : [[field, visible(name)]];
       }),
     ),
     language: languageOf(headings),
   };
+}
+
+function quote(names: readonly string[]): string {
+  return names.map((name) => `"${visible(name)}"`).join(", ");
+}
+
+/** What people wrote, for a terminal: one short line, in which no character moves the cursor or turns text around. */
+export function visible(text: string): string {
+  const shown = text.replaceAll(
+    /[\p{C}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
+  );
+  return shown.length > 80 ? `${shown.slice(0, 79)}…` : shown;
 }

@@ -44,8 +44,8 @@ describe("CSV", () => {
 
   test("marks rows with other cells than the headings", () => {
     const text =
-      "Nom du groupe,Adresse mail du groupe\nIris,bureau@iris.example\nLotus, les amis,bureau@lotus.example\nJasmin\n";
-    expect(read(text).map(({ torn }) => torn)).toEqual([false, true, true]);
+      "Nom du groupe,Adresse mail du groupe\nIris,bureau@iris.example\nLotus, les amis,bureau@lotus.example\nJasmin\nZinnia,bureau@zinnia.example,, \n";
+    expect(read(text).map(({ torn }) => torn)).toEqual([false, true, true, false]);
   });
 
   test("keeps one way to write each letter, and one space between words", () =>
@@ -115,12 +115,15 @@ test.each([
   ["PK\u{3}\u{4}…", "form.csv is a spreadsheet; export the answers as CSV"],
   [
     "Nom;E-mail\nIris;a@b.example\n",
-    'no column for the name; call it "Nom du groupe" or "Name of the group"',
+    'no heading for the name; call it "Nom du groupe" or "Name of the group"',
   ],
-  ["Nom du groupe;E-mail\nIris;a@b.example\n", 'no column for the contact; call it "Adresse mail du groupe"'],
+  [
+    "Nom du groupe;E-mail\nIris;a@b.example\n",
+    'no heading for the contact; call it "Adresse mail du groupe"',
+  ],
   [
     "Nom du groupe;Nom de l'association;Contact\nIris;Iris;a@b.example\n",
-    'has 2 columns for the name: "Nom du groupe", "Nom de l\'association"; keep one.',
+    'has 2 headings for the name: "Nom du groupe", "Nom de l\'association"; keep one.',
   ],
   [
     'Nom du groupe,Contact\nIris,a@b.example\n"Lotus,a@b.example\n',
@@ -131,9 +134,14 @@ test.each([
   ["", "the file is empty"],
   [
     "### Nom du groupe\n\nIris\n\n### Contact\n\na@b.example\n\n### Nom du groupe\n\nLotus\n",
-    "has 2 columns for the name",
+    "has 2 headings for the name",
   ],
 ])("%j cannot be read", (text, message) => expect(() => read(text)).toThrow(message));
+
+test("headings that somebody wrote into an issue move no cursor", () =>
+  expect(() => read("### \u{9b}2J\u{202e}Iris\n\nKiwi\n")).toThrow(
+    'Its headings: "\\u{9b}2J\\u{202e}Iris".',
+  ));
 
 test("a file that is not UTF-8 is refused with the way out", () =>
   expect(() =>
