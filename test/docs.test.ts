@@ -199,7 +199,7 @@ test("the commands of docs/add-a-space.md do what it says, in its order", { time
         .exec(line)
         ?.flatMap((part, index) => (index === 3 ? words(part) : [part])) ?? [];
     if (command === "check") return runCommand("check", verb, "--root", root);
-    const given = rest.map((word) => (word === "requests.csv" ? join(root, word) : word));
+    const given = rest.map((word) => (word === "../requests.csv" ? join(root, "requests.csv") : word));
     return runCommand("space", verb, ...given, ...(verb === "merge" ? ["--root", root] : where));
   };
   const typed = lines.filter((line) => /^npm run (space|check) /.test(line));

@@ -42,8 +42,8 @@ export function mergeTenantsFiles(root: string): void {
     }
   }
   if (undecided.length === 0)
-    for (const [file, { base }] of versions) {
-      const moved = moveOverflow(root, file, base, texts);
+    for (const [file, version] of versions) {
+      const moved = moveOverflow(root, file, version, texts);
       if ("undecided" in moved) undecided.push(`${file}: ${sentence(moved.undecided)}`);
       else said.push(...moved.said);
     }
@@ -104,25 +104,29 @@ function readVersions(root: string, file: string, stages: Stages): Versions | { 
 }
 
 /**
- * Moves entries out of a file that has too many now. Only an entry that no machine knows may move: one that was just
- * added, and is not on main.
+ * Moves entries out of a file that has too many now. Only what no machine knows may move: an entry that this branch has
+ * just added, and that is not on main.
  */
 function moveOverflow(
   root: string,
   file: string,
-  base: string,
+  { base, ours, theirs }: Versions,
   texts: Map<string, string>,
 ): { said: string[] } | { undecided: string } {
   const most = ENTRY_LIMITS.spacesPerFile;
   const entries = linesOfEntries(texts.get(file) ?? "") ?? new Map<string, string>();
   if (entries.size <= most) return { said: [] };
-  const main = ["origin/main", "main"].find((name) => tryGit(root, "rev-parse", "--verify", "--quiet", name));
-  const onMain =
-    main === undefined ? undefined : linesOfEntries(tryGit(root, "show", `${main}:./${file}`) ?? "");
-  const before = linesOfEntries(base);
-  const movable = onMain
-    ? [...entries.keys()].filter((id) => !(before?.has(id) ?? false) && !onMain.has(id))
-    : [];
+  const mains = ["origin/main", "main"].filter((name) =>
+    tryGit(root, "rev-parse", "--verify", "--quiet", name),
+  );
+  const others = [
+    base,
+    bringsOwnWork(root) ? ours : theirs,
+    ...mains.map((name) => tryGit(root, "show", `${name}:./${file}`) ?? ""),
+  ].map(linesOfEntries);
+  const movable = [...entries.keys()].filter(
+    (id) => mains.length > 0 && !others.some((other) => other?.has(id)),
+  );
   const moving = movable.slice(0, entries.size - most);
   if (entries.size - moving.length > most)
     return {
@@ -168,17 +172,22 @@ function whatNext(root: string, others: readonly { file: string }[]): string {
       "Also in conflict, and not tenants files; edit them, then `git add` them:",
       ...others.map(({ file }) => `  ${file}`),
     ].join("\n");
-  const under = (name: string) =>
-    existsSync(resolve(root, git(root, "rev-parse", "--git-path", name).trim()));
-  const act =
-    under("rebase-merge") || under("rebase-apply")
-      ? "rebase"
-      : under("CHERRY_PICK_HEAD")
-        ? "cherry-pick"
-        : "merge";
+  const act = underWay(root);
   return ["Next, see what it does together, and go on:", "  npm run plan", `  git ${act} --continue`].join(
     "\n",
   );
+}
+
+/** Which of its commands git is in the middle of. */
+function underWay(root: string): "rebase" | "cherry-pick" | "merge" {
+  const has = (name: string) => existsSync(resolve(root, git(root, "rev-parse", "--git-path", name).trim()));
+  if (has("rebase-merge") || has("rebase-apply")) return "rebase";
+  return has("CHERRY_PICK_HEAD") ? "cherry-pick" : "merge";
+}
+
+/** Whether "theirs" is the new work: in a rebase, in a cherry-pick, and where main merges a branch. */
+function bringsOwnWork(root: string): boolean {
+  return underWay(root) !== "merge" || git(root, "branch", "--show-current").trim() === "main";
 }
 
 function tryGit(root: string, ...args: string[]): string | undefined {

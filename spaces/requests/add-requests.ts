@@ -1,6 +1,6 @@
 // `npm run space -- add --from FILE`: many requests at once become entries. What is written holds the group's answers
 // only. What is refused is printed for a moderator, with a reply to send, and written nowhere.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { basename, join, relative, resolve } from "node:path";
 import { count } from "../../validation/positions.ts";
 import { UserError } from "../../validation/user-error.ts";
@@ -40,15 +40,11 @@ export function add({ from, id, name, contact, ...rest }: Additions): Edit {
  * be given again. Throws a UserError if the file cannot be read, or holds requests and all of them are refused; then
  * nothing was changed.
  */
-export function addRequests({
-  root,
-  env,
-  from,
-  ...chosen
-}: Place & Partial<Defaults> & { from: string }): Edit {
+function addRequests({ root, env, from, ...chosen }: Place & Partial<Defaults> & { from: string }): Edit {
   const before = loadFleet(root, env);
   assertValid(before, NOTHING_CHANGED);
-  if (!existsSync(from)) throw new UserError(`There is no file ${from}.${NOTHING_CHANGED}`);
+  if (!existsSync(from) || statSync(from).isDirectory())
+    throw new UserError(`There is no file ${from}.${NOTHING_CHANGED}`);
   const requests = readRequests(basename(from), readFileSync(from));
   const verdicts = judgeRequests(requests, before, { ...DEFAULTS, ...chosen });
   const { accepted, present, refused } = verdicts;

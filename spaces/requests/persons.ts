@@ -20,17 +20,25 @@ const GROUP_WORDS = new Set(
 );
 
 /**
- * Whether a mailbox looks like first.last: two or three words of letters, none of them a group's word or in the
- * group's name. "yes" at providers for private persons, "perhaps" at a domain of its own.
+ * Whether a mailbox looks like a person's. "yes" for first.last at a provider for private persons: two or three words of
+ * letters, none of them a group's word or in the group's name. "perhaps" for first.last at a domain of its own, and for
+ * one word at such a provider that has nothing of a group in it.
  */
 export function contactLooksPersonal(contact: string, groupName: string): "yes" | "perhaps" | "no" {
   const [mailbox = "", domain = ""] = contact.toLowerCase().split("@");
   const parts = mailbox.replace(/\+.*$/, "").replace(/\d+$/, "").split(/[._-]/);
-  if (parts.length < 2 || parts.length > 3 || !parts.every((part) => /^[a-z]+$/.test(part))) return "no";
-  const [site = ""] = domain.split(".");
-  const group = new Set([...wordsOf(groupName), ...wordsOf(site)]);
-  if (parts.some((part) => GROUP_WORDS.has(part) || (part.length > 1 && group.has(part)))) return "no";
-  return PRIVATE_PROVIDERS.test(domain) ? "yes" : "perhaps";
+  if (parts.length > 3 || !parts.every((part) => /^[a-z]+$/.test(part))) return "no";
+  const isPrivate = PRIVATE_PROVIDERS.test(domain);
+  const own = [...wordsOf(groupName), ...(isPrivate ? [] : wordsOf(domain))];
+  const words = [...GROUP_WORDS, ...own.filter((word) => word.length > 1)];
+  if (parts.length === 1)
+    return isPrivate &&
+      !words.some((word) => word.length > 3 && mailbox.includes(word)) &&
+      !GROUP_WORDS.has(mailbox)
+      ? "perhaps"
+      : "no";
+  if (parts.some((part) => words.includes(part))) return "no";
+  return isPrivate ? "yes" : "perhaps";
 }
 
 const TITLE = /^(?:m\.|(?:mr|mrs|ms|mme|mlle|monsieur|madame|mademoiselle)\.?\s)\s*\p{L}/iu;

@@ -21,7 +21,7 @@ export interface Request {
 
 /**
  * Reads every request of a file, whatever its name: what is in it says what it is. Throws a UserError if it cannot be
- * read, or has no column of a name and of a mail address.
+ * read, or has no heading for a name or a mail address.
  */
 export function readRequests(file: string, bytes: Uint8Array): Request[] {
   if (bytes[0] === 0x50 && bytes[1] === 0x4b)

@@ -219,25 +219,38 @@ describe("a file that both filled up by hand", () => {
     commit("fill");
   });
 
-  test.each(["merge", "rebase"])("in a %s, the entry that is not on main moves", (act) => {
+  test.each(["merge", "rebase"])("in a %s, the entry of this branch moves, never one of main", (act) => {
+    // What was fetched last is older than main.
+    git("update-ref", "refs/remotes/origin/main", "main");
     twoRequests(
-      () => add(TENANTS_1, "begonia"),
+      () => add(TENANTS_1, "azalee"),
       () => {
-        add(TENANTS_1, "azalee");
-        replaceIn(root, TENANTS_1, "- id: azalee", "# Asked twice.\n- id: azalee");
+        add(TENANTS_1, "begonia");
+        replaceIn(root, TENANTS_1, "- id: begonia", "# Asked twice.\n- id: begonia");
       },
     );
     expect(git(act, "main")).toContain("CONFLICT");
     const said = merge();
     const [, file = "", line = ""] =
-      /Moved space "azalee" to (\S+), line (\d+): \S+ would have had 101 entries/.exec(said) ?? [];
+      /Moved space "begonia" to (\S+), line (\d+): \S+ would have had 101 entries/.exec(said) ?? [];
     const lines = read(file).split("\n");
-    expect(lines.slice(Number(line) - 1, Number(line) + 1)).toEqual(["# Asked twice.", "- id: azalee"]);
+    expect(lines.slice(Number(line) - 1, Number(line) + 1)).toEqual(["# Asked twice.", "- id: begonia"]);
     expect(idsOf(0)).toHaveLength(100);
-    expect(idsOf(0)).toContain("begonia");
+    expect(idsOf(0)).toContain("azalee");
     expect(loadFleet(root, "demo").problems).toEqual([]);
     git(act, "--continue");
     expect(git("status", "--short", "--branch")).toBe("## other");
+  });
+
+  test("where main merges, the entry of the branch moves", () => {
+    twoRequests(
+      () => add(TENANTS_1, "azalee"),
+      () => add(TENANTS_1, "begonia"),
+    );
+    git("switch", "--quiet", "main");
+    git("merge", "other");
+    expect(merge()).toContain('Moved space "begonia"');
+    expect(idsOf(0)).toContain("azalee");
   });
 
   test("where there is no main, nobody knows which may move", () => {

@@ -122,6 +122,9 @@ test.each([
   ["lotus.paris@gmail.com", "Les Amis du Lotus", "no"],
   ["bureau@lotus.example", "Lotus", "no"],
   ["union.locale@gmail.com", "UL", "no"],
+  ["jmartin@gmail.com", "Lotus", "perhaps"],
+  ["amislotus@gmail.com", "Lotus", "no"],
+  ["jmartin@lotus.example", "Lotus", "no"],
 ])("%s of %s is a person's: %s", (contact, name, expected) =>
   expect(contactLooksPersonal(contact, name)).toBe(expected),
 );
