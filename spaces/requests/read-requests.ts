@@ -28,7 +28,9 @@ export function readRequests(file: string, bytes: Uint8Array): Request[] {
     throw new UserError(`${file} is a spreadsheet; export the answers as CSV, or save it as CSV (UTF-8).`);
   const text = readText(file, bytes);
   if (typeof text !== "string")
-    throw new UserError(`${file}:${text.line}:${text.column}  ${text.what}.\nNothing was changed.`);
+    throw new UserError(
+      `${file}:${text.line}:${text.column}  ${text.what}. In Excel, choose "CSV UTF-8".\nNothing was changed.`,
+    );
   // TextDecoder has dropped the byte order mark.
   if (/^\s*[[{]/.test(text)) return readJson(file, text);
   // The first line decides: in a CSV, an answer of several lines may have any line.
