@@ -1,10 +1,12 @@
 // `npm run space`: changes a space's entry and plans the change. Lists, shows, exports and restores through ops-1.
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import * as ops from "../spaces/fleet/ask-ops.ts";
 import * as change from "../spaces/fleet/change-space.ts";
 import { EDITOR_SCHEMA_FILE, writeEditorSchema } from "../spaces/fleet/editor-schema.ts";
+import { mergeTenantsFiles } from "../spaces/conflicts/merge-tenants-files.ts";
+import { add, type Additions } from "../spaces/requests/add-requests.ts";
 import { runMain } from "../validation/user-error.ts";
 
 const program = new Command("npm run space --")
@@ -38,9 +40,10 @@ const edits =
 type OpsOptions = Omit<ops.OpsPlace, "sshToLab">;
 const sshToLab = async (name: string) => (await import("../lab/commands.ts")).sshToOps(name);
 
-verb("add", "insert a new space at its place in the newest file with room")
-  .requiredOption("--id <id>", "where it lives: <id>.<domain>; never changes")
-  .requiredOption("--name <name>", "as the group writes it")
+verb("add", "insert a new space, or a file of requests, each at its place in a file with room")
+  .option("--from <file>", "requests: a CSV or JSON export of a form, or the text of an issue")
+  .option("--id <id>", "where it lives: <id>.<domain>; never changes")
+  .option("--name <name>", "as the group writes it")
   .option(
     "--contact <mail>",
     "mail address of a role, invited as first administrator (default: the host's administrators)",
@@ -49,7 +52,7 @@ verb("add", "insert a new space at its place in the newest file with room")
   .option("--plan <plan>", `storage and accounts (default: ${change.DEFAULTS.plan})`)
   .option("--office <suite>", `office suite to start with (default: ${change.DEFAULTS.office})`)
   .option("--wave <wave>", `when it is upgraded (default: ${change.DEFAULTS.wave})`)
-  .action((options: change.Place & change.NewSpace) => finish(change.addSpace(options), options));
+  .action((options: Additions) => finish(add(options), options));
 verb("suspend <id>", "take a space out of service; its data is kept and visitors are told")
   .requiredOption("--reason <reason>", "why, for administrators")
   .option("--since <date>", "first day", today)
@@ -75,18 +78,14 @@ opsVerb("export <id>", "write all that a space is into the archive, verified").a
   (id: string, options: OpsOptions) => ops.exportSpace(id, { ...options, sshToLab }),
 );
 opsVerb("restore <id>", "put an export into a suspended or archived space that holds nothing")
-  .argument(
-    "[export]",
-    "<id>/<time>, or an id for its last export (default: the space's own last)",
-    (text) => {
-      if (ops.isExportName(text)) return text;
-      throw new InvalidArgumentError("write a space's id, or <id>/<time> as `export` printed it.");
-    },
-  )
+  .argument("[export]", "<id>/<time>, or an id for its last export (default: the space's own last)")
   .action((id: string, from: string | undefined, options: OpsOptions) =>
     ops.restoreSpace(id, from, { ...options, sshToLab }),
   );
 
+inFolder(program.command("merge"))
+  .description("merge the tenants files that git could not, entry by entry; in a merge or a rebase")
+  .action(({ root }: { root: string }) => mergeTenantsFiles(root));
 inFolder(program.command("schema"))
   .description(`write ${EDITOR_SCHEMA_FILE} again, after a change to the catalog or to the fields of a space`)
   .action(({ root }: { root: string }) => {

@@ -1,6 +1,6 @@
 // What pages and comments point to is there: links, headings, files. And what pages say twice, they say alike: a page in
 // French has the commands of the one in English, and the index of decisions what each decision says of itself.
-import { existsSync, globSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, globSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { describe, expect, test } from "vitest";
 import { CONFIGURATION, copyFleet, replaceIn, TENANTS_1 } from "./support/fleet-fixture.ts";
@@ -199,19 +199,29 @@ test("the commands of docs/add-a-space.md do what it says, in its order", { time
         .exec(line)
         ?.flatMap((part, index) => (index === 3 ? words(part) : [part])) ?? [];
     if (command === "check") return runCommand("check", verb, "--root", root);
-    return runCommand("space", verb, ...rest, ...where);
+    const given = rest.map((word) => (word === "../requests.csv" ? join(root, "requests.csv") : word));
+    return runCommand("space", verb, ...given, ...(verb === "merge" ? ["--root", root] : where));
   };
   const typed = lines.filter((line) => /^npm run (space|check) /.test(line));
   expect(typed.map((line) => words(line)[4])).toEqual([
     "add",
+    "add",
     "tenants",
+    "merge",
     "suspend",
     "archive",
     "remove",
     "resume",
   ]);
-  const [add = "", check = "", suspend = "", archive = "", remove = "", resume = ""] = typed;
-  for (const line of [add, check, suspend, resume, suspend, archive, remove])
+  const [add = "", from = "", check = "", merge = "", suspend = "", archive = "", remove = "", resume = ""] =
+    typed;
+  writeFileSync(join(root, "requests.csv"), "Nom du groupe;Contact\nKiwi;bureau@kiwi.example\n");
+  // test/spaces/conflicts has conflicts to merge. Here is none.
+  expect(await type(merge)).toMatchObject({
+    status: 1,
+    text: expect.stringMatching(/nothing can be merged/),
+  });
+  for (const line of [add, from, check, suspend, resume, suspend, archive, remove])
     expect(await type(line), line).toMatchObject({ status: 0 });
   expect((await type(resume)).status).toBe(1);
 });

@@ -36,6 +36,27 @@ const SABOTAGES: Sabotage[] = [
     suites: ["test/spaces"],
   },
   {
+    name: "a person's mailbox gets into git",
+    file: "spaces/requests/judge-requests.ts",
+    from: 'contactLooksPersonal(contact, name) === "yes"',
+    to: 'contactLooksPersonal(contact, name) === "perhaps"',
+    suites: ["test/spaces/requests"],
+  },
+  {
+    name: "a merge takes one side where both changed an entry",
+    file: "spaces/conflicts/three-way.ts",
+    from: "if (here === there || there === before) return here;",
+    to: "if (here !== before) return here;",
+    suites: ["test/spaces/conflicts"],
+  },
+  {
+    name: "new spaces use up a file's reserve",
+    file: "spaces/fleet/edit.ts",
+    from: "entries.length < addedUpTo",
+    to: "entries.length < 100",
+    suites: ["test/spaces/fleet/edit.test.ts"],
+  },
+  {
     name: "web servers reach MinIO itself",
     file: "infra/machine/firewall.ts",
     from: '["storage", "ops"], port: PORTS.minio',

@@ -76,6 +76,10 @@ export async function exportSpace(id: string, place: OpsPlace): Promise<void> {
  * @param from `<id>/<time>`, or an id for its last export. Undefined means the space's own last export.
  */
 export async function restoreSpace(id: string, from: string | undefined, place: OpsPlace): Promise<void> {
+  if (from !== undefined && !isExportName(from))
+    throw new UserError(
+      `"${from}" is no export; write a space's id, or <id>/<time> as \`export\` printed it.`,
+    );
   const { entry } = findSpace(loadFleet(place.root, place.env), id);
   if (entry.state === "active")
     throw new UserError(

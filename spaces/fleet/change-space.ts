@@ -11,7 +11,7 @@ import {
   insertEntry,
   refuseTransition,
   removeEntry,
-  fileWithRoom,
+  fileFor,
   type StateChange,
 } from "./edit.ts";
 import { assertValid, tenantsFolder, type Fleet, type TenantsFile } from "./fleet.ts";
@@ -36,33 +36,33 @@ export interface Stop {
   since: string;
 }
 
-/** A tenants file that was written. */
+/** Tenants files that were written. */
 export interface Edit {
-  /** Path from the root of the repository. */
-  file: string;
+  /** Paths from the root of the repository. None if there was nothing to do. */
+  files: string[];
   /** What was done, for people. */
   text: string;
   /** The title of a commit of it. */
   title: string;
 }
 
-/** Inserts an entry at its place in the newest file with room. If it throws a UserError, nothing was changed. */
+/** Inserts an entry at its place in a file with room. If it throws a UserError, nothing was changed. */
 export function addSpace({ root, env, id, name, contact, ...chosen }: Place & NewSpace): Edit {
   const before = loadFleet(root, env);
   assertValid(before, NOTHING_CHANGED);
-  const file = `${tenantsFolder(env)}/${fileWithRoom(before.tenantsFiles)}.yaml`;
+  const file = `${tenantsFolder(env)}/${fileFor(id, before.tenantsFiles)}.yaml`;
   const existing = before.tenantsFiles.some((tenantsFile) => tenantsFile.file === file)
     ? readFileSync(join(root, file), "utf8")
     : undefined;
   const defaults = { ...DEFAULTS, contact: before.environment.administrators.mail };
   const given = { ...chosen, ...(contact !== undefined && { contact }) };
   const { text, line } = insertEntry(existing, { id, name, ...defaults, ...given });
-  save({ root, env }, file, text);
+  save({ root, env }, new Map([[file, text]]));
   const assumed = Object.entries(defaults).filter(([key]) => !Object.hasOwn(given, key));
   const said = [`Added space "${id}" to ${file}, line ${line}:`, "", indent(entryText(text, id)), ""];
   if (assumed.length > 0)
     said.push(`By default: ${assumed.map(([key, value]) => `--${key} ${value}`).join(" ")}`, "");
-  return { file, text: said.join("\n"), title: `Add the space ${id}` };
+  return { files: [file], text: said.join("\n"), title: `Add the space ${id}` };
 }
 
 /** Takes a space out of service. If it throws a UserError, nothing was changed. */
@@ -98,23 +98,24 @@ function changeSpace(
   const wanted = to(entry);
   refuse(entry, wanted.state);
   const text = changeState(readFileSync(join(root, tenantsFile.file), "utf8"), id, wanted);
-  save({ root, env }, tenantsFile.file, text);
+  save({ root, env }, new Map([[tenantsFile.file, text]]));
   const said = [
     `Space "${id}" is now ${wanted.state} in ${tenantsFile.file}:`,
     "",
     indent(entryText(text, id)),
     "",
   ];
-  return { file: tenantsFile.file, text: said.join("\n"), title: `${verb} the space ${id}` };
+  return { files: [tenantsFile.file], text: said.join("\n"), title: `${verb} the space ${id}` };
 }
 
 /** Removes the entry of an archived space. If it throws a UserError, nothing was changed. */
 export function removeSpace(id: string, { root, env }: Place): Edit {
   const { tenantsFile, entry } = findSpace(loadFleet(root, env), id);
   refuse(entry, "removed");
-  save({ root, env }, tenantsFile.file, removeEntry(readFileSync(join(root, tenantsFile.file), "utf8"), id));
+  const text = removeEntry(readFileSync(join(root, tenantsFile.file), "utf8"), id);
+  save({ root, env }, new Map([[tenantsFile.file, text]]));
   return {
-    file: tenantsFile.file,
+    files: [tenantsFile.file],
     text: `Removed space "${id}" from ${tenantsFile.file}.\n`,
     title: `Remove the space ${id}`,
   };
@@ -125,17 +126,18 @@ export function removeSpace(id: string, { root, env }: Place): Edit {
  * @param plan Resolves to undefined if there is nothing to compare with.
  */
 export async function propose(
-  { file, text, title }: Edit,
+  { files, text, title }: Edit,
   plan: () => Promise<{ status: number; text: string } | undefined>,
 ): Promise<number> {
   console.log(text);
+  if (files.length === 0) return 0;
   const planned = await plan();
   if (planned) console.log(planned.text);
   const next = [
     planned ? "Next, open a pull request:" : "Next, see what it will do, then open a pull request:",
     ...(planned ? [] : [`  npm run plan`]),
     `  git switch -c ${title.toLowerCase().replaceAll(" ", "-")}`,
-    `  git add ${file}`,
+    `  git add ${files.join(" ")}`,
     `  git commit -m "${title}"`,
   ];
   console.log(next.join("\n"));
@@ -157,17 +159,18 @@ export function findSpace(fleet: Fleet, id: string): { tenantsFile: TenantsFile;
   );
 }
 
-const NOTHING_CHANGED = "\nNothing was changed.";
+/** Ends the message of an error before which nothing was written. */
+export const NOTHING_CHANGED = "\nNothing was changed.";
 
 function refuse(entry: Entry, to: StateChange["state"] | "removed"): void {
   const reason = refuseTransition(entry, to);
   if (reason !== undefined) throw new UserError(`Space "${entry.id}": ${sentence(reason)}`);
 }
 
-/** Writes a tenants file if the fleet with it passes every check. */
-function save({ root, env }: Place, file: string, text: string): void {
-  assertValid(loadFleet(root, env, new Map([[file, text]])), NOTHING_CHANGED);
-  writeFileSync(join(root, file), text);
+/** Writes tenants files if the fleet with them passes every check. */
+export function save({ root, env }: Place, texts: ReadonlyMap<string, string>): void {
+  assertValid(loadFleet(root, env, texts), NOTHING_CHANGED);
+  for (const [file, text] of texts) writeFileSync(join(root, file), text);
 }
 
 /** Indents each line by two spaces. */

@@ -1,9 +1,9 @@
 // Changes the text of a tenants file. It writes what a person would type, at the place where it belongs, and leaves
 // every comment and every other line as it was. All functions are pure. They format what they write as prettier would.
+import { createHash } from "node:crypto";
 import { isMap, isScalar, parseDocument, stringify } from "yaml";
-import { splitEntries, type Block } from "./entries.ts";
+import { readPlainEntry, splitEntries, type Block } from "./entries.ts";
 import { ENTRY_LIMITS } from "./ids.ts";
-import type { TenantsFile } from "./fleet.ts";
 import type { Entry } from "./entry.ts";
 
 const HEADER = "# yaml-language-server: $schema=../../tenants.schema.json\n\n";
@@ -26,16 +26,48 @@ function renderText(text: string): string {
   return /["\\]/.test(text) ? `'${text.replaceAll("'", "''")}'` : `"${text}"`;
 }
 
-/** The number of the file for a new space: the newest file with room, or the next number if all files are full. */
-export function fileWithRoom(tenantsFiles: readonly TenantsFile[]): string {
-  const free = tenantsFiles.filter(({ entries }) => entries.length < ENTRY_LIMITS.spacesPerFile);
-  const newest = Math.max(0, ...tenantsFiles.map(({ name }) => Number(name)));
-  return free.at(-1)?.name ?? String(newest + 1).padStart(3, "0");
+/**
+ * The number of the file for a new space. Files with room get new spaces by a hash of the id, the fuller ones more of
+ * them: two entries at one place are a conflict to git, and a fuller file has more places
+ * (docs/decisions/0028-spread-new-spaces.md).
+ */
+export function fileFor(
+  id: string,
+  tenantsFiles: readonly { name: string; entries: { length: number } }[],
+): string {
+  const { addedUpTo, openFiles, spacesBeforeNextFile } = ENTRY_LIMITS;
+  const open = tenantsFiles
+    .filter(({ entries }) => entries.length < addedUpTo)
+    .map(({ name, entries }) => ({ name, spaces: entries.length }));
+  const spaces = open.reduce((sum, file) => sum + file.spaces, 0);
+  const wanted = Math.min(openFiles, 1 + Math.floor(spaces / spacesBeforeNextFile));
+  const used = new Set(tenantsFiles.map(({ name }) => name));
+  for (let number = 1; open.length < wanted; number++) {
+    const name = String(number).padStart(3, "0");
+    if (!used.has(name)) open.push({ name, spaces: 0 });
+  }
+  // Weighted rendezvous hashing: each file draws a number for the id, and the best one wins.
+  const draw = ({ name, spaces }: { name: string; spaces: number }) => {
+    const hash = createHash("sha256").update(`${name}/${id}`).digest().readUInt32BE();
+    return -(spaces + NEW_FILE_WEIGHT) / Math.log((hash + 1) / (2 ** 32 + 1));
+  };
+  return open.reduce((best, file) => (draw(file) > draw(best) ? file : best)).name;
 }
+
+/** A file without an entry counts as if it had ten, or it would never get one. */
+const NEW_FILE_WEIGHT = 10;
 
 /** Inserts an entry before the first one with a greater id. Returns the new text and the line of the entry. */
 export function insertEntry(text: string | undefined, draft: Draft): { text: string; line: number } {
-  const entry = renderEntry(draft);
+  return insertLines(text, draft.id, renderEntry(draft));
+}
+
+/** The same, with the lines of an entry as they are. */
+export function insertLines(
+  text: string | undefined,
+  id: string,
+  entry: string,
+): { text: string; line: number } {
   const blocks = splitEntries(text ?? "") ?? [];
   if (text === undefined) return place(HEADER, entry, "");
   if (blocks.length === 0) return place(text.replace(EMPTY_LIST, ""), entry, "");
@@ -45,7 +77,7 @@ export function insertEntry(text: string | undefined, draft: Draft): { text: str
     blocks.some((block, index) => index + 1 < blocks.length && /\n\s*\n/.test(block.text))
       ? "\n"
       : "";
-  const index = blocks.findIndex((block) => idOf(block) > draft.id);
+  const index = blocks.findIndex((block) => idOf(block) > id);
   const next = blocks[index];
   if (next) {
     const offset = next.offset - commentsAbove(text.slice(0, next.offset), index === 0).length;
@@ -59,7 +91,7 @@ function place(before: string, entry: string, after: string): { text: string; li
 }
 
 /** Comment lines directly above an entry belong to it, unless they are the head of the file. */
-function commentsAbove(before: string, isFirst: boolean): string {
+export function commentsAbove(before: string, isFirst: boolean): string {
   const lines = before.split("\n").slice(0, -1);
   const start = lines.findLastIndex((line) => !line.startsWith("#")) + 1;
   return isFirst && start === 0
@@ -71,7 +103,7 @@ function commentsAbove(before: string, isFirst: boolean): string {
 }
 
 /** Where an entry's own lines end. Blank lines after them, and comments in the first column, do not belong to it. */
-function endOf(block: Block): number {
+export function endOf(block: Block): number {
   const lines = block.text.split("\n");
   const last = lines.findLastIndex((line) => line.trim() !== "" && !line.startsWith("#"));
   return block.offset + lines.slice(0, last + 1).join("\n").length + 1;
@@ -139,8 +171,9 @@ function findField(
   return undefined;
 }
 
-function idOf(block: Block): string {
-  return String(parseDocument(block.text).getIn([0, "id"]));
+/** The id of an entry, whatever else is wrong with it. */
+export function idOf(block: Block): string {
+  return readPlainEntry(block.text)?.["id"] ?? String(parseDocument(block.text).getIn([0, "id"]));
 }
 
 /** The lines of a space's entry. */

@@ -24,6 +24,12 @@ export const ENTRY_LIMITS = {
   textLongest: 100,
   /** A self-managed state is rewritten on every step, so its cost grows with the square of the number of resources. */
   spacesPerFile: 100,
+  /** `add` leaves the rest to pull requests that are open at the same time: each counts without the others. */
+  addedUpTo: 90,
+  /** Over how many files `add` spreads new spaces. More would be rarer conflicts, but more stacks to bring up. */
+  openFiles: 8,
+  /** So many spaces in the open files make `add` open another one: a small fleet needs one. */
+  spacesBeforeNextFile: 25,
 } as const;
 
 /** Our programs and units on the machines. They log under their own names, `heal-storage@x.service` as heal-storage. */

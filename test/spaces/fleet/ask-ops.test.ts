@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { isExportName } from "../../../spaces/fleet/ask-ops.ts";
+import { isExportName, restoreSpace } from "../../../spaces/fleet/ask-ops.ts";
 import { runCommandWith } from "../../support/commands.ts";
 import { fake } from "../../support/fakes.ts";
 import { copyFleet, replaceIn, TENANTS_1 } from "../../support/fleet-fixture.ts";
@@ -94,6 +94,11 @@ test("restore goes into a space that is out of service alone", async () => {
   expect(restored.called()).toMatch(/ restore-space lotus iris\/20261030T000000Z$/);
 });
 
-test.each(["iris; reboot", "$(id)", "iris/today", "Iris", ""])("%j goes into no command line", (name) => {
-  expect(isExportName(name)).toBe(false);
-});
+test.each(["iris; reboot", "$(id)", "iris/today", "Iris", ""])(
+  "%j goes into no command line",
+  async (name) => {
+    expect(isExportName(name)).toBe(false);
+    const place = { root: copyFleet(), env: "demo", lab: "lab", sshToLab: () => Promise.resolve(["false"]) };
+    await expect(restoreSpace("zinnia", name, place)).rejects.toThrow("is no export; write a space's id");
+  },
+);

@@ -1,9 +1,11 @@
+import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { format } from "prettier";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import {
   changeState,
+  fileFor,
   insertEntry,
   refuseTransition,
   removeEntry,
@@ -11,6 +13,7 @@ import {
   type Draft,
 } from "../../../spaces/fleet/edit.ts";
 import type { Entry } from "../../../spaces/fleet/entry.ts";
+import { ENTRY_LIMITS } from "../../../spaces/fleet/ids.ts";
 
 const draft = (id: string): Draft => ({
   id,
@@ -117,6 +120,70 @@ test("inserts any entries in any order: sorted, formatted, and every other line 
     { numRuns: 100 },
   );
 }, 60_000);
+
+describe("the file for a new space", () => {
+  const file = (length: number, index: number) => ({
+    name: String(index + 1).padStart(3, "0"),
+    entries: { length },
+  });
+  const ids = Array.from({ length: 400 }, (_, index) => `group-${index}`);
+
+  test.each([
+    ["the first, where there is none", [], ["001"]],
+    ["the only one of a small fleet", [24], ["001"]],
+    ["one of two", [25], ["001", "002"]],
+    ["none that keeps only its reserve", [90, 89, 100], ["002", "004", "005", "006"]],
+    [
+      "one of at most eight",
+      [80, 80, 80, 80, 80, 80],
+      ["001", "002", "003", "004", "005", "006", "007", "008"],
+    ],
+    ["every one that has room", [10, 0, 3, 0, 90, 50], ["001", "002", "003", "004", "006"]],
+  ])("is %s", (_title, sizes, names) =>
+    expect([...new Set(ids.map((id) => fileFor(id, sizes.map(file))))].sort()).toEqual(names),
+  );
+
+  test("is more often a fuller one, which has more places", () => {
+    const chosen = ids.map((id) => fileFor(id, [80, 10].map(file)));
+    const share = chosen.filter((name) => name === "001").length / ids.length;
+    expect(share).toBeGreaterThan(0.55);
+    expect(share).toBeLessThan(0.85);
+  });
+
+  test("is rarely one where another open pull request adds at the same place", () => {
+    // Rounds of ten pull requests that all begin from the same main: two entries between the same two are a conflict.
+    const files = [
+      Array.from(
+        { length: 50 },
+        (_, index) => `g${createHash("md5").update(`${index}`).digest("hex")}`,
+      ).sort(),
+    ];
+    let conflicts = 0;
+    for (let round = 0; round < 100; round++) {
+      const main = files.map((entries) => [...entries]);
+      const places = new Set<string>();
+      for (let request = 0; request < 10; request++) {
+        const id = `g${createHash("md5").update(`${round}.${request}`).digest("hex")}`;
+        const index =
+          Number(
+            fileFor(
+              id,
+              main.map((entries, at) => file(entries.length, at)),
+            ),
+          ) - 1;
+        places.add(`${index} ${main[index]?.filter((other) => other < id).length}`);
+        files[index] = [...(files[index] ?? []), id].sort();
+      }
+      for (let index = 0; index < files.length; index++) files[index] ??= [];
+      conflicts += 10 - places.size;
+    }
+    // With one file at a time, filled to its end, it is 2.6 of ten.
+    expect(conflicts / 100).toBeLessThan(0.8);
+    expect(Math.max(...files.map((entries) => entries.length))).toBeLessThanOrEqual(
+      ENTRY_LIMITS.spacesPerFile,
+    );
+  });
+});
 
 describe("changing the state", () => {
   test("suspends", () => {
