@@ -9,7 +9,7 @@ import type { Catalog } from "../spaces/fleet/catalog.ts";
 import { CATALOG_FILE, reportFleets, type Fleet } from "../spaces/fleet/fleet.ts";
 import { loadFleet, readCatalog } from "../spaces/fleet/load-fleet.ts";
 import { entrySchema, type Entry } from "../spaces/fleet/entry.ts";
-import { merge, type Comparison } from "./comparison.ts";
+import { merge, type Comparison, type Kind } from "./comparison.ts";
 import { describeDifferences, type Difference } from "./differences.ts";
 import { figuresOf, type Figures } from "./fleet-figures.ts";
 import {
@@ -47,6 +47,8 @@ export interface Plan {
   summary: string;
   /** Markdown: all the rest, in folded sections. Empty, or ends with a newline. */
   details: string;
+  /** How many resources each kind of change concerns. Absent if nothing was planned. */
+  resources?: Readonly<Record<Kind, number>>;
 }
 
 /** Both parts of a plan as one text. */

@@ -40,7 +40,11 @@ export interface PlanReport {
 }
 
 /** The text, in two parts: what must be read, and the rest. */
-export function renderPlan(plan: PlanReport): { summary: string; details: string } {
+export function renderPlan(plan: PlanReport): {
+  summary: string;
+  details: string;
+  resources: Record<Kind, number>;
+} {
   const summary = [
     "# What this change does",
     "",
@@ -51,7 +55,11 @@ export function renderPlan(plan: PlanReport): { summary: string; details: string
     ...renderTooMany(plan),
     ...renderClosing(plan),
   ];
-  return { summary: asText(summary), details: asText(plan.environments.flatMap(renderEnvironment)) };
+  return {
+    summary: asText(summary),
+    details: asText(plan.environments.flatMap(renderEnvironment)),
+    resources: totals(plan.environments).resources,
+  };
 }
 
 function asText(lines: readonly string[]): string {
