@@ -18,7 +18,7 @@ export interface Stack {
 
 /** Files that no stack reads. Every other file counts as part of the program. */
 const NO_INPUT =
-  /^(docs|test|evaluate|plan|check|lab|bench|bin|policies)\/|^\.|^[^/]*\.md$|^(LICENSE|CODEOWNERS|tsconfig\.json|vitest\.config\.ts|renovate\.json|spaces\/tenants\.schema\.json)$/;
+  /^(docs|test|evaluate|plan|check|review|lab|bench|bin|policies)\/|^\.|^[^/]*\.md$|^(LICENSE|CODEOWNERS|tsconfig\.json|vitest\.config\.ts|renovate\.json|spaces\/tenants\.schema\.json)$/;
 /** What neither runs nor says what runs: data that its own rules check, and texts. */
 const NO_CODE = /^spaces\/tenants\/|^docs\/|^[^/]*\.md$|^LICENSE$/;
 const CONFIGURATION = /^Pulumi\.[a-z][a-z0-9]*\.yaml$/;

@@ -42,6 +42,11 @@ export const CATALOG_FILE = "spaces/catalog.yaml";
 export const TENANTS_FOLDER = "spaces/tenants";
 export const tenantsFolder = (environmentName: string): string => `${TENANTS_FOLDER}/${environmentName}`;
 
+/** Whether a path from the root of the repository is a tenants file's. Such a file is data: nothing of it runs. */
+export function isTenantsFile(path: string): boolean {
+  return /^spaces\/tenants\/[a-z][a-z0-9]*\/\d{3}\.yaml$/.test(path);
+}
+
 /** Throws a UserError unless the fleet may be built. The message has every problem, and `note` after them. */
 export function assertValid(
   fleet: Fleet,
