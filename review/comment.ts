@@ -7,70 +7,100 @@ import type { Forge, Pull } from "./forge.ts";
 import { readResult } from "./result.ts";
 import { forgeOf, readEvent, type Variables } from "./run.ts";
 
-const eventSchema = z.object({
+/** The workflow that plans. */
+const REVIEW = ".github/workflows/review.yml";
+
+const commit = z.string().regex(/^[0-9a-f]{40}$/);
+const repository = z.object({ full_name: z.string(), default_branch: z.string() });
+
+/** The run that ended: its path, its commit and where that came from are the forge's word. */
+const afterRunSchema = z.object({
   workflow_run: z.object({
     event: z.literal("pull_request"),
-    path: z.string(),
-    head_sha: z.string().regex(/^[0-9a-f]{40}$/),
+    path: z.string().transform((path) => path.replace(/@.*$/, "")),
+    head_sha: commit,
     html_url: z.url(),
     head_repository: z.object({ full_name: z.string() }),
   }),
-  repository: z.object({ full_name: z.string(), default_branch: z.string() }),
+  repository,
 });
-type Event = z.infer<typeof eventSchema>;
+type AfterRun = z.infer<typeof afterRunSchema>;
 
-/** Which part of the comment a workflow writes. Its path is the forge's word; what it left is not. */
-const PART_OF: Readonly<Record<string, Part>> = {
-  ".github/workflows/review.yml": "plan",
-  ".github/workflows/preview.yml": "preview",
-};
+/** A job of a workflow that the pull request cannot change. */
+const targetSchema = z.object({
+  pull_request: z.object({
+    number: z.int().positive(),
+    html_url: z.url(),
+    head: z.object({ sha: commit, repo: z.object({ full_name: z.string() }).nullable() }),
+  }),
+  repository,
+});
 
 /**
- * Comments what the run that ended left in a folder, and resolves to a sentence for the log. Comments nothing if the
- * run left nothing, or is not of the pull request's last commit. Throws a UserError if what it left is not what our
- * program writes, or if the forge refuses.
+ * Comments what another job left in a folder, and resolves to a sentence for the log. Comments nothing if it left
+ * nothing, or is not of the pull request's last commit. Throws a UserError if what it left is not what our program
+ * writes, or if the forge refuses.
  */
 export async function comment(folder: string, variables: Variables): Promise<string> {
-  const event = readEvent(variables, eventSchema);
+  return variables["GITHUB_EVENT_NAME"] === "pull_request_target"
+    ? commentPreview(folder, variables)
+    : commentPlan(folder, variables);
+}
+
+async function commentPlan(folder: string, variables: Variables): Promise<string> {
+  const event = readEvent(variables, afterRunSchema);
   const { head_sha: head, html_url: run, head_repository: source, path } = event.workflow_run;
-  const isOurs = source.full_name === event.repository.full_name;
-  const part = PART_OF[path.replace(/@.*$/, "")];
-  // Only a branch of ours is previewed; a workflow that a fork wrote may claim that it did.
-  if (part === undefined || (part === "preview" && !isOurs))
-    return `No comment: ${source.full_name} may not write that part of it (${JSON.stringify(path)}).`;
+  if (path !== REVIEW) return `No comment: it is ${REVIEW} that plans, not ${JSON.stringify(path)}.`;
   const result = readResult(folder);
-  if (result === undefined)
-    return `No comment: the run ended before there was a ${part}. Its log says why: ${run}`;
+  if (result === undefined) return nothingToSay("plan", run);
   const forge = forgeOf(variables);
-  const pull = result.number === undefined ? undefined : await forge.pull(result.number);
-  if (result.number === undefined || !pull || !isOf(pull, event))
-    return `No comment: the run is of ${head}, which is not the last commit of pull request ${result.number ?? "(none)"}. A newer commit has a run of its own.`;
+  const { number = 0 } = result;
+  const pull = number === 0 ? undefined : await forge.pull(number);
+  if (!pull || !isOf(pull, event)) return notTheLast(head, number);
+  const isOurs = source.full_name === event.repository.full_name;
   const trusted = isOurs || (await changesOnlyTenants(forge, pull, event));
-  await putComment(forge, result.number, { part, head, run, trusted, result });
-  return `Pull request ${result.number}: its comment has the ${part} of ${head}.`;
+  return putComment(forge, number, { part: "plan", head, run, trusted, result });
+}
+
+async function commentPreview(folder: string, variables: Variables): Promise<string> {
+  const { pull_request: about, repository: ours } = readEvent(variables, targetSchema);
+  const { number, head } = about;
+  const run = `${variables["GITHUB_SERVER_URL"]}/${ours.full_name}/actions/runs/${variables["GITHUB_RUN_ID"]}`;
+  if (head.repo?.full_name !== ours.full_name)
+    return `No comment: pull request ${number} comes from elsewhere, and only branches of ${ours.full_name} are previewed.`;
+  const result = readResult(folder);
+  if (result === undefined) return nothingToSay("preview", run);
+  const forge = forgeOf(variables);
+  if ((await forge.pull(number)).head.sha !== head.sha) return notTheLast(head.sha, number);
+  return putComment(forge, number, { part: "preview", head: head.sha, run, trusted: true, result });
+}
+
+function nothingToSay(part: Part, run: string): string {
+  return `No comment: the job ended before there was a ${part}. Its log says why: ${run}`;
+}
+
+function notTheLast(head: string, number: number): string {
+  return `No comment: ${head} is not the last commit of pull request ${number}. A newer commit has a run of its own.`;
 }
 
 /** Whether a run is of the last commit of an open pull request. */
-function isOf({ state, head }: Pull, { workflow_run: run }: Event): boolean {
+function isOf({ state, head }: Pull, { workflow_run: run }: AfterRun): boolean {
   return (
     state === "open" && head.sha === run.head_sha && head.repo?.full_name === run.head_repository.full_name
   );
 }
 
 /** Whether the program that ran was the default branch's own. */
-async function changesOnlyTenants(
-  forge: Forge,
-  { base, head }: Pull,
-  { repository }: Event,
-): Promise<boolean> {
-  if (base.ref !== repository.default_branch) return false;
+async function changesOnlyTenants(forge: Forge, { base, head }: Pull, event: AfterRun): Promise<boolean> {
+  if (base.ref !== event.repository.default_branch) return false;
   return (await forge.changedFiles(base.sha, head.sha))?.every(isTenantsFile) ?? false;
 }
 
-/** Writes the comment, or edits the one that is there. */
-export async function putComment(forge: Forge, number: number, report: Report): Promise<void> {
+/** Writes the comment, or edits the one that is there. Resolves to a sentence for the log. */
+export async function putComment(forge: Forge, number: number, report: Report): Promise<string> {
   const own = await forge.findComment(number, MARKER);
   const body = renderComment(report, own?.body ?? "");
   if (!own) await forge.writeComment(number, body);
   else if (own.body !== body) await forge.editComment(own.id, body);
+  return `Pull request ${number}: its comment has the ${report.part} of ${report.head}.`;
 }

@@ -7,6 +7,7 @@ import { execa } from "execa";
 import { loadAll } from "../check/tenants.ts";
 import { plan, planText, type Plan } from "../plan/plan.ts";
 import { problemsOf } from "../spaces/fleet/fleet.ts";
+import { UserError } from "../validation/user-error.ts";
 import { cut } from "./comment-text.ts";
 import { renderAnnotations, renderCodeQuality, withoutCommands } from "./findings.ts";
 import { writeResult, type Result } from "./result.ts";
@@ -51,6 +52,7 @@ export async function writePreview(
   variables: Variables,
 ): Promise<Plan["status"]> {
   const folder = emptyFolder(root);
+  await assertRebased(root);
   const args = ["run", "--silent", "rollout", "--", "--env", env, "--preview"];
   const { exitCode, stdout } = await execa("npm", args, {
     cwd: root,
@@ -62,6 +64,15 @@ export async function writePreview(
   const status = exitCode === 0 || exitCode === 2 ? exitCode : 1;
   show(folder, { status, summary: `${stdout}\n`, details: "" }, variables);
   return status;
+}
+
+/** Throws a UserError unless the branch has all that main has: to preview less would show how to undo the rest. */
+async function assertRebased(root: string): Promise<void> {
+  const args = ["merge-base", "--is-ancestor", "origin/main", "HEAD"];
+  const { exitCode, stderr } = await execa("git", args, { cwd: root, reject: false });
+  if (exitCode === 1)
+    throw new UserError("This branch lacks commits of main, which a preview would undo; rebase it on main.");
+  if (exitCode !== 0) throw new UserError(`git cannot compare this branch with origin/main: ${stderr}`);
 }
 
 function emptyFolder(root: string): string {
