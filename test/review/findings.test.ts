@@ -1,5 +1,6 @@
 // What `check` finds, as forges read it.
 import { expect, test } from "vitest";
+import * as z from "zod";
 import { renderAnnotations, renderCodeQuality, withoutCommands } from "../../review/findings.ts";
 import type { Problem } from "../../validation/positions.ts";
 
@@ -28,8 +29,11 @@ test("as many as GitHub shows of one step", () => {
   expect(renderAnnotations(many)).toHaveLength(10);
 });
 
+const read = (report: string) =>
+  z.array(z.looseObject({ fingerprint: z.string() })).parse(JSON.parse(report));
+
 test("a report of GitLab has a finding for each, and tells equal ones apart", () => {
-  const findings = JSON.parse(renderCodeQuality([problem("x"), problem("x", 8), problem("y")]));
+  const findings = read(renderCodeQuality([problem("x"), problem("x", 8), problem("y")]));
   expect(findings[1]).toEqual({
     description: 'space "zinnia": x.',
     check_name: "npm run check",
@@ -37,11 +41,11 @@ test("a report of GitLab has a finding for each, and tells equal ones apart", ()
     severity: "major",
     location: { path: "spaces/tenants/prod/002.yaml", lines: { begin: 8 } },
   });
-  expect(new Set(findings.map(({ fingerprint }: { fingerprint: string }) => fingerprint)).size).toBe(3);
+  expect(new Set(findings.map(({ fingerprint }) => fingerprint)).size).toBe(3);
 });
 
 test("a problem that only moves keeps its fingerprint", () => {
-  const at = (line: number) => JSON.parse(renderCodeQuality([problem("x", line)]))[0].fingerprint;
+  const at = (line: number) => read(renderCodeQuality([problem("x", line)]))[0]?.fingerprint;
   expect(at(90)).toBe(at(7));
 });
 

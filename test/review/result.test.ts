@@ -15,7 +15,7 @@ afterEach(() => rmSync(folder, { recursive: true }));
 
 const file = () => join(folder, "review.json");
 const good = { number: 12, status: 2, summary: "s\n", details: "" } as const;
-const refused = (text: RegExp) => {
+const expectRefused = (text: RegExp) => {
   expect(() => readResult(folder)).toThrow(UserError);
   expect(() => readResult(folder)).toThrow(text);
 };
@@ -28,16 +28,16 @@ test("what is written is read; nothing is nothing", () => {
 
 test("a link is not followed, and a pipe is not waited for", () => {
   symlinkSync("/etc/passwd", file());
-  refused(/no plain file \(ELOOP\)/);
+  expectRefused(/no plain file \(ELOOP\)/);
   rmSync(file());
   execFileSync("mkfifo", [file()]);
-  refused(/no plain file/);
+  expectRefused(/no plain file/);
 });
 
 test("a file too large is not read", () => {
   writeFileSync(file(), "");
   truncateSync(file(), 2 ** 30);
-  refused(/of at most \d+ bytes/);
+  expectRefused(/of at most \d+ bytes/);
 });
 
 test.each([
@@ -48,6 +48,6 @@ test.each([
   ["a key too many", { ...good, trusted: true }, /\(the whole\)/],
 ])("%s is refused, and not quoted", (_, content, says) => {
   writeFileSync(file(), typeof content === "string" ? content : JSON.stringify(content));
-  refused(says);
+  expectRefused(says);
   expect(() => readResult(folder)).not.toThrow(/; id/);
 });
