@@ -1,6 +1,8 @@
 // `npm run review`: what a reviewer sees of a pull request. Run by the forges' pipelines; `write` also by people.
 import { Command } from "commander";
+import { enableCompileCache } from "node:module";
 import { resolve } from "node:path";
+import { COMPILED } from "../plan/worker-pool.ts";
 import { runMain } from "../validation/user-error.ts";
 
 const program = new Command("npm run review --")
@@ -41,4 +43,5 @@ verb(
   process.exitCode = await reviewTenants(root, process.env);
 });
 
+enableCompileCache(COMPILED);
 await runMain(() => program.parseAsync());

@@ -2,6 +2,7 @@
 // somebody malicious: what each gets to see, and what is posted. And what the YAML may never say.
 import { execFileSync } from "node:child_process";
 import {
+  chmodSync,
   cpSync,
   existsSync,
   globSync,
@@ -14,8 +15,10 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
+import { reviewTenants } from "../../review/tenants-change.ts";
+import { writePreview } from "../../review/write.ts";
 import { fakeForge, type FakeForge } from "../support/fake-forge.ts";
 import { readGitlab, readWorkflow, runGitlabJob, runJob, type Ran } from "../support/pipeline.ts";
 
@@ -31,6 +34,8 @@ let origin: string;
 let base: string;
 /** A checkout of the default branch, for jobs that change nothing in it. */
 let main: string;
+/** A clone in which changes are made. */
+let author: string;
 let forge: FakeForge;
 let count = 0;
 
@@ -84,12 +89,9 @@ beforeAll(() => {
   base = git(origin, "rev-parse", "main");
   git(origin, "branch", "older", "main~1");
   main = checkout("main");
+  author = checkout("main");
 });
 afterAll(() => rmSync(folder, { recursive: true }));
-beforeEach(async () => {
-  forge = await fakeForge();
-});
-afterEach(() => forge.close());
 
 interface Change {
   number: number;
@@ -100,16 +102,17 @@ interface Change {
 
 /** Opens a pull request with the changes that a function makes to a clone. */
 function open(from: string, change: (root: string) => void, start = "main"): Change {
-  const root = checkout(start);
-  change(root);
-  git(root, "add", "--all");
-  git(root, "commit", "--quiet", "--message", "change");
-  const head = git(root, "rev-parse", "HEAD");
-  const number = 100 + count;
+  git(author, "fetch", "--quiet", "origin", start);
+  git(author, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD");
+  change(author);
+  git(author, "add", "--all");
+  git(author, "commit", "--quiet", "--message", "change");
+  const head = git(author, "rev-parse", "HEAD");
+  const number = 100 + count++;
   // The branch has not fallen behind, so the merge that GitHub tests has the same files.
   for (const ref of ["head", "merge"])
-    git(root, "push", "--quiet", "origin", `HEAD:refs/pull/${number}/${ref}`);
-  const files = git(root, "diff", "--name-only", "HEAD~1").split("\n");
+    git(author, "push", "--quiet", "origin", `HEAD:refs/pull/${number}/${ref}`);
+  const files = git(author, "diff", "--name-only", "HEAD~1").split("\n");
   forge.pulls.set(number, {
     state: "open",
     head: { sha: head, repo: { full_name: from } },
@@ -193,7 +196,17 @@ async function review(change: Change): Promise<{ planned: Ran; commented: Ran; s
 }
 const bodies = ({ number }: Change) => (forge.comments.get(number) ?? []).map(({ body }) => body);
 
-describe("on GitHub,", { timeout: 60_000 }, () => {
+/** A forge for all tests of a group: each has pull requests of its own. */
+function withForge(...args: Parameters<typeof fakeForge>): void {
+  beforeAll(async () => {
+    forge = await fakeForge(...args);
+  });
+  afterAll(() => forge.close());
+}
+
+describe.concurrent("on GitHub and GitLab,", { timeout: 60_000 }, () => {
+  withForge();
+
   test("a fork that adds a space gets its plan, in the summary and in one comment", async () => {
     const change = open(FORK, addSpace);
     const { planned, commented, summary } = await review(change);
@@ -298,90 +311,12 @@ describe("on GitHub,", { timeout: 60_000 }, () => {
   });
 
   test("a branch behind main is not previewed", async () => {
-    const root = checkout("main");
-    git(
-      root,
-      "update-ref",
-      "refs/remotes/origin/main",
-      git(root, "commit-tree", "-p", "HEAD", "-m", "newer", "HEAD^{tree}"),
+    const root = checkout("older");
+    await expect(writePreview({ root, env: "prod" }, {})).rejects.toThrow(
+      "This branch lacks commits of main, which a preview would undo; rebase it on main.",
     );
-    const { passed, log } = await runJob({
-      root,
-      workflow: join(root, ".github/workflows/preview.yml"),
-      job: "preview",
-      variables: {},
-      expressions: {
-        "github.event.pull_request.head.sha": base,
-        "vars.PULUMI_BACKEND_URL": "",
-        "secrets.PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
-      },
-      store: join(folder, "scratch-behind"),
-    });
-    expect(passed).toBe(false);
-    expect(log).toBe("This branch lacks commits of main, which a preview would undo; rebase it on main.\n");
-  });
-});
-
-describe("on Forgejo,", { timeout: 60_000 }, () => {
-  beforeEach(async () => {
-    await forge.close();
-    forge = await fakeForge("/api/v1", "forgejo-actions");
-  });
-  /** The job that may write, in the default branch's checkout. */
-  const tenants = (change: Change) => {
-    const root = checkout("main");
-    return runJob({
-      root,
-      workflow: join(root, ".forgejo/workflows/tenants.yml"),
-      job: "tenants",
-      variables: variablesOf(
-        "pull_request_target",
-        pullRequest(change),
-        join(folder, `scratch-${change.number}`),
-      ),
-      expressions: { "forge.token": forge.token },
-      store: "",
-    });
-  };
-
-  test("a fork's tenants files are planned by main's own code, and commented", async () => {
-    const change = open(FORK, addSpace);
-    expect(await tenants(change)).toMatchObject({ passed: true });
-    expect(bodies(change)).toEqual([expect.stringMatching(/^<!-- framaspace-review -->\n[^]*adds 1 space/)]);
   });
 
-  test.each<[string, (root: string) => void]>([
-    ["code", (root) => writeFileSync(join(root, "review/write.ts"), "process.exit(3)")],
-    [
-      "a link among the tenants files",
-      (root) => symlinkSync("/etc/passwd", join(root, "spaces/tenants/prod/002.yaml")),
-    ],
-  ])("%s is not even checked out; the comment names the job that has the plan", async (_, spoil) => {
-    const change = open(FORK, (root) => {
-      addSpace(root);
-      spoil(root);
-    });
-    expect(await tenants(change)).toMatchObject({ passed: true });
-    expect(bodies(change)).toEqual([
-      expect.stringContaining("its plan is only in the log of the job `review`"),
-    ]);
-  });
-
-  test("a newer commit, and a conflict, are said", async () => {
-    const change = open(FORK, addSpace);
-    const stale = await tenants({ ...change, head: base });
-    expect(stale).toMatchObject({ passed: false, log: expect.stringContaining("has a newer commit than") });
-    const clash = open(
-      FORK,
-      (root) => edit(root, TENANTS, (text) => `# Another line.\n${text}`),
-      "refs/heads/older",
-    );
-    expect((await tenants(clash)).passed).toBe(false);
-    expect(bodies(clash)).toEqual([expect.stringContaining("This change conflicts")]);
-  });
-});
-
-describe("on GitLab,", { timeout: 60_000 }, () => {
   test("a merge request leaves the reports that GitLab shows by itself", async () => {
     const change = open(FORK, addSpace);
     const root = checkout(change.head);
@@ -396,6 +331,55 @@ describe("on GitLab,", { timeout: 60_000 }, () => {
       delete: 0,
     });
     expect(JSON.parse(read(artifacts?.reports?.["codequality"] ?? ""))).toEqual([]);
+  });
+});
+
+describe("on Forgejo,", { timeout: 60_000 }, () => {
+  withForge("/api/v1", "forgejo-actions");
+  const variables = (change: Change) => ({
+    ...variablesOf("pull_request_target", pullRequest(change), join(folder, `scratch-${change.number}`)),
+    GITHUB_TOKEN: forge.token,
+  });
+
+  test("a fork's tenants files are planned by main's own code, and commented", async () => {
+    const change = open(FORK, addSpace);
+    const root = checkout("main");
+    const ran = await runJob({
+      root,
+      workflow: join(root, ".forgejo/workflows/tenants.yml"),
+      job: "tenants",
+      variables: variables(change),
+      expressions: { "forge.token": forge.token },
+      store: "",
+    });
+    expect(ran).toMatchObject({ passed: true });
+    expect(bodies(change)).toEqual([expect.stringMatching(/^<!-- framaspace-review -->\n[^]*adds 1 space/)]);
+  });
+
+  test.each<[string, (root: string) => void]>([
+    ["code", (root) => writeFileSync(join(root, "review/write.ts"), "process.exit(3)")],
+    ["a link", (root) => symlinkSync("/etc/passwd", join(root, "spaces/tenants/prod/002.yaml"))],
+    ["a program", (root) => chmodSync(join(root, TENANTS), 0o755)],
+  ])("%s is not even checked out; the comment names the job that has the plan", async (_, spoil) => {
+    const change = open(FORK, (root) => {
+      addSpace(root);
+      spoil(root);
+    });
+    expect(await reviewTenants(main, variables(change))).toBe(0);
+    expect(bodies(change)).toEqual([
+      expect.stringContaining("its plan is only in the log of the job `review`"),
+    ]);
+    expect(git(main, "status", "--short")).toBe("");
+  });
+
+  test("a newer commit, and a conflict, are said", async () => {
+    const change = open(FORK, addSpace);
+    await expect(reviewTenants(main, variables({ ...change, head: base }))).rejects.toThrow(
+      "has a newer commit than",
+    );
+    const clash = open(FORK, (root) => edit(root, TENANTS, (text) => `# Another line.\n${text}`), "older");
+    expect(await reviewTenants(main, variables(clash))).toBe(1);
+    expect(bodies(clash)).toEqual([expect.stringContaining("This change conflicts")]);
   });
 });
 
