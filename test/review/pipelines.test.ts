@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
+import { execaSync } from "execa";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
@@ -349,7 +350,7 @@ describe("on Forgejo,", { timeout: 60_000 }, () => {
       workflow: join(root, ".forgejo/workflows/tenants.yml"),
       job: "tenants",
       variables: variables(change),
-      expressions: { "forge.token": forge.token },
+      expressions: { "github.token": forge.token },
       store: "",
     });
     expect(ran).toMatchObject({ passed: true });
@@ -382,6 +383,19 @@ describe("on Forgejo,", { timeout: 60_000 }, () => {
     expect(bodies(clash)).toEqual([expect.stringContaining("This change conflicts")]);
   });
 });
+
+const hasZizmor = execaSync("zizmor", ["--version"], { reject: false }).exitCode === 0;
+
+test.skipIf(!hasZizmor)(
+  `zizmor finds nothing in GitHub's workflows${hasZizmor ? "" : " (skipped: no zizmor on PATH)"}`,
+  () => {
+    const args = ["--offline", "--quiet", "--no-progress", ".github"];
+    expect(execaSync("zizmor", args, { cwd: REPOSITORY, all: true, reject: false })).toMatchObject({
+      exitCode: 0,
+      all: expect.stringContaining("No findings"),
+    });
+  },
+);
 
 describe("no pipeline", () => {
   const FILES = globSync(".{github,forgejo}/workflows/*.yml", { cwd: REPOSITORY }).sort();
