@@ -4,15 +4,15 @@ import { block, groupedCount } from "../plan/markdown.ts";
 import { planText } from "../plan/plan.ts";
 import type { Result } from "./result.ts";
 
-export const PARTS = ["plan", "preview"] as const;
+const PARTS = ["plan", "preview"] as const;
 export type Part = (typeof PARTS)[number];
 
 /** What a comment of ours begins with. It does not show. */
 export const MARKER = "<!-- framaspace-review -->";
 /** GitHub and Forgejo refuse a comment of more than 65,536 characters. */
 export const MOST_CHARACTERS = 65_536;
-/** Both parts, with their markers, fit into one comment. */
-const MOST_OF_PART = 32_000;
+/** Both parts fit into one comment, each with its marker, its title and its warning. */
+const MOST_OF_PART = MOST_CHARACTERS / 2 - 1000;
 
 export interface Report {
   part: Part;
@@ -32,6 +32,8 @@ const TITLES: Readonly<Record<Part, string>> = {
   plan: "`npm run plan`",
   preview: "`pulumi preview` of the stacks that change",
 };
+const WARNING =
+  "⚠️ this pull request comes from elsewhere and changes more than tenants files, so it may have written what stands here itself; read its files first";
 const STATUS = {
   0: "✔ nothing stands against it",
   1: "✘ it failed, or is not valid",
@@ -50,7 +52,8 @@ export function renderComment(report: Report, current = ""): string {
 }
 
 function renderPart({ part, head, run, trusted, result }: Report): string {
-  const title = `${TITLES[part]} of \`${head.slice(0, 12)}\`: ${STATUS[result.status]} ([the run](${run}))`;
+  const status = trusted ? STATUS[result.status] : WARNING;
+  const title = `${TITLES[part]} of \`${head.slice(0, 12)}\`: ${status} ([the run](${run}))`;
   const text = withoutMarkers(planText(result));
   const pointer = `… cut here: [the run](${run}) has all ${groupedCount(text.split("\n").length, "line")}.`;
   return [partMarker(part, head), title, "", trusted ? cut(text, pointer) : quote(text, pointer)].join("\n");
@@ -65,14 +68,7 @@ function quote(text: string, pointer: string): string {
     if (size > MOST_OF_PART) break;
     kept.push(line);
   }
-  return [
-    "⚠️ This pull request comes from elsewhere and changes more than tenants files: it may have written this text",
-    "itself. Read its files first.",
-    "",
-    ...block("text", kept),
-    ...(kept.length < lines.length ? ["", pointer] : []),
-    "",
-  ].join("\n");
+  return [...block("text", kept), ...(kept.length < lines.length ? ["", pointer] : []), ""].join("\n");
 }
 
 /** The first lines of Markdown, up to the last place before the limit where no block of code and no fold is open. */
@@ -91,7 +87,9 @@ export function cut(text: string, pointer: string, most = MOST_OF_PART): string 
     if (fence === undefined) fence = ticks;
     else if (line.trim() === fence) fence = undefined;
     if (fence !== undefined) continue;
-    folds += line.split("<details>").length - line.split("</details>").length;
+    // Elsewhere in a line it is a name, written as code.
+    if (/^\s*<details>/.test(line)) folds += 1;
+    if (/^\s*<\/details>/.test(line)) folds -= 1;
     if (folds === 0) whole = kept.length;
   }
   return [...kept.slice(0, whole), "", pointer, ""].join("\n");

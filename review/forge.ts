@@ -14,7 +14,7 @@ const commentSchema = z.object({
   body: z.string().nullable(),
   user: z.object({ login: z.string() }).nullable(),
 });
-export type Comment = z.infer<typeof commentSchema>;
+type Comment = z.infer<typeof commentSchema>;
 
 const comparisonSchema = z.object({
   files: z.array(z.object({ filename: z.string(), previous_filename: z.string().optional() })),

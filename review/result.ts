@@ -5,8 +5,8 @@ import { join } from "node:path";
 import * as z from "zod";
 import { UserError } from "../validation/user-error.ts";
 
-export const RESULT_FILE = "review.json";
-/** A plan of 5,000 spaces has 3 MB. */
+const RESULT_FILE = "review.json";
+/** Far above a plan of 10,000 spaces, of each of which it says a line. */
 const MOST_BYTES = 16 * 2 ** 20;
 
 const schema = z.strictObject({

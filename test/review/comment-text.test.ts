@@ -33,7 +33,9 @@ test("a change's own text stays inside a block of code, with a warning before it
   const evil = "@example/administrators\n````\n![x](https://evil.example)\n<img src=x>\n</details>\n[l](j:)";
   const body = renderComment(report(evil, { trusted: false }));
   expect(body).toContain("\n`````text\n@example/administrators\n````\n");
-  expect(outside(body)).toContain("⚠️ This pull request comes from elsewhere");
+  expect(outside(body)).toContain("⚠️ this pull request comes from elsewhere");
+  // Its status is its own word, too.
+  expect(outside(body)).not.toContain("✔");
   for (const text of ["@", "evil", "<img", "</details>", "[l]"]) expect(outside(body)).not.toContain(text);
 });
 
@@ -73,6 +75,11 @@ test("one endless line is cut too", () => {
   const body = renderComment(report("x".repeat(10 ** 6), { trusted: false }));
   expect(body.length).toBeLessThan(2000);
   expect(body).toContain("… cut here");
+});
+
+test("a name that looks like a fold opens none", () => {
+  const text = `- \`<details>\`\n${"x\n".repeat(50)}`;
+  expect(cut(text, "…", 60).split("\n").length).toBeGreaterThan(20);
 });
 
 test("a cut leaves no block of code and no fold open", () => {

@@ -97,7 +97,7 @@ describe("a plan", () => {
     forge.files.set(`${BASE}...${HEAD}`, files);
     await afterRun();
     expect(bodies()[0]).toMatch(
-      /⚠️ This pull request comes from elsewhere[^]*^```text\n\*\*the plan\*\*\n```$/m,
+      /⚠️ this pull request comes from elsewhere[^]*^```text\n\*\*the plan\*\*\n```$/m,
     );
   });
 

@@ -258,7 +258,7 @@ describe.concurrent("on GitHub and GitLab,", { timeout: 60_000 }, () => {
     expect(planned.log).toContain("GITHUB_EVENT_PATH");
     expect(planned.log).not.toMatch(/TOKEN|SECRET|PASS|KEY/);
     const [body = ""] = bodies(change);
-    expect(body).toContain("⚠️ This pull request comes from elsewhere and changes more than tenants files");
+    expect(body).toContain("⚠️ this pull request comes from elsewhere and changes more than tenants files");
     const quoted = /^````text\n[^]*?\n````$/m;
     expect(body).toMatch(quoted);
     expect(body.replace(quoted, "")).not.toMatch(/@|evil/);
