@@ -72,7 +72,10 @@ async function assertRebased(root: string): Promise<void> {
   const { exitCode, stderr } = await execa("git", args, { cwd: root, reject: false });
   if (exitCode === 1)
     throw new UserError("This branch lacks commits of main, which a preview would undo; rebase it on main.");
-  if (exitCode !== 0) throw new UserError(`git cannot compare this branch with origin/main: ${stderr}`);
+  if (exitCode !== 0)
+    throw new UserError(
+      `git cannot compare this branch with origin/main (${stderr}); run \`git fetch origin main\`.`,
+    );
 }
 
 function emptyFolder(root: string): string {
