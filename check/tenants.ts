@@ -4,13 +4,13 @@ import { join } from "node:path";
 import { environmentNames } from "../infra/inventory/environment-file.ts";
 import { EDITOR_SCHEMA_FILE, editorSchema } from "../spaces/fleet/editor-schema.ts";
 import { loadFleet } from "../spaces/fleet/load-fleet.ts";
-import { reportFleets, TENANTS_FOLDER } from "../spaces/fleet/fleet.ts";
+import { reportFleets, TENANTS_FOLDER, type Fleet } from "../spaces/fleet/fleet.ts";
 import { count } from "../validation/positions.ts";
 import type { Outcome } from "./tool.ts";
 
 /** Checks configuration, catalog and tenants of every environment, and the editors' schema. */
 export function checkTenants(root: string): Outcome {
-  const fleets = allEnvironments(root).map((name) => loadFleet(root, name));
+  const fleets = loadAll(root);
   const [catalog] = fleets.flatMap((fleet) => fleet.catalog ?? []);
   const stale = catalog && readEditorSchema(root) !== JSON.stringify(editorSchema(catalog));
   const texts = [
@@ -25,6 +25,11 @@ export function checkTenants(root: string): Outcome {
       `${environmentName} ${count(tenantsFiles.flatMap(({ entries }) => entries).length, "space")}`,
   );
   return { state: "passed", text: sizes.join(", ") };
+}
+
+/** The fleets of all environments, with everything that is wrong with each. */
+export function loadAll(root: string): Fleet[] {
+  return allEnvironments(root).map((name) => loadFleet(root, name));
 }
 
 /** The schema without its formatting, which is prettier's task; undefined if it is missing or broken. */

@@ -49,6 +49,13 @@ export function countResources({ groups }: EnvironmentPlan, ofSpaces: boolean): 
   return counts;
 }
 
+/** How many resources of all environments each kind of change concerns. */
+export function countAllResources(environments: readonly EnvironmentPlan[]): Record<Kind, number> {
+  const all = environments.flatMap((one) => [countResources(one, true), countResources(one, false)]);
+  const of = (kind: Kind) => all.reduce((sum, counts) => sum + counts[kind], 0);
+  return { create: of("create"), update: of("update"), replace: of("replace"), delete: of("delete") };
+}
+
 /** Whether the environment's storage or cost becomes another. */
 export function figuresChange({ before, after }: EnvironmentPlan): boolean {
   return JSON.stringify(before) !== JSON.stringify(after);

@@ -9,7 +9,7 @@ import type { Catalog } from "../spaces/fleet/catalog.ts";
 import { CATALOG_FILE, reportFleets, type Fleet } from "../spaces/fleet/fleet.ts";
 import { loadFleet, readCatalog } from "../spaces/fleet/load-fleet.ts";
 import { entrySchema, type Entry } from "../spaces/fleet/entry.ts";
-import { merge, type Comparison } from "./comparison.ts";
+import { merge, type Comparison, type Kind } from "./comparison.ts";
 import { describeDifferences, type Difference } from "./differences.ts";
 import { figuresOf, type Figures } from "./fleet-figures.ts";
 import {
@@ -22,7 +22,7 @@ import {
 } from "./changed-stacks.ts";
 import { block } from "./markdown.ts";
 import { startPool, type ComparisonPool } from "./comparison-pool.ts";
-import type { EnvironmentPlan, Outcome } from "./outcome.ts";
+import { countAllResources, type EnvironmentPlan, type Outcome } from "./outcome.ts";
 import { isDangerous, renderPlan } from "./report.ts";
 import { compareSpaces, dangerOf, readBaseEntries } from "./space-changes.ts";
 import { findBase, type Base } from "./trees.ts";
@@ -48,6 +48,8 @@ export interface Plan {
   summary: string;
   /** Markdown: all the rest, in folded sections. Empty, or ends with a newline. */
   details: string;
+  /** How many resources each kind of change concerns. Absent if nothing was planned. */
+  resources?: Readonly<Record<Kind, number>>;
 }
 
 /** Both parts of a plan as one text. */
@@ -140,7 +142,8 @@ async function planWith(
       (name) => !names.includes(name),
     ),
   };
-  return { status: isDangerous(outcome) ? 2 : 0, ...renderPlan(outcome) };
+  const resources = countAllResources(outcome.environments);
+  return { status: isDangerous(outcome) ? 2 : 0, ...renderPlan(outcome), resources };
 }
 
 function sum(comparisons: readonly Comparison[]): Comparison {

@@ -43,15 +43,22 @@ const START: Position = { line: 1, column: 1 };
 
 /** All problems as text, in the order of the files, below a line with their number. */
 export function report(title: string, problems: readonly Problem[]): string {
-  const lines = [...problems]
-    .sort(
-      (a, b) => compare(a.file, b.file) || a.line - b.line || a.column - b.column || compare(a.what, b.what),
-    )
-    .map(
-      ({ file, line, column, who, what }) =>
-        `  ${file}:${line}:${column}  ${who === undefined ? "" : `${who}: `}${sentence(what)}`,
-    );
+  const lines = inOrder(problems).map(
+    (problem) => `  ${problem.file}:${problem.line}:${problem.column}  ${sayProblem(problem)}`,
+  );
   return [`${title} not valid: ${count(lines.length, "problem")}.`, ...lines].join("\n");
+}
+
+/** Problems in the order of the files and their lines. */
+export function inOrder(problems: readonly Problem[]): Problem[] {
+  return [...problems].sort(
+    (a, b) => compare(a.file, b.file) || a.line - b.line || a.column - b.column || compare(a.what, b.what),
+  );
+}
+
+/** What is wrong, as one sentence without its place. */
+export function sayProblem({ who, what }: Problem): string {
+  return `${who === undefined ? "" : `${who}: `}${sentence(what)}`;
 }
 
 /** Adds a full stop if the text does not end like a sentence. */

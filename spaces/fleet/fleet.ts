@@ -1,6 +1,6 @@
 // Everything that an environment declares, and everything that is wrong with it, as one report.
 import type { Environment } from "../../infra/inventory/environment.ts";
-import { report, type Position, type Problem } from "../../validation/positions.ts";
+import { inOrder, report, type Position, type Problem } from "../../validation/positions.ts";
 import { UserError } from "../../validation/user-error.ts";
 import type { Path } from "../../validation/wording.ts";
 import type { Catalog } from "./catalog.ts";
@@ -42,6 +42,11 @@ export const CATALOG_FILE = "spaces/catalog.yaml";
 export const TENANTS_FOLDER = "spaces/tenants";
 export const tenantsFolder = (environmentName: string): string => `${TENANTS_FOLDER}/${environmentName}`;
 
+/** Whether a path from the root of the repository is a tenants file's. Such a file is data: nothing of it runs. */
+export function isTenantsFile(path: string): boolean {
+  return /^spaces\/tenants\/[a-z][a-z0-9]*\/\d{3}\.yaml$/.test(path);
+}
+
 /** Throws a UserError unless the fleet may be built. The message has every problem, and `note` after them. */
 export function assertValid(
   fleet: Fleet,
@@ -60,10 +65,12 @@ export function reportFleet(fleet: Fleet): string {
 export function reportFleets(fleets: readonly Fleet[]): string {
   const faulty = fleets.filter(({ problems }) => problems.length > 0);
   const names = faulty.map(({ environmentName }) => environmentName).join(", ");
-  const problems = new Map(
-    faulty.flatMap((fleet) => fleet.problems).map((problem) => [JSON.stringify(problem), problem]),
-  );
-  return report(faulty.length === 1 ? `Environment ${names} is` : `Environments ${names} are`, [
-    ...problems.values(),
-  ]);
+  const title = faulty.length === 1 ? `Environment ${names} is` : `Environments ${names} are`;
+  return report(title, problemsOf(faulty));
+}
+
+/** The problems of several environments, each once, in the order of the files. */
+export function problemsOf(fleets: readonly Fleet[]): Problem[] {
+  const all = fleets.flatMap(({ problems }) => problems);
+  return inOrder([...new Map(all.map((problem) => [JSON.stringify(problem), problem])).values()]);
 }

@@ -1,6 +1,6 @@
 // Reads an environment's configuration, the catalog and the tenants files, and applies every rule. fleet-checks.ts has
 // the rules between spaces. entries.ts reads one file.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { environmentFile, readEnvironment } from "../../infra/inventory/environment-file.ts";
 import { readYaml, type Problem, type Reading } from "../../validation/positions.ts";
@@ -26,16 +26,12 @@ export function loadFleet(
   const problems = [...environment.problems, ...catalog.problems];
   const tenantsFiles: TenantsFile[] = [];
   for (const file of tenantsFilePaths(root, environmentName, drafts)) {
-    if (!TENANTS_FILE_NAME.test(file)) {
-      problems.push({
-        file,
-        line: 1,
-        column: 1,
-        what: "this is no tenants file; name it by three digits, such as 002.yaml",
-      });
+    const draft = drafts.get(file);
+    const what = whyUnread(file, draft === undefined ? join(root, file) : undefined);
+    if (what !== undefined) {
+      problems.push({ file, line: 1, column: 1, what });
       continue;
     }
-    const draft = drafts.get(file);
     const tenantsFile = readTenantsFile(
       file,
       draft === undefined ? readFileSync(join(root, file)) : Buffer.from(draft),
@@ -68,6 +64,15 @@ function tenantsFilePaths(
     ? readdirSync(join(root, folder)).map((name) => `${folder}/${name}`)
     : [];
   return [...new Set([...onDisk, ...drafts.keys()])].sort();
+}
+
+/** Why a file is not read as a tenants file; undefined if it is. `path` is where it lies, if it is no draft. */
+function whyUnread(file: string, path: string | undefined): string | undefined {
+  if (!TENANTS_FILE_NAME.test(file))
+    return "this is no tenants file; name it by three digits, such as 002.yaml";
+  // No change may make us read, and quote, a file of this machine.
+  if (path !== undefined && !lstatSync(path).isFile()) return "this is a link or a folder; write a file";
+  return undefined;
 }
 
 /** Reads spaces/catalog.yaml. */

@@ -45,7 +45,7 @@ beforeAll(() => {
   for (const file of files
     .trim()
     .split("\n")
-    .filter((name) => !/^(test|evaluate|plan|check|lab|bench|bin|policies)\//.test(name))) {
+    .filter((name) => !/^(test|evaluate|plan|check|review|lab|bench|bin|policies)\//.test(name))) {
     mkdirSync(dirname(join(root, file)), { recursive: true });
     cpSync(join(REPOSITORY, file), join(root, file));
   }

@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from "node:fs";
+import { rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { assertValid, reportFleet } from "../../../spaces/fleet/fleet.ts";
@@ -277,6 +277,16 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
     (root) => writeFileSync(join(root, "spaces/tenants/demo/new.yml"), "[]\n"),
     `Environment demo is not valid: 1 problem.
   spaces/tenants/demo/new.yml:1:1  this is no tenants file; name it by three digits, such as 002.yaml.`,
+  ],
+  [
+    "a link, wherever it leads",
+    (root) => {
+      symlinkSync("/etc/passwd", join(root, "spaces/tenants/demo/003.yaml"));
+      symlinkSync("nowhere", join(root, "spaces/tenants/demo/004.yaml"));
+    },
+    `Environment demo is not valid: 2 problems.
+  spaces/tenants/demo/003.yaml:1:1  this is a link or a folder; write a file.
+  spaces/tenants/demo/004.yaml:1:1  this is a link or a folder; write a file.`,
   ],
   [
     "more than 100 entries in a file",
