@@ -66,8 +66,7 @@ export class CloudIds {
       return { id: "0", outputs: { ipv4Address: "192.0.2.1", ipv4: "192.0.2.1" } };
     }
     const address = there.public_net?.ipv4?.ip;
-    // The provider knows a zone by its name.
-    const state = this.#take(urn, collection === "zones" ? there.name : String(there.id));
+    const state = this.#take(urn, String(there.id));
     return address === undefined ? state : { ...state, outputs: { ipv4Address: address, ipv4: address } };
   }
 
