@@ -80,8 +80,8 @@ function toEntry(
     ...(provider !== undefined && { provider }),
     ...(protect && { protect }),
     inputs: values,
-    // A refresh fills in what only the provider knows.
-    outputs: values,
+    // A refresh fills in what only the provider knows. Some providers look for the id among the outputs.
+    outputs: { ...values, ...(id !== undefined && { id }) },
     dependencies: [...known],
     propertyDependencies: Object.fromEntries(
       Object.entries(propertyDependencies).map(([name, urns]) => [
