@@ -79,7 +79,9 @@ function asResource(type: string, inputs: Record<string, unknown>, protect: bool
 }
 
 function describeStack(stack: string, { ok, steps, failures, output }: Outcome): string[] {
-  const groups = Map.groupBy(steps, ({ op, type }) => `${op} ${type}`);
+  // Providers and components are nothing that anybody would miss.
+  const custom = steps.filter(({ type }) => !/^(pulumi:|framaspace:)/.test(type));
+  const groups = Map.groupBy(custom, ({ op, type }) => `${op} ${type}`);
   const changes = [...groups].map(([kind, members]) => {
     const names = members.slice(0, NAMED).map((step) => code(nameOf(step)));
     const more = members.length > NAMED ? ` and ${grouped(members.length - NAMED)} more` : "";
@@ -90,7 +92,7 @@ function describeStack(stack: string, { ok, steps, failures, output }: Outcome):
   );
   const problems = said.length > 0 ? said : output.trim().split("\n").slice(-8);
   return [
-    `- ${stack}: ${ok ? `${grouped(steps.length)} to change` : "**cannot be previewed**"}`,
+    `- ${stack}: ${ok ? `${grouped(custom.length)} to change` : "**cannot be previewed**"}`,
     ...changes,
     ...(ok ? [] : block("text", problems.flatMap((problem) => problem.split("\n")).slice(0, 40), "  ")),
   ];
