@@ -38,6 +38,9 @@ const SCRIPT = String.raw`cd "$(dirname "$0")"
           now >"$stack/updated"
           if [ -e "$stack/broken" ]; then cat "$stack/broken" >"$events"; [ ! -e "$stack/once" ] || rm "$stack/broken"; exit 255; fi
           echo '{"summaryEvent":{"resourceChanges":{"create":2,"same":1}}}' >"$events" ;;
+        refresh)
+          [ ! -e "$stack/unreadable" ] || { echo "error: no luck"; exit 255; }
+          cat "$stack/drift" >"$events" 2>/dev/null || echo '{"summaryEvent":{"resourceChanges":{"same":3}}}' >"$events" ;;
         *) exit 2 ;;
       esac ;;
     esac`.replaceAll(String.raw`\${`, "${");
