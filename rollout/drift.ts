@@ -43,7 +43,7 @@ export async function drift(options: DriftOptions): Promise<0 | 1 | 2> {
     [
       ...findings.flatMap(describe),
       `${count(stacks.length, "stack")}: ${differing.length} differ, ${unknown.length} could not be looked at.`,
-      ...(differing.length > 0 ? ["What is changed or gone comes back by: npm run rollout -- --all"] : []),
+      ...advice(way.environmentName, differing),
     ].join("\n"),
   );
   if (differing.length > 0) return 2;
@@ -81,6 +81,17 @@ function differences({ steps }: Outcome): string[] {
 function lastWords({ failures, output }: Outcome): string {
   const said = failures.map(({ message }) => message);
   return (said.length > 0 ? said : output.trim().split("\n").slice(-LAST_LINES)).join("\n");
+}
+
+/** `up` compares with the state, so the state must first be told what is so. A rollout then sees that it was written. */
+function advice(environmentName: string, differing: readonly Finding[]): string[] {
+  if (differing.length === 0) return [];
+  const refreshes = differing.map(({ stack }) => `  npm run pulumi -- refresh --stack ${stack}`);
+  return [
+    "To make it again as it is declared:",
+    ...refreshes,
+    `  npm run rollout -- --env ${environmentName}`,
+  ];
 }
 
 function describe(finding: Finding): string[] {

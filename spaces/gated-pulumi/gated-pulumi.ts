@@ -61,6 +61,7 @@ async function runGated(
 
 /** The open way to the databases and buckets of an environment's spaces. */
 export interface Way {
+  environmentName: string;
   environment: Environment;
   /** Of the platform's certificate authority, as PEM. */
   certificate: string;
@@ -86,7 +87,7 @@ export async function openWay(
   );
   const certificate = await new Authority(secrets, environment.certificates).root();
   const close = await openTunnel(opsHost(environment), new Access(secrets).hostKey("ops-1").publicKey);
-  return { environment, certificate, close };
+  return { environmentName, environment, certificate, close };
 }
 
 /** The environment that the program itself will read from the file. */

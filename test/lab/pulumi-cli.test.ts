@@ -72,6 +72,14 @@ describe.skipIf(!hasPulumi)(`the Pulumi CLI${WHY_SKIPPED}`, () => {
       .resources;
   }
 
+  /** URN → id, without scripts and providers, whose ids mean nothing. */
+  const idsOf = async (stack: string) =>
+    Object.fromEntries(
+      (await resourcesOf(stack)).flatMap(({ urn, id }) =>
+        id === undefined || /command:remote|pulumi:providers/.test(urn) ? [] : [[urn, id]],
+      ),
+    );
+
   test("brings the lab up", async () => {
     const output = await cli.up();
     expect(output).toContain("engine: pulumi");
@@ -160,6 +168,65 @@ describe.skipIf(!hasPulumi)(`the Pulumi CLI${WHY_SKIPPED}`, () => {
     await cli.inNetworkOf(ADMIN, "nft", "delete table inet relay");
     await expect.poll(mails, { timeout: 300_000, interval: 3000 }).toHaveLength(1);
     await expect.poll(alarms, { timeout: 30_000, interval: 1000 }).toBe("");
+  });
+
+  const exitStatus = (act: Promise<unknown>) =>
+    act.then(
+      () => 0,
+      (error: { exitCode?: number }) => error.exitCode,
+    );
+
+  test("a rollout applies the one stack that was changed, looks at canary spaces, and then has nothing to do", async () => {
+    expect(await cli.lab("rollout")).toContain("2 stacks done");
+    await cli.space("add", "--id", "glycine", "--name", "Glycine");
+    expect(await cli.lab("rollout", "--dry-run")).toMatch(/lab-spaces-001 {2}changed\n1 stack unchanged/);
+    const said = await cli.lab("rollout");
+    expect(said).toMatch(/\[1\/1\] lab-spaces-001: \d+ changed/);
+    expect((await cli.probe(`glycine.${DOMAIN}`)).status).toBe(200);
+    expect(await cli.lab("rollout")).toBe("Nothing to apply in lab: 2 stacks unchanged.");
+  });
+
+  test("the look at spaces finds what members would", async () => {
+    await cli.on("ops-1", "try-space iris lotus");
+    // A web server that takes no upload.
+    await cli.on("web-1", "chmod 000 /srv/spaces/iris && systemctl restart php8.4-fpm");
+    try {
+      const said = await cli.on("ops-1", "try-space iris lotus || true");
+      expect(said).toMatch(/^space iris: through web-1, the login page gets [45]\d\d/m);
+      expect(said).not.toMatch(/lotus|web-2/);
+    } finally {
+      await cli.on("ops-1", "distribute-spaces iris");
+      await cli.on("web-1", "chmod 750 /srv/spaces/iris");
+    }
+    await cli.on("ops-1", "try-space iris lotus");
+    expect(await cli.inside("iris", 'occ "$DIRECTORY/config" "$RELEASE" user:list')).not.toContain(
+      "framaspace-try",
+    );
+  });
+
+  test("drift is found, and its advice ends it", async () => {
+    expect(await cli.lab("drift")).toBe("2 stacks: 0 differ, 0 could not be looked at.");
+    await cli.on("ops-1", "psql service=framaspace -qc 'ALTER ROLE lotus CONNECTION LIMIT 7'");
+    const found = cli.lab("drift");
+    await expect(found).rejects.toThrow(
+      /lotus-role \(postgresql:index\/role:Role\) is changed: connectionLimit/,
+    );
+    expect(await exitStatus(found)).toBe(2);
+    await pulumi("refresh", "lab-spaces-001", "--yes", "--skip-preview");
+    await cli.lab("rollout");
+    expect(await cli.lab("drift")).toBe("2 stacks: 0 differ, 0 could not be looked at.");
+    const limit =
+      "psql service=framaspace -XAtc \"SELECT rolconnlimit FROM pg_roles WHERE rolname = 'lotus'\"";
+    expect(await cli.on("ops-1", limit)).toBe("150");
+  });
+
+  test("lost states are made again by the words of the runbook, and nothing is replaced", async () => {
+    const before = { ...(await idsOf("lab-platform")), ...(await idsOf("lab-spaces-001")) };
+    await rm(join(openLab(cli.name).directory, "state/.pulumi/stacks"), { recursive: true });
+    const said = await typeAtHome(cli, "lost-state", "Make it again");
+    expect(said).not.toMatch(/\d+ to (delete|replace)|(delete|replace)(d|ing)? /);
+    expect({ ...(await idsOf("lab-platform")), ...(await idsOf("lab-spaces-001")) }).toEqual(before);
+    for (const id of ["iris", "lotus"]) expect((await cli.probe(`${id}.${DOMAIN}`)).status).toBe(200);
   });
 
   test("a hundred spaces are created with 64 steps at once, then nothing is left to do", async () => {

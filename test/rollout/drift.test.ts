@@ -63,7 +63,7 @@ const run = (fakes: FakeBackend) =>
   drift({
     backend: new Backend({ root: ROOT, configFile: join(ROOT, "Pulumi.prod.yaml"), cli: fakes.cli }),
     stacks: STACKS,
-    way: { environment, certificate, close: async () => {} },
+    way: { environmentName: "prod", environment, certificate, close: async () => {} },
     atOnce: 2,
     logs,
     signal: new AbortController().signal,
@@ -102,7 +102,9 @@ test("names what is gone or changed, and what brings it back: status 2", async (
   web-2 (hcloud:index/server:Server) is gone
   web-3 (hcloud:index/server:Server) is changed: labels
 2 stacks: 1 differ, 0 could not be looked at.
-What is changed or gone comes back by: npm run rollout -- --all`,
+To make it again as it is declared:
+  npm run pulumi -- refresh --stack prod-platform
+  npm run rollout -- --env prod`,
   ]);
 });
 

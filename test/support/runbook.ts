@@ -51,9 +51,14 @@ export async function typeAtHome(lab: TestLab, page: string, heading?: string): 
   const said: string[] = [];
   const lines = blocksOf(/^```sh\n(.*?)^```$/gms, page, heading).flatMap((block) => block.trim().split("\n"));
   for (const line of lines) {
-    const words = /^npm run pulumi -- (.+)$/.exec(line)?.[1]?.replaceAll("prod-", "lab-").split(/ +/);
-    if (!words) throw new Error(`docs/runbooks/${page}.md: the lab cannot run "${line}"`);
-    said.push(await lab.lab("pulumi", ...words, "--yes", "--non-interactive"));
+    const [, command, rest = ""] = /^npm run (pulumi|rollout|drift|state)(?: -- (.+))?$/.exec(line) ?? [];
+    if (!command) throw new Error(`docs/runbooks/${page}.md: the lab cannot run "${line}"`);
+    const words = rest
+      .replaceAll("prod-", "lab-")
+      .split(/ +/)
+      .filter((word) => word !== "");
+    const unattended = command === "pulumi" ? ["--yes", "--non-interactive"] : [];
+    said.push(await lab.lab(command, ...words, ...unattended));
   }
   return said.join("\n");
 }
