@@ -3,7 +3,6 @@ import type { Fleet, TenantsFile } from "../spaces/fleet/fleet.ts";
 import type { Applied, Backend } from "./backend.ts";
 import { digestsOf } from "./digests.ts";
 import type { Rendered } from "./digest-worker.ts";
-import { inParallel } from "./in-parallel.ts";
 
 export interface Choice {
   stack: string;
@@ -15,9 +14,6 @@ export interface Choice {
   /** Why it is applied, for people. */
   why: string;
 }
-
-/** How many calls of the CLI at once: each takes a tenth of a second of a core. */
-const CALLS = 4;
 
 /** Stacks of an environment, in the order in which they are rolled out: the platform, one with canary spaces, the rest. */
 export function stacksInOrder(fleet: Pick<Fleet, "environmentName" | "tenantsFiles">): string[] {
@@ -53,15 +49,7 @@ export async function chooseStacks(
     digestsOf(backend.project.root, backend.project.configFile, stacks),
     backend.stacks(),
   ]);
-  const applied = new Map(
-    await inParallel(
-      CALLS,
-      stacks.filter((stack) => known.has(stack)),
-      async (stack) => {
-        return [stack, await backend.applied(stack)] as const;
-      },
-    ),
-  );
+  const applied = await backend.applied(new Map([...known].filter(([stack]) => stacks.includes(stack))));
   const chosen: Choice[] = [];
   const unchanged: string[] = [];
   for (const [stack, kind] of kinds) {

@@ -1,7 +1,7 @@
 // One command of the engine on one stack, as a process of its own: its memory goes with it, and its exit status is the
 // CLI's.
 import { spawn, type ChildProcess } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, openSync, readFileSync, rmSync } from "node:fs";
 import { dirname, delimiter } from "node:path";
 import type { Project } from "./backend.ts";
 import {
@@ -46,7 +46,7 @@ export interface RunOptions {
   project: Project;
   /** More variables for the CLI. */
   environmentVariables?: Readonly<Record<string, string>>;
-  /** Files to write: `<logs>/<stack>.log` and `<logs>/<stack>.events`. */
+  /** A folder. Files to write: `<logs>/<stack>.log` and `<logs>/<stack>.events`. */
   logs: string;
   /** How many resources at once. */
   parallel: number;
@@ -63,7 +63,6 @@ export async function runEngine(
   options: RunOptions,
 ): Promise<Outcome> {
   const { project, environmentVariables, logs, parallel, onProgress = () => {}, signal } = options;
-  mkdirSync(logs, { recursive: true, mode: 0o700 });
   const [log, events] = [`${logs}/${stack}.log`, `${logs}/${stack}.events`];
   rmSync(events, { force: true });
   const typed = [command, "--stack", stack, "--config-file", project.configFile, ...FLAGS[command]];

@@ -1,4 +1,5 @@
 // Rollouts, previews and looks for drift as people start them: with the CLI, the way to the spaces, and Ctrl-C.
+import { mkdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { readStackConfiguration } from "../evaluate/stack-configuration.ts";
@@ -111,8 +112,9 @@ async function withContext<Result>(
   const configFile = given.configFile ?? join(root, environmentFile(env));
   const fleet = loadFleet(root, env);
   assertValid(fleet);
-  const backend = new Backend({ root, configFile, cli: findCli() });
   const logs = join(process.env.XDG_STATE_HOME ?? join(homedir(), ".local/state"), "framaspace", env);
+  mkdirSync(logs, { recursive: true, mode: 0o700 });
+  const backend = new Backend({ root, configFile, cli: findCli() }, join(logs, "applied.json"));
   const stopping = new AbortController();
   const stop = () => stopping.abort();
   process.on("SIGINT", stop).on("SIGTERM", stop);

@@ -61,7 +61,10 @@ beforeEach(() => {
 
 const run = (fakes: FakeBackend) =>
   drift({
-    backend: new Backend({ root: ROOT, configFile: join(ROOT, "Pulumi.prod.yaml"), cli: fakes.cli }),
+    backend: new Backend(
+      { root: ROOT, configFile: join(ROOT, "Pulumi.prod.yaml"), cli: fakes.cli },
+      join(logs, "applied.json"),
+    ),
     stacks: STACKS,
     way: { environmentName: "prod", environment, certificate, close: async () => {} },
     atOnce: 2,

@@ -32,13 +32,13 @@ const text = () => printed.join("\n");
 function run(fakes: FakeBackend, options: Partial<RolloutOptions> = {}): Promise<boolean> {
   const project = { root, configFile: join(root, "Pulumi.prod.yaml"), cli: fakes.cli };
   return rollout({
-    backend: new Backend(project),
+    backend: new Backend(project, join(fakes.folder, "applied.json")),
     fleet: loadFleet(root, "prod"),
     atOnce: 1,
     stopAtPercent: 0,
     all: false,
     dryRun: false,
-    logs: join(fakes.folder, "logs"),
+    logs: fakes.folder,
     open: async () => ({ close: async () => {} }),
     look: async () => [],
     signal: new AbortController().signal,
