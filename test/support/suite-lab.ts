@@ -36,7 +36,7 @@ export function nextcloudWords(): UpWords {
   return [...storageWords(), ...archives.flatMap((path) => ["--nextcloud", path])];
 }
 
-/** Options of `npm run lab -- up`; `--engine applier` unless they name another. */
+/** Options of `npm run lab -- up`. Unless they name the engine, FRAMASPACE_ENGINE does, or else it is the applier. */
 export type UpWords = readonly string[];
 
 /**
@@ -52,7 +52,8 @@ export class TestLab {
   constructor(name: string, port: number, words: UpWords = []) {
     this.name = name;
     this.port = port;
-    this.#words = words.includes("--engine") ? words : ["--engine", "applier", ...words];
+    const engine = process.env.FRAMASPACE_ENGINE ?? "applier";
+    this.#words = words.includes("--engine") ? words : ["--engine", engine, ...words];
   }
 
   /** The copy of the tree that the lab is built from. */
