@@ -457,7 +457,9 @@ describe("no pipeline", () => {
       ),
     );
     expect(own.map(({ file }) => file)).toEqual([
+      ".forgejo/workflows/drift.yml",
       ".forgejo/workflows/rollout.yml",
+      ".github/workflows/drift.yml",
       ".github/workflows/preview.yml",
       ".github/workflows/rollout.yml",
     ]);
