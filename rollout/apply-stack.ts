@@ -7,6 +7,7 @@ import { UserError } from "../validation/user-error.ts";
 import { adopt, alreadyThere } from "./adopt.ts";
 import { locksIn, type Backend, type Lock } from "./backend.ts";
 import type { Choice } from "./choose-stacks.ts";
+import { sourceKeys } from "./digests.ts";
 import type { Line } from "./lines.ts";
 import { runEngine, type Outcome } from "./engine-run.ts";
 
@@ -54,7 +55,11 @@ async function tryToApply({ backend, choice, logs, parallel, signal, line }: App
     outcome = await onceFree(backend, stack, line, signal, once);
   }
   if (!outcome.ok) throw new UserError(explain(outcome));
-  await backend.setApplied(stack, { digest: rendered.digest, at: new Date() });
+  const keys = await sourceKeys(backend.project, [stack]);
+  // What the engine received may be older, or newer, than what was evaluated.
+  if (keys.get(stack) !== choice.key)
+    line.note("its files changed meanwhile, so the next rollout applies it once more");
+  else await backend.setApplied(stack, { digest: rendered.digest, at: new Date() });
   return outcome;
 }
 

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import * as z from "zod";
 import { UserError } from "../validation/user-error.ts";
+import type { Sources } from "./digests.ts";
 import { inParallel } from "./in-parallel.ts";
 
 /** How many calls of the CLI at once: each takes a tenth of a second of a core. */
@@ -34,11 +35,7 @@ const listed = z.array(z.object({ name: z.string(), lastUpdate: z.coerce.date().
 const applied = z.object({ digest: z.string(), at: z.coerce.date() });
 
 /** Where an environment's stacks are declared, and the CLI that keeps them. */
-export interface Project {
-  /** Folder of the repository. */
-  root: string;
-  /** The environment's configuration file. */
-  configFile: string;
+export interface Project extends Sources {
   /** Path of the CLI. */
   cli: string;
 }

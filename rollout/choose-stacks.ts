@@ -1,7 +1,7 @@
 // Which stacks a rollout applies, why, and in which order.
 import type { Fleet, TenantsFile } from "../spaces/fleet/fleet.ts";
 import type { Applied, Backend } from "./backend.ts";
-import { digestsOf } from "./digests.ts";
+import { digestsOf, sourceKeys } from "./digests.ts";
 import type { Rendered } from "./digest-worker.ts";
 
 export interface Choice {
@@ -9,6 +9,8 @@ export interface Choice {
   /** `canary`: the one stack of spaces that goes before the others. */
   kind: "platform" | "canary" | "spaces";
   rendered: Rendered;
+  /** Hash of the files that it was evaluated from. */
+  key: string;
   /** Whether the backend has no such stack yet. */
   isNew: boolean;
   /** Why it is applied, for people. */
@@ -45,20 +47,18 @@ export async function chooseStacks(
 ): Promise<{ chosen: Choice[]; unchanged: string[] }> {
   const kinds = kindsInOrder(fleet);
   const stacks = kinds.map(([stack]) => stack);
-  const [digests, known] = await Promise.all([
-    digestsOf(backend.project.root, backend.project.configFile, stacks),
-    backend.stacks(),
-  ]);
+  const keys = await sourceKeys(backend.project, stacks);
+  const [digests, known] = await Promise.all([digestsOf(backend.project, keys), backend.stacks()]);
   const applied = await backend.applied(new Map([...known].filter(([stack]) => stacks.includes(stack))));
   const chosen: Choice[] = [];
   const unchanged: string[] = [];
   for (const [stack, kind] of kinds) {
-    const rendered = digests.get(stack);
-    if (!rendered) throw new Error(`${stack} was not evaluated`);
+    const [rendered, key] = [digests.get(stack), keys.get(stack)];
+    if (!rendered || key === undefined) throw new Error(`${stack} was not evaluated`);
     const isNew = !known.has(stack);
     const why = isNew ? "new" : whyApply(rendered, applied.get(stack), known.get(stack), all);
     if (why === undefined) unchanged.push(stack);
-    else chosen.push({ stack, kind, rendered, isNew, why });
+    else chosen.push({ stack, kind, rendered, key, isNew, why });
   }
   return { chosen, unchanged };
 }

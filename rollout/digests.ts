@@ -15,20 +15,18 @@ import type { DigestTask, Rendered } from "./digest-worker.ts";
 const remembered = z.record(z.string(), z.object({ digest: z.string(), resources: z.number() }));
 
 /**
- * The digest of each stack of an environment. Evaluates only stacks whose files differ from those of an earlier call: evaluating a
- * hundred stacks of a hundred spaces takes half a minute. Rejects with a UserError if a stack cannot be evaluated.
- * @param root Folder of the repository.
- * @param configFile The environment's configuration.
+ * The digest of each stack of an environment. Evaluates only stacks whose files differ from those of an earlier call:
+ * evaluating a hundred stacks of a hundred spaces takes half a minute. Rejects with a UserError if a stack cannot be
+ * evaluated.
+ * @param keys From sourceKeys.
  */
 export async function digestsOf(
-  root: string,
-  configFile: string,
-  stacks: readonly string[],
+  { root, configFile }: Sources,
+  keys: ReadonlyMap<string, string>,
 ): Promise<Map<string, Rendered>> {
-  const program = await programHash(root);
+  const stacks = [...keys.keys()];
   const file = join(root, "node_modules/.cache/framaspace/digests.json");
   const earlier = read(file);
-  const keys = new Map(stacks.map((stack) => [stack, keyOf({ root, configFile, program }, stack)]));
   const digests = new Map<string, Rendered>();
   for (const [stack, key] of keys) {
     const known = earlier[key];
@@ -53,15 +51,21 @@ export async function digestsOf(
   return digests;
 }
 
-interface Sources {
+/** Where stacks are declared. */
+export interface Sources {
+  /** Folder of the repository. */
   root: string;
+  /** The environment's configuration file. */
   configFile: string;
-  /** Hash of the program. */
-  program: string;
 }
 
-/** A hash of all files that the stack is made from, and of the Node that evaluates them. */
-function keyOf({ root, configFile, program }: Sources, stack: string): string {
+/** For each stack, a hash of all files that it is made from, and of the Node that evaluates them. */
+export async function sourceKeys(sources: Sources, stacks: readonly string[]): Promise<Map<string, string>> {
+  const program = await programHash(sources.root);
+  return new Map(stacks.map((stack) => [stack, keyOf({ ...sources, program }, stack)]));
+}
+
+function keyOf({ root, configFile, program }: Sources & { program: string }, stack: string): string {
   const { environment, part } = parseStackName(stack);
   const files = [
     configFile,

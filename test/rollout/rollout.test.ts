@@ -87,6 +87,28 @@ test("a comment changes nothing, and --all applies all", async () => {
   expect(fakes.applied).toEqual(ORDER);
 });
 
+test("a stack whose files change while it is applied is applied once more", async () => {
+  const fakes = new FakeBackend();
+  await run(fakes);
+  fakes.forgetCalls();
+  const file = join(root, tenantsFile(3));
+  const before = readFileSync(file, "utf8");
+  onTestFinished(() => writeFileSync(file, before));
+  writeFileSync(file, before.replace("name: Association 3 1", "name: Trois"));
+  fakes.slowDown(0.4);
+  const running = run(fakes);
+  await vi.waitFor(() => expect(fakes.applied).toEqual(["prod-spaces-003"]), {
+    timeout: 10_000,
+    interval: 20,
+  });
+  writeFileSync(file, before.replace("name: Association 3 1", "name: Drei"));
+  expect(await running).toBe(true);
+  expect(text()).toContain("prod-spaces-003: its files changed meanwhile");
+  fakes.forgetCalls();
+  await run(fakes);
+  expect(fakes.applied).toEqual(["prod-spaces-003"]);
+});
+
 describe("if something fails", () => {
   test("of the first stack of spaces, nothing else is begun; the same command continues", async () => {
     const fakes = new FakeBackend();
