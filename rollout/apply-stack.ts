@@ -22,6 +22,8 @@ export interface Applying {
 
 /** How long to wait for another `up` of the stack on this machine: as long as one may take. */
 const LOCKED_MINUTES = 70;
+/** A role, its database, and whatever else comes one after the other. */
+const MOST_ADOPTIONS = 4;
 /** The end of the CLI's output, where its events say nothing. */
 const LAST_LINES = 12;
 const SHOWN_FAILURES = 3;
@@ -46,12 +48,12 @@ async function tryToApply({ backend, choice, logs, parallel, signal, line }: App
   const { project } = backend;
   const once = () => runEngine("up", stack, { project, logs, parallel, signal, onProgress: line.progress });
   let outcome = await onceFree(backend, stack, line, signal, once);
-  const there = outcome.ok ? [] : alreadyThere(outcome.failures);
-  if (there.length > 0 && !signal.aborted) {
+  // What depends on a resource is tried only once that one is there.
+  for (let times = 0; times < MOST_ADOPTIONS && !outcome.ok && !signal.aborted; times += 1) {
+    const there = alreadyThere(outcome.failures);
+    if (there.length === 0) break;
     const taken = await adopt(backend, stack, there);
-    line.note(
-      `an earlier up made these without the state knowing; the state has them now: ${taken.join(", ")}`,
-    );
+    line.note(`the state did not know what an earlier up made; it has now: ${taken.join(", ")}`);
     outcome = await onceFree(backend, stack, line, signal, once);
   }
   if (!outcome.ok) throw new UserError(explain(outcome));

@@ -1,7 +1,7 @@
 // Entries of a stack's state, made from the program itself: what a resource is, is declared, and its id is known. So a
 // state that lost resources, or all of them, is made again without the engine's questions.
 import { randomUUID } from "node:crypto";
-import { mapSecrets, stateSecret, type Graph, type Resource } from "../evaluate/graph.ts";
+import { isSecret, mapSecrets, stateSecret, type Graph, type Resource } from "../evaluate/graph.ts";
 
 /** A resource as `pulumi stack import` reads it (apitype.ResourceV3). */
 export interface StateEntry {
@@ -65,9 +65,12 @@ function toEntry(
   found: { id: string | undefined; provider: string | undefined; known: ReadonlySet<string> },
   plugins: Wanted["plugins"],
 ): StateEntry {
-  const version = type.startsWith(PROVIDER) ? plugins.get(type.slice(PROVIDER.length)) : undefined;
+  const isProvider = type.startsWith(PROVIDER);
+  const version = isProvider ? plugins.get(type.slice(PROVIDER.length)) : undefined;
+  // Nobody can read a secret back. Without it in the state, the next `up` sets it again. A provider needs its own.
+  const kept = Object.entries(inputs).filter(([, value]) => isProvider || !isSecret(value));
   const values = {
-    ...(mapSecrets(inputs, stateSecret) as Record<string, unknown>),
+    ...Object.fromEntries(kept.map(([name, value]) => [name, mapSecrets(value, stateSecret)])),
     ...(version !== undefined && { version }),
   };
   const { id, provider, known } = found;

@@ -186,6 +186,17 @@ describe.skipIf(!hasPulumi)(`the Pulumi CLI${WHY_SKIPPED}`, () => {
     expect(await cli.lab("rollout")).toBe("Nothing to apply in lab: 2 stacks unchanged.");
   });
 
+  test("a rollout takes over what an earlier up made without the state knowing it", async () => {
+    const sql = ["CREATE ROLE pivoine LOGIN", "CREATE DATABASE pivoine OWNER pivoine"];
+    for (const statement of sql) await cli.on("ops-1", `psql service=framaspace -qc '${statement}'`);
+    await cli.space("add", "--id", "pivoine", "--name", "Pivoine");
+    const said = await cli.lab("rollout");
+    expect(said).toContain("it has now: pivoine-role (pivoine)");
+    expect(said).toContain("it has now: pivoine-database (pivoine)");
+    expect((await cli.probe(`pivoine.${DOMAIN}`)).status).toBe(200);
+    await pulumi("up", "lab-spaces-001", "--yes", "--skip-preview", "--expect-no-changes");
+  });
+
   test("the look at spaces finds what members would", async () => {
     await cli.on("ops-1", "try-space iris lotus");
     // A web server that takes no upload.
