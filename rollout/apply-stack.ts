@@ -57,7 +57,7 @@ async function tryToApply({ backend, choice, logs, parallel, signal, line }: App
     outcome = await onceFree(backend, stack, line, signal, once);
   }
   if (!outcome.ok) throw new UserError(explain(outcome));
-  const keys = await sourceKeys(backend.project, [stack]);
+  const keys = sourceKeys(backend.project, [stack]);
   // What the engine received may be older, or newer, than what was evaluated.
   if (keys.get(stack) !== choice.key)
     line.note("its files changed meanwhile, so the next rollout applies it once more");

@@ -47,7 +47,7 @@ export async function chooseStacks(
 ): Promise<{ chosen: Choice[]; unchanged: string[] }> {
   const kinds = kindsInOrder(fleet);
   const stacks = kinds.map(([stack]) => stack);
-  const keys = await sourceKeys(backend.project, stacks);
+  const keys = sourceKeys(backend.project, stacks);
   const [digests, known] = await Promise.all([digestsOf(backend.project, keys), backend.stacks()]);
   const applied = await backend.applied(new Map([...known].filter(([stack]) => stacks.includes(stack))));
   const chosen: Choice[] = [];

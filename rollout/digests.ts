@@ -1,8 +1,15 @@
 // Digests of what stacks would be applied as. They decide what a rollout applies: not which files changed, but whether
 // the engine would receive anything else than last time.
-import { execa } from "execa";
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import * as z from "zod";
 import { isData, isInput } from "../evaluate/inputs.ts";
@@ -60,8 +67,8 @@ export interface Sources {
 }
 
 /** For each stack, a hash of all files that it is made from, and of the Node that evaluates them. */
-export async function sourceKeys(sources: Sources, stacks: readonly string[]): Promise<Map<string, string>> {
-  const program = await programHash(sources.root);
+export function sourceKeys(sources: Sources, stacks: readonly string[]): Map<string, string> {
+  const program = programHash(sources.root);
   return new Map(stacks.map((stack) => [stack, keyOf({ ...sources, program }, stack)]));
 }
 
@@ -76,15 +83,24 @@ function keyOf({ root, configFile, program }: Sources & { program: string }, sta
 }
 
 /** A hash of the program: of every file that is no data. */
-async function programHash(root: string): Promise<string> {
-  const { stdout } = await execa("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
-    cwd: root,
-  });
-  const files = stdout.split("\0").filter((file) => file !== "" && isInput(file) && !isData(file));
+function programHash(root: string): string {
+  const top = readdirSync(root).filter(
+    (name) => name !== "node_modules" && isInput(name) && isInput(`${name}/`),
+  );
+  const files = top.flatMap((name) =>
+    isFolder(join(root, name))
+      ? readdirSync(join(root, name), { recursive: true, encoding: "utf8" }).map((file) => join(name, file))
+      : [name],
+  );
+  const program = files.filter((file) => isInput(file) && !isData(file)).sort();
   return hashOf(
-    files.sort().map((file) => join(root, file)),
+    program.map((file) => join(root, file)),
     "",
   );
+}
+
+function isFolder(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 function hashOf(files: readonly string[], first: string): string {

@@ -40,7 +40,7 @@ describe.skipIf(!hasPulumi)(`a rollout by the Pulumi CLI${WHY_SKIPPED}`, () => {
       all: true,
       reject: false,
     });
-  const calls = () => readFileSync(join(project, "calls"), "utf8").trim().split("\n");
+  const calls = () => readFileSync(join(project, ".calls"), "utf8").trim().split("\n");
   /** The engine's processes that a killed rollout left. */
   const killAll = () => execa("pkill", ["-KILL", "-f", folder], { reject: false });
 
@@ -49,7 +49,7 @@ describe.skipIf(!hasPulumi)(`a rollout by the Pulumi CLI${WHY_SKIPPED}`, () => {
     { timeout: 900_000 },
     async () => {
       const random = generator(seed);
-      writeFileSync(join(project, "slow"), "0.3");
+      writeFileSync(join(project, ".slow"), "0.3");
       for (let kill = 0; kill < kills; kill += 1) {
         const running = rollOut();
         await sleep(1000 + random() * 14_000);
@@ -58,7 +58,7 @@ describe.skipIf(!hasPulumi)(`a rollout by the Pulumi CLI${WHY_SKIPPED}`, () => {
         // Half of the time the engine goes on alone, as after a lost connection; half of the time it is gone, too.
         if (kill % 2 === 0) await killAll();
       }
-      rmSync(join(project, "slow"));
+      rmSync(join(project, ".slow"));
       const { all, exitCode } = await rollOut();
       expect({ exitCode, all }).toMatchObject({ exitCode: 0 });
       const made = new Map<string, number>();
@@ -93,13 +93,13 @@ describe.skipIf(!hasPulumi)(`a rollout by the Pulumi CLI${WHY_SKIPPED}`, () => {
   test("says which space failed, and what to type", { timeout: 120_000 }, async () => {
     const file = join(project, tenantsFile(4));
     writeFileSync(file, readFileSync(file, "utf8").replace("Association 4 2", "Quatre"));
-    writeFileSync(join(project, "broken-space-004-002"), "");
+    writeFileSync(join(project, ".broken-space-004-002"), "");
     const { all, exitCode } = await rollOut();
     expect(exitCode).toBe(1);
     expect(all).toMatch(/prod-spaces-004 failed:\n {2}space-004-002: .*exit status 1/);
     expect(all).toContain("no luck with space-004-002");
     expect(all).toContain("To continue: npm run rollout -- --env prod");
-    rmSync(join(project, "broken-space-004-002"));
+    rmSync(join(project, ".broken-space-004-002"));
     expect((await rollOut()).exitCode).toBe(0);
   });
 });

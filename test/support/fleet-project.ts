@@ -1,6 +1,5 @@
 // A project with the fleet's files, whose stacks cost nothing: one local command for each space, in place of six
 // resources on machines. For rollouts with the Pulumi CLI.
-import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { renderEntry } from "../../spaces/fleet/edit.ts";
@@ -8,8 +7,8 @@ import { renderEntry } from "../../spaces/fleet/edit.ts";
 const REPOSITORY = join(import.meta.dirname, "../..");
 
 /**
- * The program. Each command appends a line to `calls`, so that a test sees what ran, and how often. While the file
- * `slow` exists, each takes so many seconds; while `broken-<id>` exists, that one fails.
+ * The program. Each command appends a line to `.calls`, so that a test sees what ran, and how often. While the file
+ * `.slow` exists, each takes so many seconds; while `.broken-<id>` exists, that one fails. Files that begin with a point are no part of a program.
  */
 const PROGRAM = `import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
@@ -25,7 +24,7 @@ export default async function program() {
   for (const { id, name } of entries)
     new command.local.Command(id, {
       dir: here,
-      create: \`if [ -e slow ]; then sleep "$(cat slow)"; fi; if [ -e broken-\${id} ]; then echo "no luck with \${id}" >&2; exit 1; fi; echo \${id} >>calls\`,
+      create: \`if [ -e .slow ]; then sleep "$(cat .slow)"; fi; if [ -e .broken-\${id} ]; then echo "no luck with \${id}" >&2; exit 1; fi; echo \${id} >>.calls\`,
       environment: { NAME: name ?? "" },
     });
 }
@@ -39,10 +38,8 @@ export function makeFleetProject(root: string, files: number, each: number): voi
   for (const folder of ["node_modules", "policies", "bin"])
     symlinkSync(join(REPOSITORY, folder), join(root, folder));
   writeFileSync(join(root, "index.ts"), PROGRAM);
-  writeFileSync(join(root, ".gitignore"), "/node_modules\n/calls\n/slow\n/broken-*\n");
   for (let file = 1; file <= files; file += 1)
     writeFileSync(join(root, tenantsFile(file)), entries(file, each));
-  execFileSync("git", ["init", "--quiet", root]);
 }
 
 /** Path of a tenants file, from its number. */
