@@ -194,8 +194,9 @@ describe.skipIf(binaries.length === 0)(
       const load = await Load.begin(lab, run);
       await load.more(MINIMUM_LOAD);
       const damage = [
-        // As if an empty drive were in its place.
-        (path: string) => `rm -rf ${path}/* ${path}/.minio.sys`,
+        // As if an empty drive were in its place. MinIO may write into a folder while it is being removed.
+        (path: string) =>
+          `for try in {1..50}; do ! rm -rf ${path}/* ${path}/.minio.sys 2>/dev/null || exit 0; done; exit 1`,
         (path: string) => `find ${path}/space-${SPACE} -type f -size +8k -exec truncate -s 4096 {} +`,
         (path: string) =>
           `find ${path}/space-${SPACE} -type f -size +8k -exec sh -c 'for f; do printf X | dd of="$f" bs=1 seek=5000 conv=notrunc status=none; done' sh {} +`,
