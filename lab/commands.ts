@@ -11,6 +11,7 @@ import {
   configurationFile,
   findPulumi,
   type FLEET_COMMANDS,
+  handToFleetCommand,
   handToPulumi,
   isEveryday,
 } from "./pulumi-engine.ts";
@@ -112,7 +113,7 @@ export async function runOnFleet(
   if (command === "rollout") place.push("--lab", lab.name);
   await openTunnel(lab);
   try {
-    process.exitCode = await handToPulumi(lab, found.cli, [command, ...options, ...place]);
+    process.exitCode = await handToFleetCommand(lab, found.cli, command, [...options, ...place]);
   } finally {
     await closeTunnel(lab);
   }

@@ -84,16 +84,16 @@ function environmentOf(lab: Lab, cli: string): Record<string, string> {
   };
 }
 
-/**
- * Command line in the lab: `npm run pulumi` for the commands that it knows, `npm run …` for FLEET_COMMANDS, otherwise the
- * CLI itself.
- */
-async function words(lab: Lab, cli: string, [first = "", ...others]: readonly string[]): Promise<string[]> {
-  const bin = (name: string) => [process.execPath, join(ROOT, `bin/${name}.ts`)];
-  const isOurs = FLEET_COMMANDS.some((name) => name === first);
-  const engine = isOurs ? bin(first) : [...(isEveryday([first]) ? bin("pulumi") : [cli]), first];
-  return [...(await withinGroup(lab, "engine")), ...inside(lab, ADMIN), ...engine, ...others];
+/** Command line of the CLI in the lab: `npm run pulumi` for the commands that it knows, otherwise the CLI itself. */
+async function words(lab: Lab, cli: string, rest: readonly string[]): Promise<string[]> {
+  const engine = isEveryday(rest) ? ourProgram("pulumi") : [cli];
+  return [...(await whereItRuns(lab)), ...engine, ...rest];
 }
+
+const ourProgram = (name: string) => [process.execPath, join(ROOT, `bin/${name}.ts`)];
+
+/** The engine's processes are a group of their own, in the administrator's namespace. */
+const whereItRuns = async (lab: Lab) => [...(await withinGroup(lab, "engine")), ...inside(lab, ADMIN)];
 
 /** Flags that the lab's own calls add: nobody is there to answer questions. */
 const unattended = (lab: Lab) => ["--non-interactive", "--config-file", configurationFile(lab)];
@@ -184,9 +184,22 @@ async function createStack(lab: Lab, cli: string, stack: string): Promise<void> 
 
 /** Runs the CLI on the user's terminal, with the lab's state, passphrase and network. Resolves to its exit status. */
 export async function handToPulumi(lab: Lab, cli: string, rest: readonly string[]): Promise<number> {
-  const [program, ...others] = await words(lab, cli, rest);
+  return handTo(lab, cli, await words(lab, cli, rest));
+}
+
+/** Runs one of our commands that work on all stacks, likewise. */
+export async function handToFleetCommand(
+  lab: Lab,
+  cli: string,
+  command: (typeof FLEET_COMMANDS)[number],
+  options: readonly string[],
+): Promise<number> {
+  return handTo(lab, cli, [...(await whereItRuns(lab)), ...ourProgram(command), ...options]);
+}
+
+async function handTo(lab: Lab, cli: string, [program = "", ...rest]: readonly string[]): Promise<number> {
   const options = { cwd: ROOT, env: environmentOf(lab, cli), stdio: "inherit", reject: false } as const;
-  return (await execa(`${program}`, others, options)).exitCode ?? 1;
+  return (await execa(program, rest, options)).exitCode ?? 1;
 }
 
 /** Whether docs/ have people type this command as `npm run pulumi -- …`. */
