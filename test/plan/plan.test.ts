@@ -20,8 +20,7 @@ import { describeDifferences } from "../../plan/differences.ts";
 import { block, code } from "../../plan/markdown.ts";
 import { plan, planText, type PlanOptions } from "../../plan/plan.ts";
 import { scriptParts } from "../../plan/script-text.ts";
-import { record } from "../../evaluate/recorder.ts";
-import { commandOf } from "../support/platform-graph.ts";
+import { commandOf, prodPlatform } from "../support/platform-graph.ts";
 import { loadFleet } from "../../spaces/fleet/load-fleet.ts";
 import { reportFleet } from "../../spaces/fleet/fleet.ts";
 
@@ -299,7 +298,7 @@ test("differences inside secrets are named, and their secret parts are hidden", 
 });
 
 test("every script of the platform splits into its files and settings", async () => {
-  const graph = await record({ stack: "prod-platform" });
+  const graph = await prodPlatform();
   const commands = graph.resources.filter(({ type }) => type === "command:remote:Command");
   expect(commands.length).toBeGreaterThan(20);
   for (const { name } of commands) {

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { renderScript } from "../../../infra/machine/remote.ts";
-import { record } from "../../../evaluate/recorder.ts";
+import { graphOf } from "../../support/platform-graph.ts";
 
 interface Rendered {
   name: string;
@@ -21,7 +21,7 @@ function plain(value: unknown): string {
 
 /** The scripts that a stack sends to machines. */
 async function scriptsOf(stack: string): Promise<Rendered[]> {
-  const { resources } = await record({ stack });
+  const { resources } = await graphOf(stack);
   return resources
     .filter(({ type }) => type === "command:remote:Command")
     .map(({ name, inputs }) => ({ name, create: plain(inputs.create), script: plain(inputs.stdin) }))
