@@ -25,7 +25,7 @@ import { startPool, type ComparisonPool } from "./comparison-pool.ts";
 import { countAllResources, type EnvironmentPlan, type Outcome } from "./outcome.ts";
 import { isDangerous, renderPlan } from "./report.ts";
 import { compareSpaces, dangerOf, readBaseEntries } from "./space-changes.ts";
-import { findBase, type Base } from "./trees.ts";
+import { findBase, removeExtracted, type Base } from "./trees.ts";
 import { UserError } from "../validation/user-error.ts";
 
 /** An environment without data that anybody would miss. It is left out unless it is asked for. */
@@ -66,7 +66,13 @@ export function terminalText({ summary, details }: Pick<Plan, "summary" | "detai
 /** Throws a UserError if nothing can be planned. Closes the pool. */
 export async function plan(options: PlanOptions, pool = startPool(options.root)): Promise<Plan> {
   try {
-    return await planWith(pool, options);
+    const found = findBase(options.root, options.base);
+    const base = { ...found, root: found.extract(mayChangeProgram(found.changed) ? [] : DATA) };
+    try {
+      return await planAgainst(base, pool, options);
+    } finally {
+      removeExtracted(base.root);
+    }
   } finally {
     await pool.close();
   }
@@ -86,12 +92,11 @@ export async function planIfComparable(
   }
 }
 
-async function planWith(
+async function planAgainst(
+  base: ExtractedBase,
   pool: ComparisonPool,
-  { root, base: given, environments, allowMany = false }: PlanOptions,
+  { root, environments, allowMany = false }: PlanOptions,
 ): Promise<Plan> {
-  const found = findBase(root, given);
-  const base = { ...found, root: found.extract(mayChangeProgram(found.changed) ? [] : DATA) };
   const { changed: stacks, total, programChanged } = changedStacks(base.changed, base.root, root);
   const all = [...new Set([...environmentNames(base.root), ...environmentNames(root)])].sort();
   const kept = all.filter((name) => name !== LABORATORY);
@@ -162,9 +167,11 @@ function renderInvalid(fleets: readonly Fleet[]): string {
   return ["# This change is not valid, so nothing was planned", "", ...block("text", report), ""].join("\n");
 }
 
+type ExtractedBase = Base & { root: string };
+
 interface Sides {
   name: string;
-  base: Base & { root: string };
+  base: ExtractedBase;
   root: string;
   /** The environment's stacks that were compared. */
   stacks: readonly Stack[];

@@ -3,7 +3,7 @@
 import { execaSync } from "execa";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { leftovers } from "./temporary-folders.ts";
 import { UserError } from "../validation/user-error.ts";
 
@@ -82,16 +82,36 @@ function lines(zeroSeparated: string): string[] {
 }
 
 const PREFIX = "framaspace-plan-";
+/** Temporary folders of this process. */
+const made = new Set<string>();
+let willRemove = false;
 
-function extract(root: string, commit: string, paths: readonly string[]): string {
-  for (const left of leftovers(PREFIX)) succeeds(() => rmSync(left, { recursive: true, force: true }));
-  // Set up before the folder exists: a signal that comes just after its creation must find the handler.
-  let made: string | undefined;
-  process.once("exit", () => made !== undefined && rmSync(made, { recursive: true, force: true }));
+/** Has this process remove its folders when it ends, also by a signal. */
+function removeAtEnd(): void {
+  if (willRemove) return;
+  willRemove = true;
+  process.once("exit", () => made.forEach(remove));
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
     // A shell reports 128 + number for a process that a signal ended.
     process.once(signal, () => process.exit(128 + { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 }[signal]));
-  const folder = (made = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`)));
+}
+
+function remove(folder: string): void {
+  rmSync(folder, { recursive: true, force: true });
+  made.delete(folder);
+}
+
+/** Removes a folder that `extract` has returned, before this process ends. */
+export function removeExtracted(tree: string): void {
+  remove(dirname(tree));
+}
+
+function extract(root: string, commit: string, paths: readonly string[]): string {
+  for (const left of leftovers(PREFIX)) succeeds(() => rmSync(left, { recursive: true, force: true }));
+  // Before the folder exists: a signal that comes just after its creation must find the handler.
+  removeAtEnd();
+  const folder = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
+  made.add(folder);
   const tree = join(folder, "tree");
   mkdirSync(tree);
   const archive = join(folder, "base.tar");

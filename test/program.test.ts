@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Graph } from "../evaluate/graph.ts";
 import { record } from "../evaluate/recorder.ts";
+import { graphOf } from "./support/platform-graph.ts";
 import { loadFleet } from "../spaces/fleet/load-fleet.ts";
 import type { Fleet } from "../spaces/fleet/fleet.ts";
 import type { Entry } from "../spaces/fleet/entry.ts";
@@ -37,7 +38,7 @@ function withEntries(others: Entry[]): Fleet {
 const spacesOf = (changed: Fleet) => record({ stack: "prod-spaces-001", fleet: changed });
 
 test.each([
-  ["the platform", "platform.txt", () => record({ stack: "prod-platform" })],
+  ["the platform", "platform.txt", () => graphOf("prod-platform")],
   ["two spaces", "two-spaces.txt", () => spacesOf(withEntries(entries.slice(0, 2)))],
 ] as const)("%s declares what test/golden/%s lists", async (_, file, evaluate) => {
   await expect(list(await evaluate())).toMatchFileSnapshot(join(GOLDEN, file));
@@ -46,7 +47,7 @@ test.each([
 test.each(["prod-platform", "prod-spaces-001"])(
   "%s gives the same bytes in two evaluations",
   async (stack) => {
-    const [once, again] = [await record({ stack }), await record({ stack })];
+    const [once, again] = [await graphOf(stack), await record({ stack })];
     expect(JSON.stringify(again)).toBe(JSON.stringify(once));
   },
 );

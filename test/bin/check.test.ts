@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { copyFleet, replaceIn, TENANTS_2 } from "../support/fleet-fixture.ts";
-import { runCommand } from "../support/commands.ts";
+import { runCommand, startCommand } from "../support/commands.ts";
 
 const withoutTime = (text: string) => text.replace(/ +\d+\.\d s/, " N s");
 
@@ -11,10 +11,10 @@ test("a valid fleet passes", async () => {
   expect([status, withoutTime(text)]).toEqual([0, "✔ tenants N s  demo 4 spaces"]);
 });
 
-test("problems are reported as everywhere else, with exit status 1", async () => {
+test("problems are reported as everywhere else, with exit status 1, also as people run it", async () => {
   const root = copyFleet();
   replaceIn(root, TENANTS_2, "plan: standard", "plan: huge");
-  const { status, text } = await runCommand("check", "tenants", "--root", root);
+  const { status, text } = await startCommand({}, "check", "tenants", "--root", root);
   expect([status, withoutTime(text)]).toEqual([
     1,
     `✘ tenants N s  failed

@@ -3,16 +3,17 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { renderEntry } from "../../spaces/fleet/edit.ts";
 import { CONFIGURATION, copyFleet, replaceIn, TENANTS_1, TENANTS_2 } from "../support/fleet-fixture.ts";
-import { runCommand } from "../support/commands.ts";
+import { runCommand, startCommand } from "../support/commands.ts";
 
 const run = (root: string, verb: string, ...args: string[]) =>
   runCommand("space", verb, ...args, "--env", "demo", "--root", root);
 const read = (root: string, file: string) => readFileSync(join(root, file), "utf8");
 
-test("add inserts into a file with room, and says what it did", async () => {
+test("add, as people run it, inserts into a file with room, and says what it did", async () => {
   const root = copyFleet();
   const before = read(root, TENANTS_2);
-  const { status, text } = await run(root, "add", "--id", "kiwi", "--name", "Kiwi", "--plan", "small");
+  const args = ["add", "--id", "kiwi", "--name", "Kiwi", "--plan", "small", "--env", "demo", "--root", root];
+  const { status, text } = await startCommand({}, "space", ...args);
   expect(text).toBe(`Added space "kiwi" to ${TENANTS_2}, line 10:
 
   - id: kiwi

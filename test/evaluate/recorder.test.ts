@@ -6,6 +6,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { isSecret, mapSecrets, reveal, secret, type Graph } from "../../evaluate/graph.ts";
 import { record } from "../../evaluate/recorder.ts";
 import { readStackConfiguration } from "../../evaluate/stack-configuration.ts";
+import { COMPILED } from "../../evaluate/worker-pool.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const STACKS = ["prod-platform", "prod-spaces-001", "lab-platform", "lab-spaces-001"];
@@ -152,7 +153,11 @@ test("the lean SDK gives the same graphs", { timeout: 60_000 }, async () => {
     const { record } = await import(${JSON.stringify(join(ROOT, "evaluate/recorder.ts"))});
     console.log(JSON.stringify([await record({ stack: "prod-platform" }), await record({ stack: "lab-spaces-001" })]));`;
   const [whole, lean] = await Promise.all(
-    [false, true].map((is) => execa(process.execPath, ["--input-type=module", "--eval", code(is)])),
+    [false, true].map((is) =>
+      execa(process.execPath, ["--input-type=module", "--eval", code(is)], {
+        env: { NODE_COMPILE_CACHE: COMPILED },
+      }),
+    ),
   );
   expect(lean?.stdout).toBe(whole?.stdout);
 });

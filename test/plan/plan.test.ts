@@ -1,8 +1,9 @@
-// Plans of a small repository. Each plan runs as people run it: as a process, against a commit.
+// Plans of a small repository against its commit: in this process, and some as people run them.
 import { execa } from "execa";
 import { execFileSync } from "node:child_process";
 import {
   cpSync,
+  globSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -13,13 +14,13 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { secret } from "../../evaluate/graph.ts";
 import { describeDifferences } from "../../plan/differences.ts";
 import { block, code } from "../../plan/markdown.ts";
+import { plan, planText, type PlanOptions } from "../../plan/plan.ts";
 import { scriptParts } from "../../plan/script-text.ts";
-import { record } from "../../evaluate/recorder.ts";
-import { commandOf } from "../support/platform-graph.ts";
+import { commandOf, prodPlatform } from "../support/platform-graph.ts";
 import { loadFleet } from "../../spaces/fleet/load-fleet.ts";
 import { reportFleet } from "../../spaces/fleet/fleet.ts";
 
@@ -69,6 +70,7 @@ function edit(file: string, from: string | RegExp, to: string): void {
   writeFileSync(join(root, file), after);
 }
 
+/** `npm run plan` in a process of its own. */
 function startPlan(...args: string[]) {
   return execa(process.execPath, [join(REPOSITORY, "bin/plan.ts"), "--root", root, ...args], {
     env: { TMPDIR: temporary },
@@ -77,9 +79,19 @@ function startPlan(...args: string[]) {
   });
 }
 
-async function plan(...args: string[]): Promise<{ status: number | undefined; text: string }> {
+/** Its status and all that it prints. */
+async function runPlan(...args: string[]): Promise<{ status: number | undefined; text: string }> {
   const { exitCode, all } = await startPlan(...args);
   return { status: exitCode, text: all };
+}
+
+/** The same in this process, with all details. */
+async function planned(options: Omit<PlanOptions, "root"> = {}): Promise<{ status: number; text: string }> {
+  vi.stubEnv("TMPDIR", temporary);
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const all = await plan({ root, ...options });
+  expect(readdirSync(temporary)).toEqual([]);
+  return { status: all.status, text: planText(all) };
 }
 
 /** The lines of a folded section. */
@@ -97,7 +109,7 @@ function dangers(text: string): string[] {
 describe("npm run plan", { timeout: 60_000 }, () => {
   test("without a change, one line says so and no stack is evaluated", async () => {
     edit(TENANTS, /^# Spaces/m, "# The spaces");
-    const { status, text } = await plan("--details");
+    const { status, text } = await runPlan("--environment", "prod", "--details");
     expect(status).toBe(0);
     expect(text).toContain("It is valid. Merging it changes nothing that is declared here.");
     expect(text).toContain("Nothing else changes in prod: no space is archived,");
@@ -120,7 +132,7 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     );
     edit(TENANTS, /(?<=id: chorale-a-tue-tete\n[^]*?)plan: small/, "plan: standard");
     edit(TENANTS, /(?<=id: cine-plein-air\n[^]*?)state: suspended\n.*\n.*\n/, "state: active\n");
-    const { status, text } = await plan("--details");
+    const { status, text } = await planned();
     expect(status).toBe(0);
     expect(text).toContain(
       "adds 1 space, changes 3 spaces, creates 6 resources of spaces and updates 4 resources of spaces.",
@@ -149,7 +161,7 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     const [entry = ""] = moved.exec(readFileSync(join(root, TENANTS), "utf8")) ?? [];
     edit(TENANTS, moved, "");
     writeFileSync(join(root, "spaces/tenants/prod/002.yaml"), entry);
-    const { status, text } = await plan();
+    const { status, text } = await runPlan();
     expect(status).toBe(2);
     expect(text).toMatch(/^# ⛔ Do not merge this: it would destroy data\n/);
     const found = dangers(text);
@@ -169,20 +181,23 @@ describe("npm run plan", { timeout: 60_000 }, () => {
         /state: active\n(?!.*\n.*state)/,
         "state: suspended\n  reason: spring cleaning\n  since: 2026-11-20\n",
       );
-    const { status, text } = await plan();
+    const { status, text } = await planned();
     expect(status).toBe(2);
     expect(text).toMatch(/^# ⛔ Do not merge this: it concerns too many spaces at once\n/);
     expect(dangers(text)).toEqual([
       "- prod: too many spaces suspended, archived or removed: 33.33 % is over 30.00 % (4/12). Check whether a file was lost or overwritten. If it is intended, split it into several changes, or let an administrator plan it with `npm run plan -- --allow-many`.",
     ]);
-    expect((await plan("--allow-many")).status).toBe(0);
+    expect(await runPlan("--allow-many")).toEqual({
+      status: 0,
+      text: expect.stringMatching(/\nAll resources, settings and spaces: npm run plan -- --details$/),
+    });
   });
 
   test("allows to remove the entry of an archived space", async () => {
     edit(TENANTS, /(?<=id: cine-plein-air\n[^]*?)state: suspended/, "state: archived");
     git("commit", "--quiet", "--all", "--message", "archive");
     edit(TENANTS, /^- id: cine-plein-air\n(?: .*\n)+\n/m, "");
-    const { status, text } = await plan("--base", "HEAD");
+    const { status, text } = await planned({ base: "HEAD" });
     git("reset", "--quiet", "--hard", "HEAD~1");
     expect(status).toBe(0);
     expect(text).toContain(
@@ -193,7 +208,7 @@ describe("npm run plan", { timeout: 60_000 }, () => {
   test("for one more machine and one more line of a script, names files, lines and cost", async () => {
     edit(CONFIGURATION, /web: \{ ?type: ccx33, count: 2 ?\}/, "web: { type: ccx33, count: 3 }");
     edit("infra/machine/base.sh", /^finish$/m, "echo 'a line more'\nfinish");
-    const { status, text } = await plan("--details");
+    const { status, text } = await planned();
     expect(status).toBe(0);
     expect(text).toContain("**Configuration:**\n\n- `framaspace:machines › web › count`: `2` → `3`\n");
     expect(text).toMatch(/➕ server added: `web-3`/);
@@ -208,7 +223,7 @@ describe("npm run plan", { timeout: 60_000 }, () => {
 
   test("refuses to replace machines that hold data, and says which and why", async () => {
     edit(CONFIGURATION, /location: fsn1/, "location: nbg1");
-    const { status, text } = await plan();
+    const { status, text } = await planned();
     expect(status).toBe(2);
     const found = dangers(text).join("\n");
     for (const machine of ["postgres-1", "postgres-2", "logs-1", "ops-1"])
@@ -217,12 +232,11 @@ describe("npm run plan", { timeout: 60_000 }, () => {
       );
     expect(found).not.toContain("web-1");
     expect(text).toContain("⚠️ **holds data**");
-    expect(text).toMatch(/\nAll resources, settings and spaces: npm run plan -- --details$/);
   });
 
   test("an invalid change gives the text of check, and nothing else", async () => {
     edit(TENANTS, /plan: small/, "plan: huge");
-    const { status, text } = await plan();
+    const { status, text } = await runPlan();
     expect(status).toBe(1);
     expect(text).toContain(reportFleet(loadFleet(root, "prod")));
     expect(text).not.toContain("## In prod");
@@ -230,18 +244,17 @@ describe("npm run plan", { timeout: 60_000 }, () => {
   });
 
   test("refuses an unknown base and an unknown environment", async () => {
-    expect(await plan("--base", "--output=x")).toEqual({
+    expect(await runPlan("--base", "--output=x")).toEqual({
       status: 1,
       text: expect.stringContaining("--base"),
     });
-    expect(await plan("--base=--output=x")).toEqual({
+    expect(await runPlan("--base=--output=x")).toEqual({
       status: 1,
       text: 'git knows no commit "--output=x"; write a branch, a tag or a commit after --base.',
     });
-    expect(await plan("--environment", "prd")).toEqual({
-      status: 1,
-      text: 'there is no environment "prd"; write one of lab, prod after --environment.',
-    });
+    await expect(planned({ environments: ["prd"] })).rejects.toThrow(
+      'there is no environment "prd"; write one of lab, prod after --environment.',
+    );
   });
 
   test("a killed plan leaves no folder, or the next plan removes it", async () => {
@@ -249,15 +262,16 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     const left: number[] = [];
     for (const signal of ["SIGTERM", "SIGKILL"] as const) {
       const running = startPlan();
-      await expect.poll(() => readdirSync(temporary), { timeout: 20_000 }).toHaveLength(1);
+      // The link is the last thing in the folder: nothing writes there any more.
+      const isWhole = () => globSync("*/tree/node_modules", { cwd: temporary });
+      await expect.poll(isWhole, { timeout: 20_000, interval: 10 }).toHaveLength(1);
       running.kill(signal);
       await running;
       left.push(readdirSync(temporary).length);
     }
     git("checkout", "--quiet", ".");
-    await plan();
-    left.push(readdirSync(temporary).length);
-    expect(left).toEqual([0, 1, 0]);
+    await planned();
+    expect(left).toEqual([0, 1]);
   });
 });
 
@@ -284,7 +298,7 @@ test("differences inside secrets are named, and their secret parts are hidden", 
 });
 
 test("every script of the platform splits into its files and settings", async () => {
-  const graph = await record({ stack: "prod-platform" });
+  const graph = await prodPlatform();
   const commands = graph.resources.filter(({ type }) => type === "command:remote:Command");
   expect(commands.length).toBeGreaterThan(20);
   for (const { name } of commands) {

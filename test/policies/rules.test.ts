@@ -2,7 +2,7 @@
 import { UnknownValueError, type ResourceValidationArgs } from "@pulumi/policy";
 import { describe, expect, it } from "vitest";
 import { RULES } from "../../policies/rules.ts";
-import { record } from "../../evaluate/recorder.ts";
+import { graphOf } from "../support/platform-graph.ts";
 
 interface Fake {
   type: string;
@@ -206,16 +206,18 @@ it("accepts values that only `up` knows", () => {
 it.each(["prod-platform", "prod-spaces-001", "lab-platform", "lab-spaces-001"])(
   "finds nothing in %s",
   async (stack) => {
-    const { resources } = await record({ stack });
+    const { resources } = await graphOf(stack);
     // Parents come first, as the engine reports them.
-    resources.sort((a, b) => a.urn.split("$").length - b.urn.split("$").length);
-    const reports = resources.flatMap(({ type, name, urn, inputs, protect, parent }) =>
-      RULES.flatMap((rule) =>
-        violations(rule.name, { type, name, urn, props: inputs, protect, ...(parent && { parent }) }).map(
-          (message) => `${name}: ${message}`,
+    const depth = ({ urn }: { urn: string }) => urn.split("$").length;
+    const reports = resources
+      .toSorted((a, b) => depth(a) - depth(b))
+      .flatMap(({ type, name, urn, inputs, protect, parent }) =>
+        RULES.flatMap((rule) =>
+          violations(rule.name, { type, name, urn, props: inputs, protect, ...(parent && { parent }) }).map(
+            (message) => `${name}: ${message}`,
+          ),
         ),
-      ),
-    );
+      );
     expect(reports).toEqual([]);
   },
 );

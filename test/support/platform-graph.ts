@@ -1,13 +1,17 @@
-// The graph of the production example and its scripts, for tests of one part of the platform.
+// The graphs of the example stacks and their scripts, for tests that only read them.
 import { isSecret, reveal, type Graph, type Resource } from "../../evaluate/graph.ts";
 import { record } from "../../evaluate/recorder.ts";
 
-let graph: Promise<Graph> | undefined;
+const graphs = new Map<string, Promise<Graph>>();
 
-/** The platform of prod, evaluated once. */
-export function prodPlatform(): Promise<Graph> {
-  return (graph ??= record({ stack: "prod-platform" }));
+/** A stack, evaluated once for all tests of this process. */
+export function graphOf(stack: string): Promise<Graph> {
+  const graph = graphs.get(stack) ?? record({ stack });
+  graphs.set(stack, graph);
+  return graph;
 }
+
+export const prodPlatform = (): Promise<Graph> => graphOf("prod-platform");
 
 /** One command by its name, and the script that it sends to its machine. */
 export function commandOf(graph: Graph, name: string): { resource: Resource; script: string } {

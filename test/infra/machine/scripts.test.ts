@@ -1,8 +1,11 @@
 // Everything that machines run as root, as they receive it.
 import { execaSync } from "execa";
-import { describe, expect, it } from "vitest";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { renderScript } from "../../../infra/machine/remote.ts";
-import { record } from "../../../evaluate/recorder.ts";
+import { graphOf } from "../../support/platform-graph.ts";
 
 interface Rendered {
   name: string;
@@ -18,11 +21,20 @@ function plain(value: unknown): string {
 
 /** The scripts that a stack sends to machines. */
 async function scriptsOf(stack: string): Promise<Rendered[]> {
-  const { resources } = await record({ stack });
+  const { resources } = await graphOf(stack);
   return resources
     .filter(({ type }) => type === "command:remote:Command")
     .map(({ name, inputs }) => ({ name, create: plain(inputs.create), script: plain(inputs.stdin) }))
     .filter(({ create }) => create.startsWith("bash -s -- "));
+}
+
+/** What bash says of scripts that it cannot read. One process starts it for all of them: a start takes this one longer. */
+function faultsIn(scripts: readonly Pick<Rendered, "name" | "script">[]): string {
+  const folder = mkdtempSync(join(tmpdir(), "framaspace-scripts-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  for (const { name, script } of scripts) writeFileSync(join(folder, name), script);
+  const check = 'for script in *; do bash -n "$script"; done; true';
+  return execaSync("bash", ["-c", check], { cwd: folder, all: true }).all;
 }
 
 describe.each(["lab-platform", "prod-platform"])("of %s", async (stack) => {
@@ -32,12 +44,17 @@ describe.each(["lab-platform", "prod-platform"])("of %s", async (stack) => {
     expect(scripts.length).toBeGreaterThan(8);
   });
 
-  it.each(scripts)("$name is bash, and runs only after all of it has arrived", ({ create, script }) => {
+  it.each(scripts)("$name runs only after all of it has arrived", ({ create, script }) => {
     expect(create).toMatch(/^bash -s -- infra\/[a-z]+\/[a-z-]+\.sh$/);
     expect(script.startsWith("{\n")).toBe(true);
     expect(script.endsWith("\n} </dev/null\nexit\n")).toBe(true);
-    const { exitCode, stderr } = execaSync("bash", ["-n"], { input: script, reject: false });
-    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+  });
+
+  it("are bash", () => {
+    expect(faultsIn(scripts)).toBe("");
+    expect(faultsIn([...scripts, { name: "web-1-slip", script: "if true" }])).toMatch(
+      /^web-1-slip: .* syntax error/,
+    );
   });
 });
 

@@ -54,7 +54,9 @@ describe("platform-health reports from the answers of machines", () => {
   const program = sourceOf("platform-health");
   const functions = [/^CLOCK_SECONDS=.*$/m, /^machines\(\) \{.*?^\}$/ms, /^machine\(\) \{.*?^\}$/ms]
     .map((one) => one.exec(program)?.[0] ?? "")
-    .join("\n");
+    .join("\n")
+    // Shorter, so that an answer that comes later takes less time.
+    .replace(/^CLOCK_SECONDS=5$/m, "CLOCK_SECONDS=1");
   const ask = async (...names: string[]) =>
     (await run(["-euo", "pipefail", "-c", `${functions}\nMACHINES=(${names.join(" ")}); machines`])).sort();
   /** Every machine gives the same answer, apart from its name. */
@@ -82,9 +84,10 @@ describe("platform-health reports from the answers of machines", () => {
   });
 
   test("no wrong clock if only the answer was slow", async () => {
-    say("date +%s.%N; sleep 6");
+    expect(functions).toContain("CLOCK_SECONDS=1");
+    say("date +%s.%N; sleep 2");
     expect(await ask("web-1")).toEqual([]);
-  }, 20_000);
+  });
 
   test("an unreachable machine, and still the others", async () => {
     say('[ "$name" = web-2 ] || exit 255; date +%s.%N');

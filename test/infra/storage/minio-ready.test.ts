@@ -33,11 +33,15 @@ beforeEach(() => {
     "curl",
     `[ "$*" = "--config -" ] || exit 0
      [ ! -e refused ] || { rm refused; exit 22; }
-     sed -n 's/^url = "\\(.*\\)"$/\\1/p' | while read -r url; do
+     plain=; [ ! -e plain ] || plain=$'\\n'$(<plain)$'\\n'
+     while read -r word _ url; do
+       [ "$word" = url ] || continue
+       url=\${url//\\"/}
        case $url in
-         *9000/) printf '<?xml version="1.0"?>\\n<ListAllMyBucketsResult>'; sed 's,.*,<Bucket><Name>&</Name></Bucket>,' buckets | tr -d '\\n' ;;
+         *9000/) printf '<?xml version="1.0"?>\\n<ListAllMyBucketsResult>'
+           while read -r bucket; do printf '<Bucket><Name>%s</Name></Bucket>' "$bucket"; done <buckets ;;
          *) bucket=\${url%\\?versioning} bucket=\${bucket##*/}
-           if grep -qxF "$bucket" plain 2>/dev/null; then printf '<VersioningConfiguration></VersioningConfiguration>'
+           if [[ $plain == *$'\\n'"$bucket"$'\\n'* ]]; then printf '<VersioningConfiguration></VersioningConfiguration>'
            else printf '<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>'; fi ;;
        esac
        printf '\\n%s\\n' "$url"

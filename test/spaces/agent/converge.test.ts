@@ -1,6 +1,8 @@
 // converge-space with everything around it faked: no root, no network. The lab tests what it does on real machines.
 import { execa, execaSync } from "execa";
+import { createHash } from "node:crypto";
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -12,7 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { onPath, fakeCommands, programIn, fake, ZSTD } from "../../support/fakes.ts";
 
 const SCRIPTS = ["space-lib.sh", "converge-space"] as const;
@@ -67,11 +69,21 @@ const FAKES = {
     for word; do case $word in http*) [ "$seen" = silent ] || echo "$word $seen" ;; esac; done`,
 };
 
-let root: string;
+const folder = mkdtempSync(join(tmpdir(), "converge-"));
+/** What replaces the machine, and copies of it: as it is new, and with the space in it. */
+const root = join(folder, "machine");
+const copies = { new: join(folder, "new"), installed: join(folder, "installed") };
 const at = (...path: string[]) => join(root, ...path);
 
-beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), "converge-"));
+const copy = (from: string, to: string) => cpSync(from, to, { recursive: true, verbatimSymlinks: true });
+function takeCopy(which: keyof typeof copies): void {
+  rmSync(root, { recursive: true, force: true });
+  copy(copies[which], root);
+}
+/** Has the space installed, as `converge()` does, which takes longer. */
+const install = () => takeCopy("installed");
+
+function makeMachine(): void {
   for (const folder of [
     "bin",
     "run",
@@ -101,8 +113,11 @@ beforeEach(() => {
     writeFileSync(join(prepared, "apps"), "deck files office\n");
     writeFileSync(join(prepared, "schema.sql"), "");
     writeFileSync(join(prepared, "key"), "");
-    const { stdout } = execaSync("sha256sum", ["schema.sql", "version", "apps"], { cwd: prepared });
-    writeFileSync(join(prepared, "checksums"), `${stdout}\n`);
+    const sums = ["schema.sql", "version", "apps"].map((name) => {
+      const text = readFileSync(join(prepared, name));
+      return `${createHash("sha256").update(text).digest("hex")}  ${name}\n`;
+    });
+    writeFileSync(join(prepared, "checksums"), sums.join(""));
   }
   writeFileSync(at("more"), "apps deck files office\napproval 1\naccounts 1\nused 0\ndefault-quota 40 GB\n");
   writeFileSync(at("etc/framaspace/web-servers"), "web-1\nweb-2\n");
@@ -111,8 +126,8 @@ beforeEach(() => {
     const program = programIn(root, name);
     writeFileSync(at(name), program.replace(/^PATIENCE=.*$/m, "PATIENCE=1"));
   }
-});
-afterEach(() => rmSync(root, { recursive: true }));
+}
+afterAll(() => rmSync(folder, { recursive: true }));
 
 const LOTUS = {
   id: "lotus",
@@ -161,6 +176,14 @@ const found = (text: string) => writeFileSync(at("found"), text);
 const UP = { release: "35.0.2" };
 
 describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
+  beforeAll(() => {
+    makeMachine();
+    copy(root, copies.new);
+    expect(converge()).toMatchObject({ exitCode: 0, stderr: "" });
+    copy(root, copies.installed);
+  });
+  beforeEach(() => takeCopy("new"));
+
   it("installs a space, invites its administrator, and does nothing the second time", () => {
     expect(converge()).toMatchObject({
       exitCode: 0,
@@ -257,7 +280,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
   });
 
   it("suspends and resumes", () => {
-    converge();
+    install();
     writeFileSync(at("status"), "503");
     expect(converge({ state: "suspended" }).changed).toEqual(["config/space.json", "suspended"]);
     expect(existsSync(space("suspended"))).toBe(true);
@@ -267,7 +290,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
   });
 
   it("upgrades a space during its maintenance", () => {
-    converge();
+    install();
     const { changed, exitCode, stderr } = converge(UP);
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
     expect(changed).toEqual([
@@ -285,7 +308,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
   });
 
   it("dumps and restores a database while nobody else can write to it", () => {
-    converge();
+    install();
     writeFileSync(at("sessions"), "2");
     writeFileSync(at("fails"), "upgrade");
     const { stderr } = converge(UP);
@@ -296,7 +319,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
   });
 
   it("waits for a background job before it starts the maintenance", async () => {
-    converge();
+    install();
     const job = execa("flock", [at("run/framaspace/cron-lotus.lock"), "sleep", "3"]);
     await sleep(300);
     const upgrade = execa("bash", [at("converge-space")], {
@@ -312,7 +335,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
   });
 
   it("opens a database that a killed run left closed to writes", () => {
-    converge();
+    install();
     found("version 34.0.4.1\nquota 40 GB\nadministrator x\nshut 1\n");
     writeFileSync(space("maintenance"), "");
     expect(converge().changed).toEqual(["no maintenance"]);
@@ -320,7 +343,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
   });
 
   it("keeps the fingerprint of a restored space", () => {
-    converge();
+    install();
     found("version 34.0.4.1\nquota 40 GB\nadministrator x\nfingerprint 0123456789abcdef\n");
     const fingerprint = () =>
       (JSON.parse(readFileSync(space("config/space.json"), "utf8")) as Record<string, unknown>)[
@@ -337,7 +360,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     ["occ fails", () => writeFileSync(at("fails"), "upgrade"), "occ upgrade ended with status 5: no luck"],
     ["a web server serves another release", () => writeFileSync(at("served"), "34.0.4"), "web-1 says"],
   ])("undoes an upgrade if %s, and says so", (_, spoil, why) => {
-    converge();
+    install();
     spoil();
     const { exitCode, stderr } = converge(UP);
     expect(exitCode).toBe(1);
@@ -355,7 +378,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
   });
 
   it("starts an upgrade again that was cut off", () => {
-    converge();
+    install();
     const kept = at("var/lib/framaspace/kept/lotus");
     mkdirSync(kept, { recursive: true });
     writeFileSync(join(kept, "upgrade.sql.zst"), "dumped\n");
@@ -367,7 +390,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
   });
 
   it("stops a wave in which too many spaces failed, but lets the failed ones try again", () => {
-    converge();
+    install();
     const marks = at("var/lib/framaspace/waves/main/35.0.2");
     mkdirSync(marks, { recursive: true });
     writeFileSync(join(marks, "iris"), "why\n");
@@ -404,7 +427,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
   });
 
   it("does not change the office suite, nor whether strangers may register", () => {
-    converge();
+    install();
     writeFileSync(
       at("more"),
       "apps deck files registration\napproval 1\naccounts 1\nused 0\ndefault-quota 40 GB\n",
@@ -415,7 +438,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
   const said = (text: string) => asked().filter((words) => words.includes(text));
 
   it("disables registration that nobody chose to enable, and requires approval of accounts", () => {
-    converge();
+    install();
     const rest = "accounts 1\nused 0\ndefault-quota 40 GB\n";
     writeFileSync(at("more"), `apps deck files office registration\n${rest}`);
     expect(converge().changed).toEqual(["disable registration", "registration by approval"]);
@@ -430,7 +453,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
   });
 
   it("removes an app that no space may have, and enables the office suite of the entry", () => {
-    converge();
+    install();
     const rest = "approval 1\naccounts 1\nused 0\ndefault-quota 40 GB\n";
     writeFileSync(at("more"), `apps deck files onlyoffice\nrefused onlyoffice\n${rest}`);
     expect(converge().changed).toEqual(["enable office", "no onlyoffice"]);
@@ -443,7 +466,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
   });
 
   it("refuses more files when the storage of the plan is used up", () => {
-    converge();
+    install();
     writeFileSync(
       at("more"),
       `apps deck files office\napproval 1\naccounts 1\nused ${50 * 2 ** 30}\ndefault-quota 40 GB\n`,
@@ -455,13 +478,13 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
   });
 
   it("reports more enabled accounts than the plan allows", () => {
-    converge();
+    install();
     writeFileSync(at("more"), "apps deck files office\napproval 1\naccounts 53\nused 0\n");
     expect(converge().stderr).toContain("space lotus: 53 accounts are enabled, 50 are in its plan");
   });
 
   it("distributes again what a killed run changed here, and perhaps not on the web servers", () => {
-    converge();
+    install();
     mkdirSync(at("var/lib/framaspace/undistributed"), { recursive: true });
     writeFileSync(at("var/lib/framaspace/undistributed/lotus"), "");
     mkdirSync(at("srv/spaces/.new.lotus"));
@@ -471,7 +494,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
   });
 
   it("continues without an unreachable web server, says so, and leaves it to the timer", () => {
-    converge();
+    install();
     mkdirSync(at("run/framaspace/unreachable"), { recursive: true });
     writeFileSync(at("run/framaspace/unreachable/web-2"), "");
     writeFileSync(at("missed"), "web-2\n");

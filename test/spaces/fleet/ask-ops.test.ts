@@ -1,9 +1,9 @@
 // What `npm run space` makes of ops-1's answers, by a fake of ssh.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { isExportName, restoreSpace } from "../../../spaces/fleet/ask-ops.ts";
-import { runCommandWith } from "../../support/commands.ts";
+import { runCommand, startCommand } from "../../support/commands.ts";
 import { fake } from "../../support/fakes.ts";
 import { copyFleet, replaceIn, TENANTS_1 } from "../../support/fleet-fixture.ts";
 
@@ -34,12 +34,19 @@ const LOTUS = {
 };
 const LINES = [IRIS, LOTUS].map((space) => JSON.stringify(space)).join("\n");
 
+const place = (root: string) => ["--env", "demo", "--root", root];
+
+/** Puts a fake of ssh into a folder, and the folder on PATH. The result is PATH. */
+function fakeSsh(root: string, ssh: string): string {
+  fake(join(root, "ssh"), `printf '%s\\n' "$*" >${root}/called\n${ssh}`);
+  return `${root}:${process.env.PATH}`;
+}
+
 /** `npm run space` in a copy of the fleet, with what ssh does; and the words that ssh was called with. */
 async function ask(ssh: string, root: string, verb: string, ...words: string[]) {
-  fake(join(root, "ssh"), `printf '%s\\n' "$*" >${root}/called\n${ssh}`);
-  const place = ["--env", "demo", "--root", root];
-  const env = { PATH: `${root}:${process.env.PATH}` };
-  const { status, text } = await runCommandWith(env, "space", verb, ...words, ...place);
+  vi.stubEnv("PATH", fakeSsh(root, ssh));
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const { status, text } = await runCommand("space", verb, ...words, ...place(root));
   return { status, text, called: () => readFileSync(join(root, "called"), "utf8").trim() };
 }
 
@@ -71,14 +78,19 @@ test("show is the entry and what the machines have", async () => {
   expect(called()).toMatch(/ list-spaces lotus$/);
 });
 
-test.each([
-  [255, /^ops-1 cannot be reached \(ssh -o ConnectTimeout=10 root@\S+\)\.$/],
-  [1, /^no room\nexport-space failed on ops-1; what it says stands above\.$/],
-])("ssh that ends with %i", async (code, said) => {
-  const ssh = code === 1 ? "echo 'no room' >&2; exit 1" : `exit ${code}`;
-  const { status, text } = await ask(ssh, copyFleet(), "export", "lotus");
+test("ssh that does not reach ops-1", async () => {
+  const { status, text } = await ask("exit 255", copyFleet(), "export", "lotus");
   expect(status).toBe(1);
-  expect(text).toMatch(said);
+  expect(text).toMatch(/^ops-1 cannot be reached \(ssh -o ConnectTimeout=10 root@\S+\)\.$/);
+});
+
+test("a program of ops-1 that fails: what it says goes straight to the terminal", async () => {
+  const root = copyFleet();
+  const PATH = fakeSsh(root, "echo 'no room' >&2; exit 1");
+  expect(await startCommand({ PATH }, "space", "export", "lotus", ...place(root))).toEqual({
+    status: 1,
+    text: "no room\nexport-space failed on ops-1; what it says stands above.",
+  });
 });
 
 test("restore goes into a space that is out of service alone", async () => {
@@ -98,7 +110,12 @@ test.each(["iris; reboot", "$(id)", "iris/today", "Iris", ""])(
   "%j goes into no command line",
   async (name) => {
     expect(isExportName(name)).toBe(false);
-    const place = { root: copyFleet(), env: "demo", lab: "lab", sshToLab: () => Promise.resolve(["false"]) };
-    await expect(restoreSpace("zinnia", name, place)).rejects.toThrow("is no export; write a space's id");
+    const options = {
+      root: copyFleet(),
+      env: "demo",
+      lab: "lab",
+      sshToLab: () => Promise.resolve(["false"]),
+    };
+    await expect(restoreSpace("zinnia", name, options)).rejects.toThrow("is no export; write a space's id");
   },
 );
