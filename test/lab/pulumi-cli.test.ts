@@ -173,7 +173,7 @@ describe.skipIf(!hasPulumi)(`the Pulumi CLI${WHY_SKIPPED}`, () => {
   const exitStatus = (act: Promise<unknown>) =>
     act.then(
       () => 0,
-      (error: { exitCode?: number }) => error.exitCode,
+      (error: unknown) => z.object({ exitCode: z.number() }).parse(error).exitCode,
     );
 
   test("a rollout applies the one stack that was changed, looks at canary spaces, and then has nothing to do", async () => {

@@ -34,8 +34,13 @@ export async function runCommand(command: Name, ...args: string[]): Promise<Ende
   process.exitCode = undefined;
   try {
     // The file acts when it is loaded; a module of another name is loaded again.
-    await import(/* @vite-ignore */ `${file}?run=${runs++}`);
-    return { status: Number(process.exitCode ?? 0), text: printed.join("").replace(/\n$/, "") };
+    runs += 1;
+    await import(/* @vite-ignore */ `${file}?run=${runs}`);
+    // The command may have set it meanwhile.
+    return {
+      status: Number(Reflect.get(process, "exitCode") ?? 0),
+      text: printed.join("").replace(/\n$/, ""),
+    };
   } finally {
     Object.assign(process, { argv, exitCode });
     for (const spy of spies) spy.mockRestore();
