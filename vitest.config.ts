@@ -1,4 +1,5 @@
 // Two suites: `program` needs neither root nor network and takes seconds; `lab` boots machines.
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
@@ -10,8 +11,9 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: ["test/lab/**"],
           testTimeout: 20_000,
-          // By default Vitest leaves one of two cores idle, and each file loads the SDK again, in its own process.
-          maxWorkers: "100%",
+          // By default Vitest leaves one of two cores idle, and each file loads the SDK again, in its own process. Some
+          // tests wait: three workers on two cores take 45 s, two take 49.
+          maxWorkers: Math.ceil(availableParallelism() * 1.5),
           isolate: false,
         },
       },
