@@ -41,8 +41,11 @@ export class Pool<Task extends { stack: string }, Result> {
       // The output of the evaluated code must not mix with this program's.
       stdout: true,
       // All promises of one stack become garbage together. A young generation that holds them all saves half of the
-      // garbage collector's work.
-      resourceLimits: { maxYoungGenerationSizeMb: 192, maxOldGenerationSizeMb: 1024 },
+      // garbage collector's work. The first thread is all that a change of one stack needs: less memory matters more.
+      resourceLimits: {
+        maxYoungGenerationSizeMb: this.#workers.length === 0 ? 96 : 192,
+        maxOldGenerationSizeMb: 1024,
+      },
     });
     worker.stdout.pipe(process.stderr);
     this.#workers.push(worker);
