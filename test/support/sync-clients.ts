@@ -19,11 +19,8 @@ const PATIENCE_SECONDS = 20;
  * lock.
  */
 const RETRY_SECONDS = 1;
-/**
- * Seconds after the end within which each client must get a confirmation for its current file. A worker or a Redis that
- * is killed leaves locks, for the 300 s of `filelocking.ttl`.
- */
-const END_SECONDS = 330;
+/** Seconds after the end within which each client must get a confirmation for its current file. */
+const END_SECONDS = 120;
 /** S3 accepts no smaller part in a multipart upload. Two parts make an upload in chunks. */
 const CHUNK_BYTES = 5 * 1024 * 1024;
 
