@@ -35,6 +35,12 @@ export class Redis extends pulumi.ComponentResource {
               owner: "redis:redis",
               content: pulumi.secret(password.apply(renderAcl)),
             },
+            {
+              path: "/etc/redis/start.env",
+              mode: "0600",
+              owner: "root:root",
+              content: pulumi.interpolate`REDIS_ADDRESS=${machine.spec.privateAddress}\nREDISCLI_AUTH=${password}\n`,
+            },
           ],
         },
         { parent: this, dependsOn: machine },

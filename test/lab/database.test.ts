@@ -306,8 +306,13 @@ describe("an alarm shows what will soon be a problem", () => {
     expect(await redis("GET session-of-a-test")).toBe("kept");
     await redis(`CONFIG SET maxmemory ${limit}`);
     await sleep(1500);
+    // As Nextcloud writes them: the number of those who share a lock, or a word in JSON.
+    await redis("-n 3 SET flag/lockfiles/shared 1 EX 3600");
+    await redis(`-n 3 SET flag/lockfiles/exclusive '"exclusive"' EX 3600`);
     await lab.on("redis-1", "systemctl kill -s KILL redis-server");
     await expect.poll(() => redis("GET session-of-a-test").catch(() => ""), { timeout: 30_000 }).toBe("kept");
+    await expect.poll(() => redis("-n 3 GET flag/lockfiles/shared").catch(() => "")).toBe("");
+    expect(await redis("-n 3 GET flag/lockfiles/exclusive")).toBe('"exclusive"');
     await over(/^redis/m);
     expect(
       await type(lab, "redis", "How to know that it worked", {
