@@ -29,7 +29,7 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
     shared: [
       ...rootfs("spaces/agent/rootfs"),
       { path: "/etc/framaspace/releases", content: renderReleases(catalog) },
-      { path: "/etc/framaspace/refused-apps", content: lines([...REFUSED_APPS.keys()]) },
+      { path: "/etc/framaspace/refused-apps", content: renderRefusedApps(catalog) },
       {
         path: "/etc/framaspace/platform.json",
         mode: "0640",
@@ -88,6 +88,11 @@ function lines(values: readonly string[]): string {
 /** /etc/framaspace/releases: one line for each release, `version sha256 url`. */
 export function renderReleases({ releases }: Catalog): string {
   return lines(Object.entries(releases).map(([version, { sha256, url }]) => `${version} ${sha256} ${url}`));
+}
+
+/** /etc/framaspace/refused-apps: one line for each app that install-releases removes from the releases. */
+export function renderRefusedApps({ appsOff }: Catalog): string {
+  return lines([...REFUSED_APPS.keys(), ...appsOff]);
 }
 
 /** /etc/framaspace/catalog.json: what the programs of ops-1 need of the catalog for every space. */

@@ -5,6 +5,24 @@ import { REFUSED_SUITES, type Environment } from "../../infra/inventory/environm
 /** Nextcloud reads "40 GB" in a quota as 40 × 2^30 bytes (OCP\Util::computerFileSize), so that is what we promise. */
 export const GIGABYTE = 1024 ** 3;
 
+/** Apps without which Nextcloud does not work: `alwaysEnabled` in core/shipped.json of 34.0.1. */
+export const ALWAYS_ON: ReadonlySet<string> = new Set([
+  "appstore",
+  "cloud_federation_api",
+  "dav",
+  "federatedfilesharing",
+  "files",
+  "lookup_server_connector",
+  "oauth2",
+  "profile",
+  "provisioning_api",
+  "settings",
+  "theming",
+  "twofactor_backupcodes",
+  "viewer",
+  "workflowengine",
+]);
+
 /** Apps that no space gets, whatever a release contains, and why. Each app has the name of its suite. */
 export const REFUSED_APPS: ReadonlyMap<string, string> = REFUSED_SUITES;
 
@@ -48,7 +66,9 @@ export const catalogSchema = z.strictObject({
   appsOptional: z
     .array(app)
     .describe("off in a new space, and its administrator's choice; each release has them too"),
-  appsOff: z.array(app).describe("disabled in every space, though a release may have them on by itself"),
+  appsOff: z
+    .array(app)
+    .describe("in no space: their code is removed from the releases, so no administrator can turn them on"),
   releases: z.record(version, release).describe("Nextcloud releases kept on the servers"),
   waves: z.record(name, version).describe("wave → release; an upgrade moves a wave"),
   upgrade: z.strictObject({

@@ -112,7 +112,8 @@ describe("all files of a release have one time in the past", () => {
 it("removes the code of apps that no space may have, even from releases in use", async () => {
   const at = (...path: string[]) => join(root, "releases", ...path);
   for (const release of ["34.0.4", "35.0.2"]) {
-    for (const app of ["deck", "onlyoffice"]) mkdirSync(at(release, "apps", app, "lib"), { recursive: true });
+    for (const app of ["app_api", "deck", "onlyoffice"])
+      mkdirSync(at(release, "apps", app, "lib"), { recursive: true });
     writeFileSync(at(release, "apps/onlyoffice/lib/Crypt.php"), "");
     writeFileSync(at(release, "version.php"), "");
     writeFileSync(at(release, ".sha256"), "abc1234\n");
@@ -120,13 +121,14 @@ it("removes the code of apps that no space may have, even from releases in use",
   }
   const list = ["34.0.4", "35.0.2"].map((version) => `${version} abc1234 https://x.example\n`);
 
-  expect(await run(list, ["onlyoffice\n"])).toBe(
-    "release 34.0.4 without onlyoffice\nrelease 35.0.2 without onlyoffice",
+  const refused = ["onlyoffice\n", "app_api\n", "files_external\n"];
+  expect(await run(list, refused)).toBe(
+    "release 34.0.4 without onlyoffice app_api\nrelease 35.0.2 without onlyoffice app_api",
   );
   for (const release of ["34.0.4", "35.0.2"]) {
-    expect(existsSync(at(release, "apps/onlyoffice"))).toBe(false);
+    for (const app of ["app_api", "onlyoffice"]) expect(existsSync(at(release, "apps", app))).toBe(false);
     expect(existsSync(at(release, "apps/deck/lib"))).toBe(true);
     expect(execaSync("stat", ["-c", "%A", at(release, "apps")]).stdout).toBe("dr-xr-xr-x");
   }
-  expect(await run(list, ["onlyoffice\n"])).toBe("");
+  expect(await run(list, refused)).toBe("");
 });

@@ -164,6 +164,20 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
   spaces/catalog.yaml:30:30  app "onlyoffice": appsOptional holds it; take it off: ${NOT_ONLYOFFICE}.`,
   ],
   [
+    "apps that are to be removed from the releases, though spaces need them",
+    (root) =>
+      replaceIn(
+        root,
+        CATALOG,
+        "appsOff: [survey_client]",
+        "appsOff: [survey_client, theming, calendar, registration]",
+      ),
+    `Environment demo is not valid: 3 problems.
+  spaces/catalog.yaml:29:26  app "theming": appsOff holds it, but Nextcloud does not work without it; take it off.
+  spaces/catalog.yaml:29:35  app "calendar": both appsOff and apps hold it; take it off one of them.
+  spaces/catalog.yaml:29:45  app "registration": both appsOff and appsOptional hold it; take it off one of them.`,
+  ],
+  [
     "an entry that asks for such a suite",
     (root) =>
       replaceIn(root, TENANTS_1, "office: collabora\n  wave: canary", "office: onlyoffice\n  wave: canary"),
