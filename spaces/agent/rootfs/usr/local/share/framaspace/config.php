@@ -172,6 +172,11 @@ return static function (string $directory): array {
                 'autocreate' => false,
                 'verify_bucket_exists' => false,
                 'region' => 'us-east-1',
+                // Since January 2025, the AWS SDK adds checksums of its own to each request, also in trailers without a
+                // signature. The nginx before MinIO refuses those (infra/storage/s3-proxy.ts). Nextcloud 33 and 34 say
+                // the same by default, earlier ones do not.
+                'request_checksum_calculation' => 'when_required',
+                'response_checksum_validation' => 'when_required',
             ],
         ];
     }
