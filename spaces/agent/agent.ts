@@ -34,7 +34,7 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
         path: "/etc/framaspace/platform.json",
         mode: "0640",
         owner: "root:www-data",
-        content: renderPlatform(environment, mailPassword),
+        content: renderPlatform(environment, catalog, mailPassword),
       },
     ],
     web: [
@@ -103,9 +103,10 @@ export function renderCatalog(catalog: Catalog): string {
   return `${JSON.stringify({ apps, appsOptional, appsOff, appsRefused, officeApps, upgrade, archive, cron }, null, 2)}\n`;
 }
 
-/** /etc/framaspace/platform.json: what config.php needs to know about this environment. */
+/** /etc/framaspace/platform.json: what config.php and theme.php need to know about this environment. */
 export function renderPlatform(
   environment: Environment,
+  catalog: Catalog,
   mailPassword: pulumi.Input<string> | undefined,
 ): pulumi.Output<string> {
   const names = (machines: readonly { name: string }[]) => machines.map(({ name }) => name);
@@ -115,6 +116,7 @@ export function renderPlatform(
   const [redis] = cloudMachines(environment, "redis");
   const { host, port, from, user } = environment.mail;
   const platform = {
+    host: catalog.host,
     domain: environment.domain,
     ...(environment.port && { port: environment.port }),
     ca: "/usr/local/share/ca-certificates/framaspace.crt",

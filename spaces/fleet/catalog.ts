@@ -37,6 +37,24 @@ const app = z
   );
 const version = z.string().regex(/^\d+\.\d+\.\d+$/, "write a version such as 34.0.4");
 
+/** The page "Theming" of Nextcloud takes names of 250 characters, slogans and addresses of 500. */
+const sentence = z
+  .string()
+  .regex(/^\S(.*\S)?$/, "write one line of text")
+  .max(250);
+const page = z
+  .url({ protocol: /^https$/, error: "write an address such as https://example.org/legal" })
+  .max(500);
+
+const host = z.strictObject({
+  name: sentence.describe("who runs the platform"),
+  url: page.describe("its site"),
+  slogan: sentence.describe("stands below a space's name, unless the space chose another"),
+  legalNotice: page.describe("legal notice"),
+  privacy: page.describe("privacy policy"),
+  terms: page.describe("terms, to which everybody who makes an account agrees"),
+});
+
 const plan = z.strictObject({
   storageGb: z.int().min(1).describe("for the whole space, in gigabytes of 2^30 bytes"),
   accounts: z.int().min(1).describe("enabled accounts, the administrator included"),
@@ -60,6 +78,7 @@ const officeSuite = z.strictObject({ app: app.describe("the app that connects a 
 
 /** spaces/catalog.yaml. */
 export const catalogSchema = z.strictObject({
+  host: host.describe("on the login page of each space; no space can take it off"),
   plans: z.record(name, plan),
   officeSuites: z.record(name, officeSuite),
   apps: z.array(app).describe("enabled in every space; apps that a release ships always on are not listed"),

@@ -7,11 +7,17 @@ import { renderCli, renderPlatform, renderRefusedApps } from "../../../spaces/ag
 import { loadFleet } from "../../../spaces/fleet/load-fleet.ts";
 import { exampleEnvironment } from "../../support/example-environment.ts";
 
+const catalog = loadFleet(join(import.meta.dirname, "../../.."), "prod").catalog!;
+
 async function platform(environment: Environment): Promise<Record<string, unknown>> {
-  const rendered = renderPlatform(environment, undefined);
+  const rendered = renderPlatform(environment, catalog, undefined);
   return JSON.parse(await plain(rendered)) as Record<string, unknown>;
 }
 const plain = (output: Output<string>) => new Promise<string>((resolve) => output.apply(resolve));
+
+it("says who runs the platform", async () => {
+  expect(await platform(exampleEnvironment("prod"))).toMatchObject({ host: catalog.host });
+});
 
 it("puts a port into the addresses of spaces where browsers need one: in labs", async () => {
   const environment = exampleEnvironment("prod");
@@ -26,8 +32,7 @@ it("gives spaces no secret of an office suite: what one space knows, all spaces 
 });
 
 it("names the apps that no space may have, those that the catalog turns off among them", () => {
-  const { catalog } = loadFleet(join(import.meta.dirname, "../../.."), "prod");
-  const apps = renderRefusedApps(catalog!).trimEnd().split("\n");
+  const apps = renderRefusedApps(catalog).trimEnd().split("\n");
   // They run foreign code, send what happens elsewhere, store files elsewhere, and make files unreadable.
   expect(apps).toEqual(
     expect.arrayContaining(["onlyoffice", "app_api", "webhook_listeners", "files_external", "encryption"]),

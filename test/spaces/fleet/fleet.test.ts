@@ -178,6 +178,16 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
   spaces/catalog.yaml:29:45  app "registration": both appsOff and appsOptional hold it; take it off one of them.`,
   ],
   [
+    "a host whose pages nobody finds",
+    (root) => {
+      replaceIn(root, CATALOG, "privacy: https://host.example.org/privacy", "privacy: host.example.org");
+      replaceIn(root, CATALOG, "  terms: https://host.example.org/terms\n", "");
+    },
+    `Environment demo is not valid: 2 problems.
+  spaces/catalog.yaml:32:3  host.terms is missing; write an address such as https://example.org/legal (terms, to which everybody who makes an account agrees).
+  spaces/catalog.yaml:36:12  host.privacy is "host.example.org"; write an address such as https://example.org/legal.`,
+  ],
+  [
     "an entry that asks for such a suite",
     (root) =>
       replaceIn(root, TENANTS_1, "office: collabora\n  wave: canary", "office: onlyoffice\n  wave: canary"),
