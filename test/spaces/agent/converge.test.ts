@@ -47,7 +47,7 @@ const FAKES = {
   "prepare-release": 'echo "release $1: it lacks forms" >&2; exit 1',
   // occ: the file `asked` lists its arguments. It fails at the arguments in the file `fails`.
   setpriv: String.raw`while [[ $1 != */occ ]]; do shift; done; shift 3; echo "$*" >>"$ROOT/asked"
-    [ ! -e "$ROOT/fails" ] || [[ $* != "$(cat "$ROOT/fails")"* ]] || { echo "no luck"; exit 5; }
+    [ ! -e "$ROOT/fails" ] || [[ $* != "$(cat "$ROOT/fails")"* ]] || { echo "no luck"; exit "$(cat "$ROOT/ends" 2>/dev/null || echo 5)"; }
     [[ $* != user:add* ]] || echo "was created successfully"
     # Nextcloud logs this to standard error where it is set up so, and ends with status 0.
     [ ! -e "$ROOT/refuses" ] || [[ $* != *--email* && $* != user:welcome* ]] || [ "$NC_log_type" != errorlog ] ||
@@ -376,6 +376,22 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     rmSync(at("served"), { force: true });
     expect(converge(UP).exitCode).toBe(0);
     expect(existsSync(at("var/lib/framaspace/waves/main/35.0.2/lotus"))).toBe(false);
+  });
+
+  // core/Command/Upgrade.php: 0 done, 1 in maintenance, 3 nothing to do in older releases, 5 failed. PHP itself ends with 255.
+  it.each([
+    ["0", 0, ""],
+    ["3", 0, ""],
+    ["1", 1, "occ upgrade ended with status 1: no luck"],
+    ["2", 1, "occ upgrade ended with status 2: no luck"],
+    ["255", 1, "occ upgrade ended with status 255: no luck"],
+  ])("takes status %s of occ upgrade as it is meant, whatever it warns of", (status, expected, why) => {
+    install();
+    writeFileSync(at("fails"), "upgrade");
+    writeFileSync(at("ends"), status);
+    const { exitCode, stderr } = converge(UP);
+    expect(exitCode).toBe(expected);
+    expect(stderr).toContain(why);
   });
 
   it("starts an upgrade again that was cut off", () => {
