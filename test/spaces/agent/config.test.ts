@@ -54,6 +54,16 @@ describe.skipIf(!onPath("php"))("config.php (php on PATH)", () => {
     expect(config({ dataFingerprint: "0123" })["data-fingerprint"]).toBe("0123");
   });
 
+  it("finds the database servers at their port, which Nextcloud reads from the host alone", () => {
+    const platform = { database: { hosts: "postgres-1,postgres-2", port: 5433 } };
+    expect(config({}, platform)).toMatchObject({ dbhost: "postgres-1,postgres-2:5433" });
+  });
+
+  it("asks for a second factor where the entry does", () => {
+    expect(config().twofactor_enforced).toBe("false");
+    expect(config({ twoFactor: "required" }).twofactor_enforced).toBe("true");
+  });
+
   it("has the S3 client add no checksums of its own: the storage servers refuse unsigned trailers", () => {
     // Nobody listens on port 1.
     const storage = { s3: { hosts: ["127.0.0.1"], port: 1 } };

@@ -83,7 +83,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
     "an unknown key",
     (root) => replaceIn(root, TENANTS_1, "plan: small", "plan: small\n  theme: dark"),
     `Environment demo is not valid: 1 problem.
-  spaces/tenants/demo/001.yaml:18:3  space "lotus": unknown key \`theme\`; remove it, or write one of reason, since.`,
+  spaces/tenants/demo/001.yaml:18:3  space "lotus": unknown key \`theme\`; remove it, or write one of twoFactor, reason, since.`,
   ],
   [
     "a key that is missing",
@@ -193,6 +193,12 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
       replaceIn(root, TENANTS_1, "office: collabora\n  wave: canary", "office: onlyoffice\n  wave: canary"),
     `Environment demo is not valid: 1 problem.
   spaces/tenants/demo/001.yaml:18:11  space "lotus": office is "onlyoffice"; write collabora: ${NOT_ONLYOFFICE}.`,
+  ],
+  [
+    "a second factor that is neither required nor left out",
+    (root) => replaceIn(root, TENANTS_2, "  state: suspended", "  twoFactor: optional\n  state: suspended"),
+    `Environment demo is not valid: 1 problem.
+  spaces/tenants/demo/002.yaml:17:14  space "zinnia": twoFactor is "optional"; write required.`,
   ],
   [
     "suspended without a reason",

@@ -72,10 +72,10 @@ return static function (string $directory): array {
         'trusted_proxies' => [$platform['gateways']],
         'forwarded_for_headers' => ['HTTP_X_FORWARDED_FOR'],
 
-        // libpq finds the primary in the list by itself (PGTARGETSESSIONATTRS in PHP's environment).
+        // libpq finds the primary in the list by itself (PGTARGETSESSIONATTRS in PHP's environment), and takes the port
+        // for all of the list. Nextcloud reads a port here only.
         'dbtype' => 'pgsql',
-        'dbhost' => $platform['database']['hosts'],
-        'dbport' => (string) $platform['database']['port'],
+        'dbhost' => "{$platform['database']['hosts']}:{$platform['database']['port']}",
         'dbname' => $space['database']['name'],
         'dbuser' => $space['database']['user'],
         'dbpassword' => $space['database']['password'],
@@ -125,6 +125,8 @@ return static function (string $directory): array {
         'default_locale' => 'fr_FR',
         'default_phone_region' => 'FR',
         'simpleSignUpLink.shown' => false,
+        // Nextcloud keeps this here, where the page "Security" cannot write it.
+        'twofactor_enforced' => isset($space['twoFactor']) ? 'true' : 'false',
         'one-click-instance' => true,
         'one-click-instance.user-limit' => $space['limits']['accounts'],
 
