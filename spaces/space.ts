@@ -161,6 +161,7 @@ export function wantedSpace(
     appsOptional: catalog.appsOptional,
     appsOff: catalog.appsOff,
     office: entry.office,
+    ...(entry.twoFactor && { twoFactor: entry.twoFactor }),
     limits: { accounts, storageBytes: storageGb * GIGABYTE },
     database: { name: names.database, user: names.role, password: passwords.database },
     ...(storage && { s3: { bucket: names.bucket, user: names.s3User, secret: passwords.s3 } }),

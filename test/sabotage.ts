@@ -113,6 +113,28 @@ const SABOTAGES: Sabotage[] = [
     suites: ["test/infra/web/web.test.ts"],
   },
   {
+    name: "a space's administrator stops the space by a switch",
+    file: "infra/web/web.ts",
+    from: "(?:encryption_enabled|backgroundjobs_mode)",
+    to: "(?:backgroundjobs_mode)",
+    suites: ["test/infra/web/web.test.ts"],
+  },
+  {
+    name: "a space's administrator turns on an app that no space may have",
+    file: "spaces/agent/agent.ts",
+    from: "[...REFUSED_APPS.keys(), ...appsOff]",
+    to: "[...REFUSED_APPS.keys()]",
+    suites: ["test/spaces/agent/agent.test.ts"],
+  },
+  {
+    name: "an app whose code is gone stays on, and no upgrade passes",
+    file: "spaces/agent/rootfs-ops/usr/local/sbin/converge-space",
+    from: "STEP=apps && turn_off",
+    to: "STEP=apps",
+    suites: ["test/spaces/agent/converge.test.ts"],
+    test: "whose code is gone",
+  },
+  {
     name: "slow forms go straight through to PHP",
     file: "infra/machine/nginx/nginx.ts",
     from: "^PUT /(?:remote",

@@ -89,6 +89,20 @@ http {
     default "";
     "1 yes" 1;
   }
+  # What a space's administrator may not write, because it is the platform's (docs/decisions/0031-settings-of-a-space.md):
+  # two values in the database that stop the space, and what Nextcloud keeps in config.php, which is read-only. Nextcloud
+  # also finds these routes below other prefixes, such as /index.php/ocsapp.
+  map "$request_method $uri" $platform_setting {
+    default "";
+    "~^(?:GET|HEAD|OPTIONS) " "";
+    "~^\\S+ /(?:remote|public)\\.php/" "";
+    "~/provisioning_api/api/v1/config/apps/core/(?:encryption_enabled|backgroundjobs_mode)" yes;
+    "~/settings/api/admin/twofactorauth" yes;
+    "~/settings/admin/mailsettings" yes;
+    "~/settings/preset/current" yes;
+    "~/theming/ajax/updateAppMenu" yes;
+    "~/files/api/v1/filenames/windows-compatibility" yes;
+  }
   map $arg_v $asset_immutable {
     "" "";
     default ", immutable";

@@ -46,8 +46,10 @@ function needsUpgrade(array $config): bool
 function connect(array $config): PDO
 {
     $ssl = $config['pgsql_ssl'];
+    // As Nextcloud reads it (OC\DB\ConnectionFactory).
+    [$hosts, $port] = explode(':', $config['dbhost']);
     return new PDO(
-        "pgsql:host={$config['dbhost']};port={$config['dbport']};dbname={$config['dbname']};"
+        "pgsql:host=$hosts;port=$port;dbname={$config['dbname']};"
             . "sslmode={$ssl['mode']};sslrootcert={$ssl['rootcert']};sslcrl={$ssl['crl']}",
         $config['dbuser'],
         $config['dbpassword'] === '' ? null : $config['dbpassword'],

@@ -29,12 +29,12 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
     shared: [
       ...rootfs("spaces/agent/rootfs"),
       { path: "/etc/framaspace/releases", content: renderReleases(catalog) },
-      { path: "/etc/framaspace/refused-apps", content: lines([...REFUSED_APPS.keys()]) },
+      { path: "/etc/framaspace/refused-apps", content: renderRefusedApps(catalog) },
       {
         path: "/etc/framaspace/platform.json",
         mode: "0640",
         owner: "root:www-data",
-        content: renderPlatform(environment, mailPassword),
+        content: renderPlatform(environment, catalog, mailPassword),
       },
     ],
     web: [
@@ -90,6 +90,11 @@ export function renderReleases({ releases }: Catalog): string {
   return lines(Object.entries(releases).map(([version, { sha256, url }]) => `${version} ${sha256} ${url}`));
 }
 
+/** /etc/framaspace/refused-apps: one line for each app that install-releases removes from the releases. */
+export function renderRefusedApps({ appsOff }: Catalog): string {
+  return lines([...REFUSED_APPS.keys(), ...appsOff]);
+}
+
 /** /etc/framaspace/catalog.json: what the programs of ops-1 need of the catalog for every space. */
 export function renderCatalog(catalog: Catalog): string {
   const { apps, appsOptional, appsOff, officeSuites, upgrade, archive, cron } = catalog;
@@ -98,9 +103,10 @@ export function renderCatalog(catalog: Catalog): string {
   return `${JSON.stringify({ apps, appsOptional, appsOff, appsRefused, officeApps, upgrade, archive, cron }, null, 2)}\n`;
 }
 
-/** /etc/framaspace/platform.json: what config.php needs to know about this environment. */
+/** /etc/framaspace/platform.json: what config.php and theme.php need to know about this environment. */
 export function renderPlatform(
   environment: Environment,
+  catalog: Catalog,
   mailPassword: pulumi.Input<string> | undefined,
 ): pulumi.Output<string> {
   const names = (machines: readonly { name: string }[]) => machines.map(({ name }) => name);
@@ -110,6 +116,7 @@ export function renderPlatform(
   const [redis] = cloudMachines(environment, "redis");
   const { host, port, from, user } = environment.mail;
   const platform = {
+    host: catalog.host,
     domain: environment.domain,
     ...(environment.port && { port: environment.port }),
     ca: "/usr/local/share/ca-certificates/framaspace.crt",

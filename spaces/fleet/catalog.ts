@@ -5,6 +5,24 @@ import { REFUSED_SUITES, type Environment } from "../../infra/inventory/environm
 /** Nextcloud reads "40 GB" in a quota as 40 × 2^30 bytes (OCP\Util::computerFileSize), so that is what we promise. */
 export const GIGABYTE = 1024 ** 3;
 
+/** Apps without which Nextcloud does not work: `alwaysEnabled` in core/shipped.json of 34.0.1. */
+export const ALWAYS_ON: ReadonlySet<string> = new Set([
+  "appstore",
+  "cloud_federation_api",
+  "dav",
+  "federatedfilesharing",
+  "files",
+  "lookup_server_connector",
+  "oauth2",
+  "profile",
+  "provisioning_api",
+  "settings",
+  "theming",
+  "twofactor_backupcodes",
+  "viewer",
+  "workflowengine",
+]);
+
 /** Apps that no space gets, whatever a release contains, and why. Each app has the name of its suite. */
 export const REFUSED_APPS: ReadonlyMap<string, string> = REFUSED_SUITES;
 
@@ -18,6 +36,24 @@ const app = z
     "write an app's folder name: lower-case letters, digits and underscores, such as calendar",
   );
 const version = z.string().regex(/^\d+\.\d+\.\d+$/, "write a version such as 34.0.4");
+
+/** The page "Theming" of Nextcloud takes names of 250 characters, slogans and addresses of 500. */
+const sentence = z
+  .string()
+  .regex(/^\S(.*\S)?$/, "write one line of text")
+  .max(250);
+const page = z
+  .url({ protocol: /^https$/, error: "write an address such as https://example.org/legal" })
+  .max(500);
+
+const host = z.strictObject({
+  name: sentence.describe("who runs the platform"),
+  url: page.describe("its site"),
+  slogan: sentence.describe("stands below a space's name, unless the space chose another"),
+  legalNotice: page.describe("legal notice"),
+  privacy: page.describe("privacy policy"),
+  terms: page.describe("terms, to which everybody who makes an account agrees"),
+});
 
 const plan = z.strictObject({
   storageGb: z.int().min(1).describe("for the whole space, in gigabytes of 2^30 bytes"),
@@ -42,13 +78,16 @@ const officeSuite = z.strictObject({ app: app.describe("the app that connects a 
 
 /** spaces/catalog.yaml. */
 export const catalogSchema = z.strictObject({
+  host: host.describe("on the login page of each space; no space can take it off"),
   plans: z.record(name, plan),
   officeSuites: z.record(name, officeSuite),
   apps: z.array(app).describe("enabled in every space; apps that a release ships always on are not listed"),
   appsOptional: z
     .array(app)
     .describe("off in a new space, and its administrator's choice; each release has them too"),
-  appsOff: z.array(app).describe("disabled in every space, though a release may have them on by itself"),
+  appsOff: z
+    .array(app)
+    .describe("in no space: their code is removed from the releases, so no administrator can turn them on"),
   releases: z.record(version, release).describe("Nextcloud releases kept on the servers"),
   waves: z.record(name, version).describe("wave → release; an upgrade moves a wave"),
   upgrade: z.strictObject({

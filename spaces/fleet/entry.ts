@@ -60,6 +60,13 @@ const fields = {
     .describe("when the space is upgraded: a wave of spaces/catalog.yaml"),
 };
 
+const optional = {
+  twoFactor: z
+    .literal("required")
+    .optional()
+    .describe("write required if every member must log in with a second factor; else leave it out"),
+};
+
 const stopped = {
   reason: line.meta({ examples: ["its board asked for it"] }).describe("why; visitors do not see it"),
   since: z.iso.date().describe("first day of this state"),
@@ -68,8 +75,14 @@ const onlyStopped = z.never("remove it, or write state: suspended").optional();
 
 /** One entry of a tenants file. */
 export const entrySchema = z.discriminatedUnion("state", [
-  z.strictObject({ ...fields, state: z.literal("active"), reason: onlyStopped, since: onlyStopped }),
-  z.strictObject({ ...fields, state: z.literal("suspended"), ...stopped }),
-  z.strictObject({ ...fields, state: z.literal("archived"), ...stopped }),
+  z.strictObject({
+    ...fields,
+    ...optional,
+    state: z.literal("active"),
+    reason: onlyStopped,
+    since: onlyStopped,
+  }),
+  z.strictObject({ ...fields, ...optional, state: z.literal("suspended"), ...stopped }),
+  z.strictObject({ ...fields, ...optional, state: z.literal("archived"), ...stopped }),
 ]);
 export type Entry = z.infer<typeof entrySchema>;

@@ -6,7 +6,7 @@ import { REFUSED_SUITES } from "../../infra/inventory/environment.ts";
 import { oneOf } from "../../validation/forms.ts";
 import { nearest, inOneLine } from "../../validation/wording.ts";
 import type { Problem } from "../../validation/positions.ts";
-import { REFUSED_APPS } from "./catalog.ts";
+import { ALWAYS_ON, REFUSED_APPS } from "./catalog.ts";
 import { appearance, ENTRY_LIMITS } from "./ids.ts";
 import { capacityOf, terabytes } from "./capacity.ts";
 import type { Entry } from "./entry.ts";
@@ -18,6 +18,7 @@ type Check = (fleet: Fleet) => Problem[];
 export const CHECKS: readonly Check[] = [
   wavesPointAtCurrentReleases,
   appsKeepSpacesApart,
+  appsOffCanBeMissed,
   filesHaveAtMost100,
   idsAreSorted,
   idsAreUnique,
@@ -68,6 +69,22 @@ function appsKeepSpacesApart({ catalog, sources }: Fleet): Problem[] {
     if (why === undefined) return [];
     const what = `${path[0]} holds it; take it off: ${why}`;
     return [{ file: sources.catalog.file, ...sources.catalog.at(path), who: `app "${app}"`, what }];
+  });
+}
+
+/** Their code is removed from all releases. */
+function appsOffCanBeMissed({ catalog, sources }: Fleet): Problem[] {
+  if (!catalog) return [];
+  const others = (["apps", "appsOptional"] as const).map((list) => ({ list, apps: new Set(catalog[list]) }));
+  return catalog.appsOff.flatMap((app, index) => {
+    const other = others.find(({ apps }) => apps.has(app));
+    const what = ALWAYS_ON.has(app)
+      ? "appsOff holds it, but Nextcloud does not work without it; take it off"
+      : other && `both appsOff and ${other.list} hold it; take it off one of them`;
+    if (what === undefined) return [];
+    return [
+      { file: sources.catalog.file, ...sources.catalog.at(["appsOff", index]), who: `app "${app}"`, what },
+    ];
   });
 }
 

@@ -33,6 +33,10 @@ const partOf = (id: string, wanted: string): Resource => {
   return found;
 };
 
+it("asks for a second factor in at least one example", () => {
+  expect(entries.map(({ twoFactor }) => twoFactor)).toContain("required");
+});
+
 describe.each(entries)("space $id", ({ id, state, ...entry }) => {
   it("has six resources, named after its id", () => {
     const parts = partsOf(id);
@@ -73,7 +77,8 @@ describe.each(entries)("space $id", ({ id, state, ...entry }) => {
         .filter((part) => part !== undefined)
         .map(kind),
     ).toEqual(expect.arrayContaining(["Database", "S3Bucket", "IamUserPolicyAttachment"]));
-    const wanted: unknown = JSON.parse(String(reveal(converge.inputs.stdin)));
+    const wanted = JSON.parse(String(reveal(converge.inputs.stdin))) as { twoFactor?: string };
+    expect(wanted.twoFactor).toBe(entry.twoFactor);
     expect(wanted).toMatchObject({
       id,
       state,

@@ -116,8 +116,48 @@ it("first decides by the space's directory", () => {
     "-f /srv/spaces/$space/suspended: 592",
     "$closed: 593",
     "$adding: 594",
+    "$platform_setting: 595",
     "!-f /srv/spaces/$space/release/index.php: 503",
   ]);
+});
+
+describe("settings of the platform", () => {
+  const refuses = nginxMap(renderWebNginx("example.org", "10.0.20.1"), "platform_setting");
+
+  // nginx decodes $uri and merges its slashes before it asks the map.
+  it.each([
+    "POST /ocs/v2.php/apps/provisioning_api/api/v1/config/apps/core/encryption_enabled",
+    "POST /ocs/v1.php/apps/provisioning_api/api/v1/config/apps/core/backgroundjobs_mode",
+    "POST /ocsapp/apps/provisioning_api/api/v1/config/apps/core/encryption_enabled",
+    "POST /index.php/ocsapp/apps/provisioning_api/api/v1/config/apps/core/encryption_enabled",
+    "DELETE /ocs/v2.php/apps/provisioning_api/api/v1/config/apps/core/backgroundjobs_mode",
+    "PUT /settings/api/admin/twofactorauth",
+    "PUT /index.php/settings/api/admin/twofactorauth",
+    "POST /settings/admin/mailsettings",
+    "POST /settings/admin/mailsettings/credentials",
+    "POST /settings/preset/current",
+    "PUT /apps/theming/ajax/updateAppMenu",
+    "POST /ocs/v2.php/apps/files/api/v1/filenames/windows-compatibility",
+  ])("are not written: %s", (request) => {
+    expect(refuses(request)).toBe("yes");
+  });
+
+  it.each([
+    "GET /settings/api/admin/twofactorauth",
+    "GET /ocs/v2.php/apps/provisioning_api/api/v1/config/apps/core/encryption_enabled",
+    "POST /ocs/v2.php/apps/provisioning_api/api/v1/config/apps/core/shareapi_enabled",
+    "POST /settings/admin/mailtest",
+    "POST /apps/theming/ajax/updateStylesheet",
+    "PUT /remote.php/dav/files/admin/settings/preset/current",
+    "MKCOL /public.php/dav/files/token/settings/admin/mailsettings",
+  ])("are read, and a space's own are written: %s", (request) => {
+    expect(refuses(request)).toBe("");
+  });
+
+  it("are refused in a sentence", () => {
+    expect(rules).toContain("error_page 595 =403 @platform_setting;");
+    expect(locations(rules).get("@platform_setting")).toContain("This setting is the platform's.");
+  });
 });
 
 it("tells sync clients when to try a suspended space again", () => {

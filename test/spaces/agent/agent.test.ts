@@ -1,15 +1,23 @@
 // The settings of an environment that config.php reads.
 import type { Output } from "@pulumi/pulumi";
+import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { Environment } from "../../../infra/inventory/environment.ts";
-import { renderCli, renderPlatform } from "../../../spaces/agent/agent.ts";
+import { renderCli, renderPlatform, renderRefusedApps } from "../../../spaces/agent/agent.ts";
+import { loadFleet } from "../../../spaces/fleet/load-fleet.ts";
 import { exampleEnvironment } from "../../support/example-environment.ts";
 
+const catalog = loadFleet(join(import.meta.dirname, "../../.."), "prod").catalog!;
+
 async function platform(environment: Environment): Promise<Record<string, unknown>> {
-  const rendered = renderPlatform(environment, undefined);
+  const rendered = renderPlatform(environment, catalog, undefined);
   return JSON.parse(await plain(rendered)) as Record<string, unknown>;
 }
 const plain = (output: Output<string>) => new Promise<string>((resolve) => output.apply(resolve));
+
+it("says who runs the platform", async () => {
+  expect(await platform(exampleEnvironment("prod"))).toMatchObject({ host: catalog.host });
+});
 
 it("puts a port into the addresses of spaces where browsers need one: in labs", async () => {
   const environment = exampleEnvironment("prod");
@@ -21,6 +29,15 @@ it("gives spaces no secret of an office suite: what one space knows, all spaces 
   expect(await platform(exampleEnvironment("prod"))).toMatchObject({ office: { suites: ["collabora"] } });
   const { office } = await platform(exampleEnvironment("prod"));
   expect(Object.keys(office ?? {})).toEqual(["suites"]);
+});
+
+it("names the apps that no space may have, those that the catalog turns off among them", () => {
+  const apps = renderRefusedApps(catalog).trimEnd().split("\n");
+  // They run foreign code, send what happens elsewhere, store files elsewhere, and make files unreadable.
+  expect(apps).toEqual(
+    expect.arrayContaining(["onlyoffice", "app_api", "webhook_listeners", "files_external", "encryption"]),
+  );
+  expect(new Set(apps).size).toBe(apps.length);
 });
 
 it("gives code on the command line no access to libc, as on web servers", () => {

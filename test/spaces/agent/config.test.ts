@@ -18,18 +18,18 @@ const SPACE = {
   redis: { user: "lotus", password: "x", database: 1, prefix: "lotus:" },
 };
 
+const PLATFORM = {
+  domain: "example.org",
+  gateways: "10.0.10.0/24",
+  ca: "/ca.crt",
+  database: { hosts: "postgres-1,postgres-2", port: 5432 },
+  redis: { host: "redis-1", port: 6379 },
+  mail: { from: "cloud@example.org", host: "relay", port: 25 },
+};
+
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), "config-"));
   mkdirSync(at("lotus/config"), { recursive: true });
-  const platform = {
-    domain: "example.org",
-    gateways: "10.0.10.0/24",
-    ca: "/ca.crt",
-    database: { hosts: "postgres-1,postgres-2", port: 5432 },
-    redis: { host: "redis-1", port: 6379 },
-    mail: { from: "cloud@example.org", host: "relay", port: 25 },
-  };
-  writeFileSync(at("platform.json"), JSON.stringify(platform));
   const shared = readFileSync(
     join(import.meta.dirname, "../../../spaces/agent/rootfs/usr/local/share/framaspace/config.php"),
     "utf8",
@@ -39,17 +39,41 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true }));
 
 /** The configuration of a space on the command line. */
-function config(space: object = {}): { "data-fingerprint": string } {
+function config(space: object = {}, platform: object = {}): Record<string, unknown> {
   writeFileSync(at("lotus/config/space.json"), JSON.stringify({ ...SPACE, ...space }));
+  writeFileSync(at("platform.json"), JSON.stringify({ ...PLATFORM, ...platform }));
   const program =
     "class OC { public static $SERVERROOT = '/srv'; } echo json_encode((require $argv[1])($argv[2]));";
   const { stdout } = execaSync("php", ["-r", program, at("config.php"), at("lotus/config")]);
-  return JSON.parse(stdout) as { "data-fingerprint": string };
+  return JSON.parse(stdout) as Record<string, unknown>;
 }
 
 describe.skipIf(!onPath("php"))("config.php (php on PATH)", () => {
   it("has a fingerprint for a restored space, and an empty one for others", () => {
     expect(config()["data-fingerprint"]).toBe("");
     expect(config({ dataFingerprint: "0123" })["data-fingerprint"]).toBe("0123");
+  });
+
+  it("finds the database servers at their port, which Nextcloud reads from the host alone", () => {
+    const platform = { database: { hosts: "postgres-1,postgres-2", port: 5433 } };
+    expect(config({}, platform)).toMatchObject({ dbhost: "postgres-1,postgres-2:5433" });
+  });
+
+  it("asks for a second factor where the entry does", () => {
+    expect(config().twofactor_enforced).toBe("false");
+    expect(config({ twoFactor: "required" }).twofactor_enforced).toBe("true");
+  });
+
+  it("has the S3 client add no checksums of its own: the storage servers refuse unsigned trailers", () => {
+    // Nobody listens on port 1.
+    const storage = { s3: { hosts: ["127.0.0.1"], port: 1 } };
+    const { objectstore } = config({ s3: { bucket: "space-lotus", user: "lotus", secret: "x" } }, storage);
+    expect(objectstore).toMatchObject({
+      arguments: {
+        bucket: "space-lotus",
+        request_checksum_calculation: "when_required",
+        response_checksum_validation: "when_required",
+      },
+    });
   });
 });

@@ -38,7 +38,7 @@ const FAKES = {
           "SELECT count(*) FROM pg_stat_activity"*) cat "$ROOT/sessions" 2>/dev/null || echo 0 ;;
           "UPDATE framaspace SET value = "*) sed -i "s/^version .*/version $(cut -d"'" -f2 <<<"$word")/" "$ROOT/found" ;;
           "INSERT INTO framaspace VALUES ("*) echo "$word" | sed -E "s/.*\('([a-z]+)', ('([^']*)'|(current_date)).*/\1 \3\4/" >>"$ROOT/found" ;;
-          "DELETE FROM oc_"*) echo "$word" >>"$ROOT/statements" ;;
+          "DELETE FROM oc_"* | "UPDATE oc_"*) echo "$word" >>"$ROOT/statements" ;;
           "DELETE FROM framaspace WHERE key = "*) sed -i "/^$(cut -d"'" -f2 <<<"$word") /d" "$ROOT/found" ;;
         esac; done ;;
     esac`,
@@ -47,7 +47,7 @@ const FAKES = {
   "prepare-release": 'echo "release $1: it lacks forms" >&2; exit 1',
   // occ: the file `asked` lists its arguments. It fails at the arguments in the file `fails`.
   setpriv: String.raw`while [[ $1 != */occ ]]; do shift; done; shift 3; echo "$*" >>"$ROOT/asked"
-    [ ! -e "$ROOT/fails" ] || [[ $* != "$(cat "$ROOT/fails")"* ]] || { echo "no luck"; exit 5; }
+    [ ! -e "$ROOT/fails" ] || [[ $* != "$(cat "$ROOT/fails")"* ]] || { echo "no luck"; exit "$(cat "$ROOT/ends" 2>/dev/null || echo 5)"; }
     [[ $* != user:add* ]] || echo "was created successfully"
     # Nextcloud logs this to standard error where it is set up so, and ends with status 0.
     [ ! -e "$ROOT/refuses" ] || [[ $* != *--email* && $* != user:welcome* ]] || [ "$NC_log_type" != errorlog ] ||
@@ -101,7 +101,7 @@ function makeMachine(): void {
   );
   writeFileSync(
     at("etc/framaspace/catalog.json"),
-    '{"apps":["deck","office"],"appsOptional":["registration"],"appsOff":[],"appsRefused":["onlyoffice"],"officeApps":{"collabora":"office"},"upgrade":{"stopAtFailedPercent":10}}',
+    '{"apps":["deck","office"],"appsOptional":["registration"],"appsOff":["app_api","files_external"],"appsRefused":["onlyoffice"],"officeApps":{"collabora":"office"},"upgrade":{"stopAtFailedPercent":10}}',
   );
   for (const [release, version] of [
     ["34.0.4", "34.0.4.1"],
@@ -139,7 +139,7 @@ const LOTUS = {
   release: "34.0.4",
   apps: ["deck", "office"],
   appsOptional: ["registration"],
-  appsOff: [],
+  appsOff: ["app_api", "files_external"],
   office: "collabora",
   limits: { accounts: 50, storageBytes: 40 * 2 ** 30 },
   database: { name: "lotus", user: "lotus", password: "hidden" },
@@ -378,6 +378,22 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(existsSync(at("var/lib/framaspace/waves/main/35.0.2/lotus"))).toBe(false);
   });
 
+  // core/Command/Upgrade.php: 0 done, 1 in maintenance, 3 nothing to do in older releases, 5 failed. PHP itself ends with 255.
+  it.each([
+    ["0", 0, ""],
+    ["3", 0, ""],
+    ["1", 1, "occ upgrade ended with status 1: no luck"],
+    ["2", 1, "occ upgrade ended with status 2: no luck"],
+    ["255", 1, "occ upgrade ended with status 255: no luck"],
+  ])("takes status %s of occ upgrade as it is meant, whatever it warns of", (status, expected, why) => {
+    install();
+    writeFileSync(at("fails"), "upgrade");
+    writeFileSync(at("ends"), status);
+    const { exitCode, stderr } = converge(UP);
+    expect(exitCode).toBe(expected);
+    expect(stderr).toContain(why);
+  });
+
   it("starts an upgrade again that was cut off", () => {
     install();
     const kept = at("var/lib/framaspace/kept/lotus");
@@ -464,6 +480,18 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     // The app is disabled, but the secret of its settings page is still there. The space has the other suite.
     writeFileSync(at("more"), `apps deck files office\nrefused onlyoffice\n${rest}`);
     expect(converge().changed).toEqual(["no onlyoffice"]);
+  });
+
+  it("turns off apps whose code is gone, before an upgrade, which Nextcloud would refuse", () => {
+    install();
+    const rest = readFileSync(at("more"), "utf8").replace(/^apps .*\n/, "");
+    writeFileSync(at("more"), `apps deck files files_external office\n${rest}`);
+    const { changed } = converge(UP);
+    expect(changed?.[0]).toBe("disable files_external");
+    expect(changed).toContain("upgraded 34.0.4 to 35.0.2");
+    expect(readFileSync(at("statements"), "utf8")).toBe(
+      "UPDATE oc_appconfig SET configvalue = 'no' WHERE appid = 'files_external' AND configkey = 'enabled'\n",
+    );
   });
 
   it("refuses more files when the storage of the plan is used up", () => {

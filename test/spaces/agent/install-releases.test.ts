@@ -112,7 +112,8 @@ describe("all files of a release have one time in the past", () => {
 it("removes the code of apps that no space may have, even from releases in use", async () => {
   const at = (...path: string[]) => join(root, "releases", ...path);
   for (const release of ["34.0.4", "35.0.2"]) {
-    for (const app of ["deck", "onlyoffice"]) mkdirSync(at(release, "apps", app, "lib"), { recursive: true });
+    for (const app of ["app_api", "deck", "onlyoffice"])
+      mkdirSync(at(release, "apps", app, "lib"), { recursive: true });
     writeFileSync(at(release, "apps/onlyoffice/lib/Crypt.php"), "");
     writeFileSync(at(release, "version.php"), "");
     writeFileSync(at(release, ".sha256"), "abc1234\n");
@@ -120,13 +121,30 @@ it("removes the code of apps that no space may have, even from releases in use",
   }
   const list = ["34.0.4", "35.0.2"].map((version) => `${version} abc1234 https://x.example\n`);
 
-  expect(await run(list, ["onlyoffice\n"])).toBe(
-    "release 34.0.4 without onlyoffice\nrelease 35.0.2 without onlyoffice",
+  const refused = ["onlyoffice\n", "app_api\n", "files_external\n"];
+  expect(await run(list, refused)).toContain(
+    "release 34.0.4 without onlyoffice app_api\nrelease 35.0.2 without onlyoffice app_api",
   );
   for (const release of ["34.0.4", "35.0.2"]) {
-    expect(existsSync(at(release, "apps/onlyoffice"))).toBe(false);
+    for (const app of ["app_api", "onlyoffice"]) expect(existsSync(at(release, "apps", app))).toBe(false);
     expect(existsSync(at(release, "apps/deck/lib"))).toBe(true);
     expect(execaSync("stat", ["-c", "%A", at(release, "apps")]).stdout).toBe("dr-xr-xr-x");
   }
-  expect(await run(list, ["onlyoffice\n"])).toBe("");
+  expect(await run(list, refused)).toBe("");
+});
+
+it("puts the host's theme into each release, those that the machine has already too", async () => {
+  const at = (...path: string[]) => join(root, "releases", ...path);
+  const body = await archive("a", 0);
+  expect(await install({ "34.0.4": body })).toBe("release 34.0.4\nrelease 34.0.4 with the host's theme");
+  const theme = at("34.0.4/themes/default/defaults.php");
+  expect(readFileSync(theme, "utf8")).toBe("<?php require_once '/usr/local/share/framaspace/theme.php';\n");
+  // OPcache and ETags: as all files of the release.
+  expect(statSync(theme).mtimeMs).toBe(statSync(at("34.0.4/version.php")).mtimeMs);
+  expect(execaSync("stat", ["-c", "%A", theme]).stdout).toBe("-r--r--r--");
+  expect(await install({ "34.0.4": body })).toBe("");
+
+  execaSync("chmod", ["-R", "u+w", at("34.0.4/themes")]);
+  rmSync(at("34.0.4/themes"), { recursive: true });
+  expect(await install({ "34.0.4": body })).toBe("release 34.0.4 with the host's theme");
 });

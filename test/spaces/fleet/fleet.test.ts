@@ -83,7 +83,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
     "an unknown key",
     (root) => replaceIn(root, TENANTS_1, "plan: small", "plan: small\n  theme: dark"),
     `Environment demo is not valid: 1 problem.
-  spaces/tenants/demo/001.yaml:18:3  space "lotus": unknown key \`theme\`; remove it, or write one of reason, since.`,
+  spaces/tenants/demo/001.yaml:18:3  space "lotus": unknown key \`theme\`; remove it, or write one of twoFactor, reason, since.`,
   ],
   [
     "a key that is missing",
@@ -164,11 +164,41 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
   spaces/catalog.yaml:30:30  app "onlyoffice": appsOptional holds it; take it off: ${NOT_ONLYOFFICE}.`,
   ],
   [
+    "apps that are to be removed from the releases, though spaces need them",
+    (root) =>
+      replaceIn(
+        root,
+        CATALOG,
+        "appsOff: [survey_client]",
+        "appsOff: [survey_client, theming, calendar, registration]",
+      ),
+    `Environment demo is not valid: 3 problems.
+  spaces/catalog.yaml:29:26  app "theming": appsOff holds it, but Nextcloud does not work without it; take it off.
+  spaces/catalog.yaml:29:35  app "calendar": both appsOff and apps hold it; take it off one of them.
+  spaces/catalog.yaml:29:45  app "registration": both appsOff and appsOptional hold it; take it off one of them.`,
+  ],
+  [
+    "a host whose pages nobody finds",
+    (root) => {
+      replaceIn(root, CATALOG, "privacy: https://host.example.org/privacy", "privacy: host.example.org");
+      replaceIn(root, CATALOG, "  terms: https://host.example.org/terms\n", "");
+    },
+    `Environment demo is not valid: 2 problems.
+  spaces/catalog.yaml:32:3  host.terms is missing; write an address such as https://example.org/legal (terms, to which everybody who makes an account agrees).
+  spaces/catalog.yaml:36:12  host.privacy is "host.example.org"; write an address such as https://example.org/legal.`,
+  ],
+  [
     "an entry that asks for such a suite",
     (root) =>
       replaceIn(root, TENANTS_1, "office: collabora\n  wave: canary", "office: onlyoffice\n  wave: canary"),
     `Environment demo is not valid: 1 problem.
   spaces/tenants/demo/001.yaml:18:11  space "lotus": office is "onlyoffice"; write collabora: ${NOT_ONLYOFFICE}.`,
+  ],
+  [
+    "a second factor that is neither required nor left out",
+    (root) => replaceIn(root, TENANTS_2, "  state: suspended", "  twoFactor: optional\n  state: suspended"),
+    `Environment demo is not valid: 1 problem.
+  spaces/tenants/demo/002.yaml:17:14  space "zinnia": twoFactor is "optional"; write required.`,
   ],
   [
     "suspended without a reason",

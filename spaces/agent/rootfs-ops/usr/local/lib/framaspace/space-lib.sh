@@ -210,6 +210,13 @@ REPAIRS=(db:add-missing-columns db:add-missing-primary-keys db:add-missing-indic
 # shellcheck disable=SC2034 # The programs use it.
 SQL_DROP_JOBS="DELETE FROM oc_jobs WHERE class = 'OCA\Talk\BackgroundJob\CheckMatterbridges'"
 
+# Two settings with which a space's administrator would stop the space: without a module for encryption, all files
+# answer 503; with no mode, no background job runs. nginx refuses both (infra/web/web.ts). But Nextcloud also takes a
+# setting's name from a JSON body, in place of the name in the address.
+# shellcheck disable=SC2034 # The programs use it.
+SQL_RESET_SETTINGS="DELETE FROM oc_appconfig WHERE appid = 'core' AND configkey = 'encryption_enabled';
+  UPDATE oc_appconfig SET configvalue = 'cron' WHERE appid = 'core' AND configkey = 'backgroundjobs_mode' AND configvalue <> 'cron'"
+
 # mark_full BYTES: if a space uses all of its plan's storage, nginx takes no more files, and serves those it has.
 mark_full() {
   if [ "$1" -ge "$STORAGE_BYTES" ]; then put full 0640 root:www-data ''; else drop full; fi

@@ -72,10 +72,10 @@ return static function (string $directory): array {
         'trusted_proxies' => [$platform['gateways']],
         'forwarded_for_headers' => ['HTTP_X_FORWARDED_FOR'],
 
-        // libpq finds the primary in the list by itself (PGTARGETSESSIONATTRS in PHP's environment).
+        // libpq finds the primary in the list by itself (PGTARGETSESSIONATTRS in PHP's environment), and takes the port
+        // for all of the list. Nextcloud reads a port here only.
         'dbtype' => 'pgsql',
-        'dbhost' => $platform['database']['hosts'],
-        'dbport' => (string) $platform['database']['port'],
+        'dbhost' => "{$platform['database']['hosts']}:{$platform['database']['port']}",
         'dbname' => $space['database']['name'],
         'dbuser' => $space['database']['user'],
         'dbpassword' => $space['database']['password'],
@@ -125,6 +125,8 @@ return static function (string $directory): array {
         'default_locale' => 'fr_FR',
         'default_phone_region' => 'FR',
         'simpleSignUpLink.shown' => false,
+        // Nextcloud keeps this here, where the page "Security" cannot write it.
+        'twofactor_enforced' => isset($space['twoFactor']) ? 'true' : 'false',
         'one-click-instance' => true,
         'one-click-instance.user-limit' => $space['limits']['accounts'],
 
@@ -172,6 +174,11 @@ return static function (string $directory): array {
                 'autocreate' => false,
                 'verify_bucket_exists' => false,
                 'region' => 'us-east-1',
+                // Since January 2025, the AWS SDK adds checksums of its own to each request, also in trailers without a
+                // signature. The nginx before MinIO refuses those (infra/storage/s3-proxy.ts). Nextcloud 33 and 34 say
+                // the same by default, earlier ones do not.
+                'request_checksum_calculation' => 'when_required',
+                'response_checksum_validation' => 'when_required',
             ],
         ];
     }

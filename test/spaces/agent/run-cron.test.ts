@@ -1,0 +1,71 @@
+// run-cron: what it does for one space, besides Nextcloud's own background job.
+import { execaSync } from "execa";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { fakeCommands, onPath, programIn } from "../../support/fakes.ts";
+
+const tools = onPath("jq", "flock");
+
+let root: string;
+const at = (...path: string[]) => join(root, ...path);
+const asked = () => readFileSync(at("asked"), "utf8");
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "run-cron-"));
+  for (const folder of [
+    "bin",
+    "etc/framaspace",
+    "run/framaspace",
+    "srv/spaces/lotus/config",
+    "srv/releases/34.0.4",
+  ])
+    mkdirSync(at(folder), { recursive: true });
+  mkdirSync(at("var/lib/framaspace/cron"), { recursive: true });
+  mkdirSync(at("var/lib/framaspace/undistributed"), { recursive: true });
+  const space = { id: "lotus", state: "active", release: "34.0.4", limits: { storageBytes: 100 } };
+  writeFileSync(at("srv/spaces/lotus/config/space.json"), JSON.stringify(space));
+  writeFileSync(
+    at("etc/framaspace/catalog.json"),
+    '{"apps":[],"appsOptional":[],"appsOff":[],"appsRefused":[],"officeApps":{},"upgrade":{"stopAtFailedPercent":10},"cron":{"workers":1,"activeMinutes":5,"idleMinutes":60}}',
+  );
+  writeFileSync(
+    at("etc/framaspace/platform.json"),
+    '{"database":{"hosts":"postgres-1"},"mail":{"host":"relay","port":25}}',
+  );
+  fakeCommands(root, {
+    // The job. It ends with what the test wrote.
+    timeout: 'echo "cron.php" >>$ROOT/asked; exit "$(cat $ROOT/status 2>/dev/null || echo 0)"',
+    psql: 'printf "%s\\n" "$@" >>$ROOT/asked; case "$*" in *oc_authtoken*) echo 1 ;; *oc_filecache*) echo 0 ;; esac',
+  });
+  writeFileSync(at("space-lib.sh"), programIn(root, "space-lib.sh"));
+  // One space's job, without the endless loop around it.
+  const program = programIn(root, "run-cron").replace(/^while :; do[^]*$/m, "settings\njob lotus\n");
+  writeFileSync(at("run-cron"), program);
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+function job() {
+  const { stderr, exitCode } = execaSync("bash", [at("run-cron")], {
+    reject: false,
+    env: { PATH: `${at("bin")}:${process.env.PATH}` },
+  });
+  return { stderr, exitCode };
+}
+
+describe.skipIf(!tools)("run-cron (jq and flock on PATH)", () => {
+  it("takes back the settings with which an administrator would stop the space", () => {
+    expect(job()).toEqual({ exitCode: 0, stderr: "" });
+    expect(asked()).toMatch(/DELETE FROM oc_appconfig WHERE .*configkey = 'encryption_enabled'/);
+    expect(asked()).toMatch(/UPDATE oc_appconfig SET configvalue = 'cron' .*'backgroundjobs_mode'/);
+  });
+
+  it("even if the job failed: without a mode, Nextcloud runs none", () => {
+    writeFileSync(at("status"), "255");
+    const { exitCode, stderr } = job();
+    expect(exitCode).toBe(0);
+    expect(stderr).toContain("space lotus: its background job ended with status 255");
+    expect(asked()).toMatch(/UPDATE oc_appconfig SET configvalue = 'cron'/);
+  });
+});
