@@ -6,6 +6,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -107,6 +108,13 @@ describe("all files of a release have one time in the past", () => {
     expect(await install({ "34.0.4": body })).toBe("");
     expect(timesOf("34.0.4")).toEqual([time, time, time]);
   });
+});
+
+it("refuses a release that has no archive yet, and says what to write", async () => {
+  await expect(run(["34.0.4 unbuilt\n"])).rejects.toThrow(
+    /release 34\.0\.4 has no archive yet; write its address and checksum in spaces\/catalog\.yaml/,
+  );
+  expect(readdirSync(join(root, "releases"))).toEqual([".lock"]);
 });
 
 it("removes the code of apps that no space may have, even from releases in use", async () => {
