@@ -33,7 +33,7 @@ export function unpinned(
       in: environment.releases ? ("environment" as const) : ("catalog" as const),
       path: ["releases", version],
       who: `release ${version}`,
-      what: "has no archive yet, so no machine installs it; write its url and sha256 (docs/deploy.md, Artifacts)",
+      what: `has no archive yet, so no machine installs it; \`npm run release -- build ${version}\` makes it, and writes its address and checksum`,
     }));
   return [...artifacts, ...archives];
 }
