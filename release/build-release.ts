@@ -34,7 +34,7 @@ export interface BuildOptions {
 }
 
 /** The largest app of the catalog has 60 MB. */
-const MOST_APP_BYTES = 5e8;
+export const MOST_APP_BYTES = 5e8;
 
 type LockedApp = ReleaseLock["apps"][string];
 

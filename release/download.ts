@@ -55,12 +55,15 @@ export class Downloads {
     return path;
   }
 
+  /** Downloads a file again, whatever is there. Resolves to its path. Throws a UserError. */
+  async again(wanted: Wanted): Promise<string> {
+    this.discard(wanted.url);
+    return this.get(wanted);
+  }
+
   /** Downloads a file that changes. Resolves to its bytes. Throws a UserError. */
   async fresh(wanted: Wanted): Promise<Buffer> {
-    const path = this.#pathOf(wanted.url);
-    this.discard(wanted.url);
-    await this.#download(wanted, path);
-    const bytes = readFileSync(path);
+    const bytes = readFileSync(await this.again(wanted));
     this.discard(wanted.url);
     return bytes;
   }

@@ -19,6 +19,28 @@ export const SOURCES: Readonly<Sources> = {
   store: "https://apps.nextcloud.com/api/v1",
 };
 
+/** The key with which MinIO signs its binaries (minio/minio, Dockerfile.release). */
+export const MINIO_KEY = "RWTx5Zr1tiHQLwG9keckT0c45M3AGeHD6IvimQHpyRywVWGbP1aVSGav";
+
+/** Who says what is newer. It decides nothing: what is built or pinned is checked by its signature. */
+export interface News {
+  /** Cycles of Nextcloud: the newest version of each, and the day of its last fixes. */
+  cycles: string;
+  /** Advisories of Nextcloud and its apps, as GitHub's API lists them. */
+  advisories: string;
+  /** The newest mc, as `sha256sum` prints it: checksum and name. */
+  mc: string;
+  /** The newest release of a maintained MinIO, as GitHub's API tells it. */
+  minio: string;
+}
+
+export const NEWS: Readonly<News> = {
+  cycles: "https://endoflife.date/api/nextcloud.json",
+  advisories: "https://api.github.com/repos/nextcloud/security-advisories/security-advisories?per_page=100",
+  mc: "https://dl.min.io/client/mc/release/linux-amd64/mc.sha256sum",
+  minio: "https://api.github.com/repos/pgsty/minio/releases/latest",
+};
+
 /** Hosts that send every download on to another host of the same owner. */
 export const SENT_ON: Readonly<Record<string, RegExp>> = {
   "github.com": /^[a-z0-9-]+\.githubusercontent\.com$/,

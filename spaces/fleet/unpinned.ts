@@ -21,11 +21,11 @@ export function unpinned(
 ): Unpinned[] {
   const artifacts = artifactsOf(environment)
     .filter(({ artifact: { sha256 } }) => sha256 === undefined)
-    .map(({ path, artifact: { url } }) => ({
+    .map(({ name, path }) => ({
       in: "environment" as const,
       path,
       who: path.join("."),
-      what: `has no checksum yet, so no machine installs it; write sha256, of what ${url} serves (docs/deploy.md, Artifacts)`,
+      what: `has no checksum yet, so no machine installs it; \`npm run release -- pin ${name}\` checks it, and writes its checksum`,
     }));
   const archives = Object.entries(releases)
     .filter(([, { sha256 }]) => sha256 === undefined)

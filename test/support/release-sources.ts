@@ -4,13 +4,16 @@ import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
 import { execa, execaSync } from "execa";
 import { createSign, KeyObject, webcrypto } from "node:crypto";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll } from "vitest";
 import type { Sources } from "../../release/sources.ts";
+
+/** What a build needs. Debian has all of it; a small machine may not. */
+export const RELEASE_TOOLS = ["bzip2", "gpg", "gpgv", "openssl", "tar", "zstd"];
 
 const RSA = {
   name: "RSASSA-PKCS1-v1_5",
@@ -390,7 +393,7 @@ export class ReleaseWorld {
     this.site.routes.set(`/api/v1/platform/${nextcloud}/apps.json`, JSON.stringify(list));
   }
 
-  /** A repository with a catalog of these apps. */
+  /** A repository with a catalog of these apps, and the configuration of the environment "demo". */
   repository(apps: readonly string[]): string {
     const root = mkdtempSync(join(this.folder, "repository-"));
     mkdirSync(join(root, "spaces"));
@@ -398,6 +401,7 @@ export class ReleaseWorld {
       .replace(/^apps: .*$/m, `# On in every space.\napps: [${apps.join(", ")}]`)
       .replace(/^appsOptional: .*$/m, "appsOptional: []");
     writeFileSync(join(root, "spaces/catalog.yaml"), catalog);
+    copyFileSync(join(import.meta.dirname, "fleet/Pulumi.demo.yaml"), join(root, "Pulumi.demo.yaml"));
     return root;
   }
 }
