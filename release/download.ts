@@ -103,7 +103,11 @@ export class Downloads {
     const silence = new AbortController();
     const timer = setTimeout(() => silence.abort(), SILENT_SECONDS * 1000);
     try {
-      const headers = had > 0 ? { range: `bytes=${had}-`, "if-range": tag } : {};
+      const headers = {
+        // Of what was compressed on the way, nobody announces the size.
+        "accept-encoding": "identity",
+        ...(had > 0 && { range: `bytes=${had}-`, "if-range": tag }),
+      };
       const response = await follow(url, what, { headers, signal: silence.signal });
       if (response.status === 416) {
         this.discard(url);
@@ -116,7 +120,7 @@ export class Downloads {
           `${what}: ${url} answers ${response.status}; look whether this version is published there.`,
         );
       const begin = response.status === 206 ? had : 0;
-      const length = response.headers.get("content-length");
+      const length = response.headers.has("content-encoding") ? null : response.headers.get("content-length");
       const whole = length === null ? undefined : begin + Number(length);
       if ((whole ?? 0) > most) throw tooLarge(url, what, most);
       await writeFile(`${path}.tag`, response.headers.get("etag")?.replace(/^W\/.*/, "") ?? "");

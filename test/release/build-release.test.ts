@@ -2,9 +2,11 @@
 import { execa, execaSync } from "execa";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { buildRelease } from "../../release/build-release.ts";
 import { readLock } from "../../release/release-lock.ts";
+import { startCommand } from "../support/commands.ts";
 import { onPath } from "../support/fakes.ts";
 import { ReleaseWorld, type Offer, RELEASE_TOOLS } from "../support/release-sources.ts";
 
@@ -187,6 +189,18 @@ describe.skipIf(!onPath(...RELEASE_TOOLS))("a release (gpg, zstd and others on P
       expect(ranges).toEqual([undefined, "bytes=1000-"]);
     });
 
+    it("that compresses on its own, whatever is asked for, changes nothing", async () => {
+      const path = `/api/v1/platform/${VERSION}/apps.json`;
+      const body = gzipSync(world.site.routes.get(path) as string);
+      const asked: (string | undefined)[] = [];
+      world.site.routes.set(path, (request, response) => {
+        asked.push(request.headers["accept-encoding"]);
+        response.writeHead(200, { "content-encoding": "gzip", "content-length": body.length }).end(body);
+      });
+      await build();
+      expect(asked).toEqual(["identity"]);
+    });
+
     it("away, is named with what could not be reached, and what came is not asked for again", async () => {
       const calendar = "/apps/calendar-5.10.1.tar.gz";
       const archive = world.site.routes.get(calendar) ?? "";
@@ -208,6 +222,23 @@ describe.skipIf(!onPath(...RELEASE_TOOLS))("a release (gpg, zstd and others on P
       ).rejects.toThrow(
         /^Nextcloud's key: could not download http:\/\/127\.0\.0\.1:1\/nextcloud\.asc: .+ What came so far/,
       );
+    });
+  });
+
+  it("the command takes other places, and says the end of a failure on one line", async () => {
+    const { server, key, fingerprint, store } = world.sources;
+    const words = ["--root", root, "--cache", cache, "--server", server, "--key", key, "--store", store];
+    const type = (...more: string[]) => startCommand({}, "release", "build", VERSION, ...words, ...more);
+    const { status, text } = await type("--fingerprint", fingerprint);
+    expect([status, text.split("\n").at(-1)]).toEqual([
+      0,
+      expect.stringMatching(/serve it as https:.*catalog\.yaml$/),
+    ]);
+    expect(await type()).toMatchObject({
+      status: 1,
+      text: expect.stringMatching(
+        /^release: http.*\/nextcloud\.asc has the key [0-9A-F]{40}; the pinned one is 28806A878AE423A28372792ED75899B9A724937A\. [^\n]*$/m,
+      ),
     });
   });
 
