@@ -9,6 +9,7 @@ import { passGate, Spaces } from "./spaces/spaces.ts";
 import { catalogOf } from "./spaces/fleet/catalog.ts";
 import { assertValid, tenantsFolder, type Fleet } from "./spaces/fleet/fleet.ts";
 import { loadFleet } from "./spaces/fleet/load-fleet.ts";
+import { assertPinned } from "./spaces/fleet/unpinned.ts";
 import { UserError } from "./validation/user-error.ts";
 
 /**
@@ -31,6 +32,9 @@ async function declare(given?: Fleet): Promise<Record<string, unknown>> {
   assertValid(fleet);
   const catalog = catalogOf(fleet.catalog, configuration.environment);
   if (part.kind === "platform") {
+    // A preview, and a plan, show what would be done, whatever is not pinned yet.
+    if (pulumi.runtime.hasEngine() && !pulumi.runtime.isDryRun())
+      assertPinned(configuration.environment, catalog);
     const software = spaceSoftware({ ...configuration, catalog });
     const { opsAddress, deployPublicKey } = new Platform("platform", { ...configuration, software });
     return { opsAddress, deployPublicKey };

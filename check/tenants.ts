@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { environmentNames } from "../infra/inventory/environment-file.ts";
 import { EDITOR_SCHEMA_FILE, editorSchema } from "../spaces/fleet/editor-schema.ts";
 import { loadFleet } from "../spaces/fleet/load-fleet.ts";
-import { reportFleets, TENANTS_FOLDER, type Fleet } from "../spaces/fleet/fleet.ts";
-import { count } from "../validation/positions.ts";
+import { problemsOf, reportFleets, TENANTS_FOLDER, type Fleet } from "../spaces/fleet/fleet.ts";
+import { unpinnedOf } from "../spaces/fleet/unpinned.ts";
+import { count, sayProblem } from "../validation/positions.ts";
 import type { Outcome } from "./tool.ts";
 
 /** Checks configuration, catalog and tenants of every environment, and the editors' schema. */
@@ -24,7 +25,11 @@ export function checkTenants(root: string): Outcome {
     ({ environmentName, tenantsFiles }) =>
       `${environmentName} ${count(tenantsFiles.flatMap(({ entries }) => entries).length, "space")}`,
   );
-  return { state: "passed", text: sizes.join(", ") };
+  // No fault of the files, so no failure: but who brings the platform up should know now.
+  const notes = problemsOf(fleets.map((fleet) => ({ ...fleet, problems: unpinnedOf(fleet) }))).map(
+    (note) => `\n  ${note.file}:${note.line}:${note.column}  ${sayProblem(note)}`,
+  );
+  return { state: "passed", text: `${sizes.join(", ")}${notes.join("")}` };
 }
 
 /** The fleets of all environments, with everything that is wrong with each. */

@@ -4,6 +4,7 @@
 // show it.
 import * as pulumi from "@pulumi/pulumi";
 import { SUBNETS } from "../inventory/addresses.ts";
+import { UNPINNED } from "../inventory/environment.ts";
 import { PORTS } from "../machine/firewall.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript } from "../machine/remote.ts";
@@ -28,7 +29,7 @@ export class Imaginary extends pulumi.ComponentResource {
             packages: PACKAGES.imaginary,
             settings: {
               URL: artifact.url,
-              SHA256: artifact.sha256,
+              SHA256: artifact.sha256 ?? UNPINNED,
               HEALTH: `http://${machine.spec.privateAddress}:${PORTS.imaginary}/health`,
             },
             files: [

@@ -21,12 +21,20 @@ const domainName = z
     "write a domain such as example.org, in lower case",
   );
 
+/** A SHA-256. Zeros in its place would say that something is pinned, and no machine could install it. */
+export const checksum = z
+  .string()
+  .regex(/^(?!0{64})[0-9a-f]{64}$/, "write the 64 hexadecimal digits that `sha256sum FILE` prints");
+
 /** A file that a machine downloads. The machine refuses it if its SHA-256 differs. */
 const artifact = z.strictObject({
   url: z.url({ protocol: /^https?$/ }).describe("where the machine downloads it"),
-  sha256: z.string().regex(/^[0-9a-f]{64}$/, "write the 64 hexadecimal digits that `sha256sum FILE` prints"),
+  sha256: checksum.optional().describe("without it, no machine installs the file, and `up` refuses to begin"),
 });
 export type Artifact = z.infer<typeof artifact>;
+
+/** In a script's settings, in place of the checksum of an artifact that has none: `download` of lib.sh refuses it. */
+export const UNPINNED = "unpinned";
 
 /** Office suites that no environment may run, each with the reason (docs/decisions/0022-no-onlyoffice.md). */
 export const REFUSED_SUITES: ReadonlyMap<string, string> = new Map([
@@ -288,6 +296,15 @@ export const environmentSchema = z.strictObject({
 });
 export type Environment = z.infer<typeof environmentSchema>;
 export type Storage = NonNullable<Environment["storage"]>;
+
+/** The artifacts of an environment by the words of `npm run release -- pin`, and where each stands. */
+export function artifactsOf({ storage, imaginary }: Pick<Environment, "storage" | "imaginary">) {
+  return [
+    { name: "minio", path: ["storage", "minio"], artifact: storage?.minio },
+    { name: "mc", path: ["storage", "mc"], artifact: storage?.mc },
+    { name: "imaginary", path: ["imaginary"], artifact: imaginary },
+  ].flatMap(({ artifact, ...where }) => (artifact ? [{ ...where, artifact }] : []));
+}
 
 /** Keys whose values are encrypted in the file, each with the command that sets a missing one. */
 export const SECRET_KEYS = {

@@ -82,6 +82,7 @@ remove_packages() {
 # download URL SHA256 PATH MODE: downloads a pinned artifact once. Refuses a file with another checksum.
 download() {
   local url=$1 sha256=$2 path=$3 mode=$4 new found
+  [ "$sha256" != unpinned ] || fail "$url has no checksum in the configuration; check it and write it there (npm run release -- pin), and run up again"
   if [ -f "$path" ] && [ "$(sha256sum <"$path")" = "$sha256  -" ]; then return; fi
   mkdir -p "$(dirname "$path")"
   new=$(mktemp "$path.XXXXXX")

@@ -2,11 +2,12 @@
 // declares the buckets and users of spaces. Drives and machines come from the inventory in the configuration.
 import * as pulumi from "@pulumi/pulumi";
 import { siteName, storageMachines, type StorageSpec } from "../inventory/addresses.ts";
-import type {
-  Environment,
-  Pool,
-  SiteRole,
-  Storage as StorageConfiguration,
+import {
+  UNPINNED,
+  type Environment,
+  type Pool,
+  type SiteRole,
+  type Storage as StorageConfiguration,
 } from "../inventory/environment.ts";
 import { BUCKETS, SERVICE_USERS, SPACE_POLICY, STORAGE_ROOT } from "../inventory/names.ts";
 import { poolLayout } from "../inventory/pools.ts";
@@ -46,7 +47,7 @@ export class Storage extends pulumi.ComponentResource {
         machine: ops,
         script: "infra/storage/reconcile.sh",
         packages: ["jq"],
-        settings: { MC_URL: storage.mc.url, MC_SHA256: storage.mc.sha256 },
+        settings: { MC_URL: storage.mc.url, MC_SHA256: storage.mc.sha256 ?? UNPINNED },
         files: [
           ...rootfs("infra/storage/rootfs-ops"),
           { path: "/etc/framaspace/storage/settings", content: renderReconcileSettings(storage) },
@@ -98,7 +99,7 @@ export class Storage extends pulumi.ComponentResource {
             DRIVES: spec.server.drives,
             NODES: specs.map(({ name }) => name),
             MINIO_URL: storage.minio.url,
-            MINIO_SHA256: storage.minio.sha256,
+            MINIO_SHA256: storage.minio.sha256 ?? UNPINNED,
           },
           files: [
             ...storageFiles(storage.pools, specs, spec),

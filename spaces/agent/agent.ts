@@ -85,9 +85,13 @@ function lines(values: readonly string[]): string {
   return values.map((value) => `${value}\n`).join("");
 }
 
-/** /etc/framaspace/releases: one line for each release, `version sha256 url`. */
-export function renderReleases({ releases }: Catalog): string {
-  return lines(Object.entries(releases).map(([version, { sha256, url }]) => `${version} ${sha256} ${url}`));
+/** /etc/framaspace/releases: one line for each release, `version sha256 url`, or `version unbuilt`. */
+export function renderReleases({ releases }: Pick<Catalog, "releases">): string {
+  return lines(
+    Object.entries(releases).map(([version, { sha256, url }]) =>
+      sha256 !== undefined && url !== undefined ? `${version} ${sha256} ${url}` : `${version} unbuilt`,
+    ),
+  );
 }
 
 /** /etc/framaspace/refused-apps: one line for each app that install-releases removes from the releases. */

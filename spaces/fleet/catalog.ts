@@ -1,6 +1,6 @@
 // What all spaces share: the schema of spaces/catalog.yaml. It holds no value itself, and nothing of one space.
 import * as z from "zod";
-import { REFUSED_SUITES, type Environment } from "../../infra/inventory/environment.ts";
+import { checksum, REFUSED_SUITES, type Environment } from "../../infra/inventory/environment.ts";
 
 /** Nextcloud reads "40 GB" in a quota as 40 × 2^30 bytes (OCP\Util::computerFileSize), so that is what we promise. */
 export const GIGABYTE = 1024 ** 3;
@@ -61,14 +61,16 @@ const plan = z.strictObject({
 });
 
 const release = z.strictObject({
+  // Together, or neither (spaces/fleet/fleet-checks.ts).
   url: z
     .url({ protocol: /^https?$/ })
     .refine((url) => !/\/\/[^/]*@/.test(url), {
       error: "an address without a login: what stands here is read by everybody, on every machine too",
       params: { found: "an address that holds a login" },
     })
+    .optional()
     .describe("where machines download the release's archive"),
-  sha256: z.string().regex(/^[0-9a-f]{64}$/, "write the 64 hexadecimal digits that `sha256sum FILE` prints"),
+  sha256: checksum.optional().describe("of the archive; without it, `up` refuses to begin"),
   state: z
     .enum(["current", "leaving"])
     .describe("leaving: kept for the spaces still on it, no wave may point at it"),

@@ -17,6 +17,7 @@ type Check = (fleet: Fleet) => Problem[];
 /** Every rule. */
 export const CHECKS: readonly Check[] = [
   wavesPointAtCurrentReleases,
+  archivesHaveChecksums,
   appsKeepSpacesApart,
   appsOffCanBeMissed,
   filesHaveAtMost100,
@@ -47,6 +48,22 @@ function wavesPointAtCurrentReleases({ catalog, sources }: Fleet): Problem[] {
       ...sources.catalog.at(["waves", wave]),
       who: `wave "${wave}"`,
       what: `release is ${inOneLine(version)}; write ${oneOf(current)}`,
+    }));
+}
+
+/** An address alone, or a checksum alone, is half of what somebody meant to write. */
+function archivesHaveChecksums({ catalog, sources }: Fleet): Problem[] {
+  if (!catalog) return [];
+  return Object.entries(catalog.releases)
+    .filter(([, { url, sha256 }]) => (url === undefined) !== (sha256 === undefined))
+    .map(([version, { url }]) => ({
+      file: sources.catalog.file,
+      ...sources.catalog.at(["releases", version]),
+      who: `release ${version}`,
+      what:
+        url === undefined
+          ? "has a sha256, but no url; write both, or neither"
+          : "has a url, but no sha256; write both, or neither",
     }));
 }
 

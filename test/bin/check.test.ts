@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { copyFleet, replaceIn, TENANTS_2 } from "../support/fleet-fixture.ts";
+import { CATALOG, CONFIGURATION, copyFleet, replaceIn, TENANTS_2 } from "../support/fleet-fixture.ts";
 import { runCommand, startCommand } from "../support/commands.ts";
 
 const withoutTime = (text: string) => text.replace(/ +\d+\.\d s/, " N s");
@@ -21,6 +21,42 @@ test("problems are reported as everywhere else, with exit status 1, also as peop
 Environment demo is not valid: 1 problem.
   ${TENANTS_2}:14:9  space "zinnia": plan is "huge"; write one of small, standard.`,
   ]);
+});
+
+test("what has no checksum yet is no fault, and is named with its place", async () => {
+  const root = copyFleet();
+  replaceIn(root, CONFIGURATION, /\n +sha256: "b+"/, "");
+  replaceIn(root, CATALOG, /\n +url: .*34\.0\.4\.tar\.zst\n +sha256: .*/, "");
+  const { status, text } = await runCommand("check", "tenants", "--root", root);
+  expect([status, withoutTime(text)]).toEqual([
+    0,
+    `✔ tenants N s  demo 4 spaces
+  ${CONFIGURATION}:32:7  storage.mc: has no checksum yet, so no machine installs it; \`npm run release -- pin mc\` checks it, and writes its checksum.
+  ${CATALOG}:14:5  release 34.0.4: has no archive yet, so no machine installs it; \`npm run release -- build 34.0.4\` makes it, and writes its address and checksum.`,
+  ]);
+});
+
+test.each([
+  [
+    "zeros",
+    (root: string) => replaceIn(root, CATALOG, /"d+"/, `"${"0".repeat(64)}"`),
+    /sha256 is "0{40}0*…; write the 64 hexadecimal digits/,
+  ],
+  [
+    "an address alone",
+    (root: string) => replaceIn(root, CATALOG, /\n +sha256: "d+"/, ""),
+    /no sha256; write both/,
+  ],
+  [
+    "a checksum alone",
+    (root: string) => replaceIn(root, CATALOG, /\n +url: .*34\.0\.4.*/, ""),
+    /no url; write both/,
+  ],
+])("%s in place of what is pinned is a fault", async (_, change, said) => {
+  const root = copyFleet();
+  change(root);
+  const { status, text } = await runCommand("check", "tenants", "--root", root);
+  expect([status, text]).toEqual([1, expect.stringMatching(said)]);
 });
 
 test("a stale editors' schema, or a broken one, is a failure", async () => {

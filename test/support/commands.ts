@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { vi } from "vitest";
 
-type Name = "check" | "space";
+type Name = "check" | "release" | "space";
 const fileOf = (command: Name) => join(import.meta.dirname, `../../bin/${command}.ts`);
 
 /** What a command printed, and its exit status. */

@@ -1,6 +1,6 @@
 // Machines download and run only what is pinned. If one byte of a download is wrong, nothing is installed.
 import { execa, execaSync } from "execa";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createHash, randomBytes } from "node:crypto";
@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import * as z from "zod";
+import { UNPINNED } from "../../../infra/inventory/environment.ts";
 import { libIn } from "../../support/fakes.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
@@ -31,9 +32,9 @@ function machine(): string {
 }
 
 /** Runs `download` of lib.sh as the machines do, and returns its output and what it left. */
-async function download(into: string) {
+async function download(into: string, pinned: string = sha256) {
   const { port } = server.address() as AddressInfo;
-  const call = `download http://127.0.0.1:${port}/minio ${sha256} ${into}/bin/minio 0755`;
+  const call = `download http://127.0.0.1:${port}/minio ${pinned} ${into}/bin/minio 0755`;
   return execa("bash", ["-s", "--", "x"], { input: `${libIn(into)}\n${call}`, reject: false });
 }
 
@@ -53,6 +54,16 @@ describe("an artifact", () => {
     expect(exitCode).toBe(1);
     expect(stderr).toContain(`not the pinned ${sha256}; nothing was installed`);
     expect(execaSync("ls", [join(into, "bin")]).stdout).toBe("");
+  });
+
+  it("is refused without a checksum, and nothing is asked of its server", async () => {
+    const into = machine();
+    const { exitCode, stderr } = await download(into, UNPINNED);
+    expect([exitCode, stderr]).toEqual([
+      1,
+      expect.stringMatching(/\/minio has no checksum in the configuration/),
+    ]);
+    expect(existsSync(join(into, "bin"))).toBe(false);
   });
 
   it("is refused if it is cut short, even after a correct one was installed", async () => {

@@ -6,6 +6,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -109,6 +110,22 @@ describe("all files of a release have one time in the past", () => {
   });
 });
 
+it("leaves no file of its own in a release, and knows again what it installed", async () => {
+  const one = await archive("a", 0);
+  expect(await install({ "34.0.4": one })).toBe("release 34.0.4");
+  expect(readdirSync(join(root, "releases/34.0.4")).sort()).toEqual(["apps", "index.php", "version.php"]);
+  expect(await install({ "34.0.4": one })).toBe("");
+  expect(await run([])).toBe("release 34.0.4 removed");
+  expect(readdirSync(join(root, "releases"))).toEqual([".lock"]);
+});
+
+it("refuses a release that has no archive yet, and says what to write", async () => {
+  await expect(run(["34.0.4 unbuilt\n"])).rejects.toThrow(
+    /release 34\.0\.4 has no archive yet; make it \(npm run release -- build 34\.0\.4\), merge what that writes/,
+  );
+  expect(readdirSync(join(root, "releases"))).toEqual([".lock"]);
+});
+
 it("removes the code of apps that no space may have, even from releases in use", async () => {
   const at = (...path: string[]) => join(root, "releases", ...path);
   for (const release of ["34.0.4", "35.0.2"]) {
@@ -116,7 +133,7 @@ it("removes the code of apps that no space may have, even from releases in use",
       mkdirSync(at(release, "apps", app, "lib"), { recursive: true });
     writeFileSync(at(release, "apps/onlyoffice/lib/Crypt.php"), "");
     writeFileSync(at(release, "version.php"), "");
-    writeFileSync(at(release, ".sha256"), "abc1234\n");
+    writeFileSync(at(`.${release}.sha256`), "abc1234\n");
     execaSync("chmod", ["-R", "a-w", at(release)]);
   }
   const list = ["34.0.4", "35.0.2"].map((version) => `${version} abc1234 https://x.example\n`);
