@@ -12,12 +12,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { onPath, fakeCommands, programIn, fake, ZSTD } from "../../support/fakes.ts";
 
-const SCRIPTS = ["space-lib.sh", "converge-space"] as const;
+const SCRIPTS = ["space-lib.sh", "member-lib.sh", "converge-space"] as const;
 const tools = onPath("jq", "flock");
 
 /** The fakes of the programs that it calls, as shell. `calls` lists the calls; other files contain the answers. */
@@ -49,6 +49,10 @@ const FAKES = {
   setpriv: String.raw`while [[ $1 != */occ ]]; do shift; done; shift 3; echo "$*" >>"$ROOT/asked"
     [ ! -e "$ROOT/fails" ] || [[ $* != "$(cat "$ROOT/fails")"* ]] || { echo "no luck"; exit "$(cat "$ROOT/ends" 2>/dev/null || echo 5)"; }
     [[ $* != user:add* ]] || echo "was created successfully"
+    case $* in
+      user:add*framaspace-try) echo "member 1" >>"$ROOT/found" ;;
+      user:delete*) grep -q ^member "$ROOT/found" && sed -i '/^member/d' "$ROOT/found" ;;
+    esac
     # Nextcloud logs this to standard error where it is set up so, and ends with status 0.
     [ ! -e "$ROOT/refuses" ] || [[ $* != *--email* && $* != user:welcome* ]] || [ "$NC_log_type" != errorlog ] ||
       cat "$ROOT/refuses" >&2`,
@@ -58,12 +62,25 @@ const FAKES = {
     cat >"$ROOT/var/lib/framaspace/wanted/$2"`,
   "distribute-spaces":
     'echo "distribute $1" >>"$ROOT/calls"; cat "$ROOT/missed" 2>/dev/null && exit 1; exit 0',
-  // Three answers: that of the space, which follows the maintenance file; that of a request past the maintenance; and
-  // that of the relay.
+  // Four answers: that of the space, which follows the maintenance file; that of a request past the maintenance; that of
+  // the relay; and that of WebDAV, which keeps files. The file `refuses-dav` has a pattern of what WebDAV refuses.
   curl: String.raw`seen=$(cat "$ROOT/status"); [ ! -e "$ROOT/srv/spaces/lotus/maintenance" ] || seen=503
     case $* in
       *smtp*) [ ! -e "$ROOT/no-relay" ]; exit ;;
       *Behind*status.php*) echo "{\"installed\":true,\"maintenance\":false,\"needsDbUpgrade\":false,\"versionstring\":\"$(cat "$ROOT/served" 2>/dev/null || echo 35.0.2)\"}"; exit ;;
+      *Behind*remote.php/dav/*)
+        while [ "$#" -gt 1 ]; do case $1 in -o) out=$2; shift ;; -X) method=$2; shift ;; -T) file=$2; shift ;; Destination:*) to=${"${1#*/dav/}"} ;; esac; shift; done
+        path=${"${1#*/dav/}"} dav=$ROOT/dav; mkdir -p "$dav"
+        echo "$method $path" >>"$ROOT/asked-dav"
+        # shellcheck disable=SC2053 # A pattern.
+        if [ -e "$ROOT/refuses-dav" ] && [[ "$method $path" == $(<"$ROOT/refuses-dav") ]]; then echo "Request entity too large" >"$out"; echo 413; exit; fi
+        case $method in
+          MKCOL) mkdir -p "$dav/$path"; echo 201 ;;
+          PUT) mkdir -p "$(dirname "$dav/$path")"; cp "$file" "$dav/$path"; echo 201 ;;
+          MOVE) cat "$(dirname "$dav/$path")"/? >"$dav/$to"; echo 201 ;;
+          GET) cp "$dav/$path" "$out"; [ ! -e "$ROOT/loses" ] || : >"$out"; echo 200 ;;
+          DELETE) rm "$dav/$path"; echo 204 ;;
+        esac; exit ;;
       *Behind*) echo 200; exit ;;
     esac
     for word; do case $word in http*) [ "$seen" = silent ] || echo "$word $seen" ;; esac; done`,
@@ -360,6 +377,16 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
   it.each([
     ["occ fails", () => writeFileSync(at("fails"), "upgrade"), "occ upgrade ended with status 5: no luck"],
     ["a web server serves another release", () => writeFileSync(at("served"), "34.0.4"), "web-1 says"],
+    [
+      "it takes no upload in chunks",
+      () => writeFileSync(at("refuses-dav"), "MKCOL uploads/*"),
+      "answers the begin of an upload in chunks with 413: Request entity too large",
+    ],
+    [
+      "it loses what it acknowledged",
+      () => writeFileSync(at("loses"), ""),
+      "and gives back 0 of 100000 bytes",
+    ],
   ])("undoes an upgrade if %s, and says so", (_, spoil, why) => {
     install();
     spoil();
@@ -373,7 +400,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(readlinkSync(space("release"))).toBe(at("srv/releases/34.0.4"));
     expect(existsSync(space("maintenance"))).toBe(false);
     rmSync(at("fails"), { force: true });
-    rmSync(at("served"), { force: true });
+    for (const name of ["served", "refuses-dav", "loses"]) rmSync(at(name), { force: true });
     expect(converge(UP).exitCode).toBe(0);
     expect(existsSync(at("var/lib/framaspace/waves/main/35.0.2/lotus"))).toBe(false);
   });
@@ -392,6 +419,82 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     const { exitCode, stderr } = converge(UP);
     expect(exitCode).toBe(expected);
     expect(stderr).toContain(why);
+  });
+
+  it("tries a release as a member, through each web server, by an account that goes again", () => {
+    install();
+    expect(converge(UP).exitCode).toBe(0);
+    const tried = readFileSync(at("asked-dav"), "utf8");
+    for (const web of ["web-1", "web-2"])
+      for (const request of [
+        `PUT files/framaspace-try/whole-${web}`,
+        `GET files/framaspace-try/whole-${web}`,
+        `MOVE uploads/framaspace-try/chunks-${web}/.file`,
+        `GET files/framaspace-try/chunks-${web}`,
+      ])
+        expect(tried).toContain(`${request}\n`);
+    expect(asked().filter((words) => words.includes("framaspace-try"))).toEqual([
+      "user:delete framaspace-try",
+      "user:add --password-from-env framaspace-try",
+      "user:delete framaspace-try",
+    ]);
+    expect(existsSync(at("run/framaspace/members/lotus"))).toBe(false);
+  });
+
+  it("deletes the account of a trial that was killed, and does not upgrade where none can be made", () => {
+    install();
+    writeFileSync(at("found"), `${readFileSync(at("found"), "utf8")}member 1\n`);
+    expect(converge().exitCode).toBe(0);
+    expect(readFileSync(at("found"), "utf8")).not.toContain("member");
+    writeFileSync(at("fails"), "user:add");
+    const { exitCode, stderr } = converge(UP);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(
+      "an upgrade is tried by a member's account, and an account cannot be made: no luck. Nothing was changed, it serves 34.0.4 as before. Run up again",
+    );
+    expect(did()).toEqual([]);
+  });
+
+  it("tries a full space without an upload", () => {
+    install();
+    writeFileSync(at("more"), readFileSync(at("more"), "utf8").replace(/^used .*$/m, `used ${40 * 2 ** 30}`));
+    expect(converge().exitCode).toBe(0);
+    expect(converge(UP).exitCode).toBe(0);
+    expect(existsSync(at("asked-dav"))).toBe(false);
+  });
+
+  it("upgrades one space at a time until a release is seen to serve, and no other where it failed", async () => {
+    install();
+    // iris failed, and is still to have this release.
+    const mark = at("var/lib/framaspace/waves/first/35.0.2/iris");
+    mkdirSync(dirname(mark), { recursive: true });
+    writeFileSync(mark, "no chunks\n");
+    const wanted = at("var/lib/framaspace/wanted/iris");
+    writeFileSync(wanted, '{"id":"iris","release":"35.0.2"}');
+    const { exitCode, stderr } = converge(UP);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(
+      "space lotus, upgrade: 35.0.2 failed in iris, the first space that it was tried on: no chunks. It stays on 34.0.4, and no space is upgraded before iris is.",
+    );
+    expect(stderr).toContain("If only iris is at fault, rm /var/lib/framaspace/waves/first/35.0.2/iris");
+    expect(did()).toEqual([]);
+    // It is wanted on another release now.
+    writeFileSync(wanted, '{"id":"iris","release":"34.0.4"}');
+    const first = execa("flock", [at("run/framaspace/proof-35.0.2.lock"), "sleep", "2"]);
+    await sleep(200);
+    const begun = Date.now();
+    expect(converge(UP).exitCode).toBe(0);
+    expect(Date.now() - begun).toBeGreaterThan(1000);
+    await first;
+    expect(readFileSync(at("var/lib/framaspace/proven/35.0.2"), "utf8")).toBe("lotus\n");
+    // From now on, only the wave's own limit counts.
+    writeFileSync(wanted, '{"id":"iris","release":"35.0.2"}');
+    install();
+    mkdirSync(at("var/lib/framaspace/proven"), { recursive: true });
+    writeFileSync(at("var/lib/framaspace/proven/35.0.2"), "rose\n");
+    mkdirSync(dirname(mark), { recursive: true });
+    writeFileSync(mark, "no chunks\n");
+    expect(converge(UP).exitCode).toBe(0);
   });
 
   it("starts an upgrade again that was cut off", () => {

@@ -24,7 +24,7 @@ const PROGRAMS = [
   "restore-space",
   "restore-space-at",
 ] as const;
-const LIBRARIES = ["space-lib.sh", "archive-lib.sh"];
+const LIBRARIES = ["space-lib.sh", "member-lib.sh", "archive-lib.sh"];
 const tools = onPath("jq", "flock", "setsid");
 
 /**

@@ -167,13 +167,13 @@ SQL
   } | PGOPTIONS='-c client_min_messages=warning' as_role psql -XAtq -1 -v ON_ERROR_STOP=1 -f - >/dev/null
 }
 
-# scratch_config: makes $SCRATCH/$ID, a configuration directory for occ in which Nextcloud may write. It holds secrets:
-# call drop_scratch when done.
+# scratch_config: makes $SCRATCH/$ID, a configuration directory for occ in which Nextcloud may write, and that does not
+# limit the space's accounts. It holds secrets: call drop_scratch when done.
 scratch_config() {
   rm -rf "${SCRATCH:?}/$ID"
   install -d -m 0711 "$SCRATCH"
   install -d -m 0700 -o www-data -g www-data "$SCRATCH/$ID"
-  (umask 077 && printf '%s\n' "<?php \$CONFIG = ['config_is_read_only' => false] + (require '/usr/local/share/framaspace/config.php')('$DIRECTORY/config');" >"$SCRATCH/$ID/config.php")
+  (umask 077 && printf '%s\n' "<?php \$CONFIG = ['config_is_read_only' => false, 'one-click-instance' => false] + (require '/usr/local/share/framaspace/config.php')('$DIRECTORY/config');" >"$SCRATCH/$ID/config.php")
   chown www-data:www-data "$SCRATCH/$ID/config.php"
 }
 

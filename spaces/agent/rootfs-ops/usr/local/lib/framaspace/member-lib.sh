@@ -1,0 +1,89 @@
+# shellcheck shell=bash source=space-lib.sh
+# Uses a space as a member does, by a throw-away account: what try-space and an upgrade's trial share. Sourced after
+# space-lib.sh, with the space read and locked.
+
+# Members see the name for the seconds that this takes. It is always the same, so that a killed run leaves one at most,
+# and the next run takes it away. converge-space does not count it as an account.
+MEMBER=framaspace-try
+# On this machine's memory: for each space, the password, what is uploaded, and what web servers answer.
+MEMBER_FILES=/run/framaspace/members
+
+# make_member CONFIG RELEASE: makes the account. The space may have all accounts of its plan already: $SCRATCH's
+# configuration does not limit them. Prints why the account could not be made, and returns false then.
+make_member() {
+  local said password
+  rm -rf "${MEMBER_FILES:?}/$ID"
+  install -d -m 0700 "$MEMBER_FILES/$ID"
+  # In a file, not in the list of processes.
+  password=$(openssl rand -base64 24)
+  printf 'user = "%s:%s"\n' "$MEMBER" "$password" >"$MEMBER_FILES/$ID/login"
+  occ "$1" "$2" user:delete "$MEMBER" >/dev/null 2>&1 || true
+  said=$(OC_PASS=$password occ "$1" "$2" user:add --password-from-env "$MEMBER" 2>&1) ||
+    { echo "an account cannot be made: $(grep -v '^ *$' <<<"$said" | tail -n 1 | cut -c 1-200)"; return 1; }
+}
+
+# drop_member CONFIG RELEASE: deletes the account with its files.
+drop_member() {
+  rm -rf "${MEMBER_FILES:?}/$ID"
+  occ "$1" "$2" user:delete "$MEMBER" >/dev/null 2>&1
+}
+
+# make_upload BYTES…: makes the file that is uploaded, in parts of these sizes, which are multiples of 4.
+make_upload() {
+  local bytes part=0
+  for bytes; do
+    part=$((part + 1))
+    head -c $((bytes / 4 * 3)) /dev/urandom | base64 -w 0 >"$MEMBER_FILES/$ID/part$part"
+  done
+  cat "$MEMBER_FILES/$ID"/part? >"$MEMBER_FILES/$ID/file"
+}
+
+# as_member WEB METHOD PATH WORDS…: asks the web server, and prints the status. The answer is in $MEMBER_FILES/$ID/WEB.
+as_member() {
+  local web=$1 method=$2 path=$3
+  shift 3
+  curl -s -o "$MEMBER_FILES/$ID/$web" -w '%{http_code}' -K "$MEMBER_FILES/$ID/login" -X "$method" --connect-timeout 5 \
+    --max-time 60 -H "Host: $HOST" "$@" "http://$web/remote.php/dav/$path" || true
+}
+
+# expect WEB STATUSES WHAT STATUS: prints what is wrong with another status. Returns false then.
+expect() {
+  [[ " $2 " != *" $4 "* ]] || return 0
+  echo "$1 answers $3 with $4: $(tr -d '\n' <"$MEMBER_FILES/$ID/$1" 2>/dev/null | cut -c 1-200)"
+  return 1
+}
+
+# read_back WEB NAME WORDS…: the file must hold what was uploaded, every byte.
+read_back() {
+  expect "$1" 200 "reading $2" "$(as_member "$1" GET "files/$MEMBER/$2" "${@:3}")" || return 0
+  cmp -s "$MEMBER_FILES/$ID/file" "$MEMBER_FILES/$ID/$1" ||
+    echo "$1 acknowledged $2, and gives back $(stat -c %s "$MEMBER_FILES/$ID/$1") of $(stat -c %s "$MEMBER_FILES/$ID/file") bytes, or others"
+}
+
+# try_whole WEB NAME WORDS…: uploads the file in one piece. WORDS go with every request.
+try_whole() {
+  local web=$1 name=$2
+  shift 2
+  expect "$web" "201 204" "an upload" "$(as_member "$web" PUT "files/$MEMBER/$name" -T "$MEMBER_FILES/$ID/file" "$@")" || return 0
+  read_back "$web" "$name" "$@"
+}
+
+# try_chunks WEB NAME LENGTH WORDS…: uploads its parts. LENGTH goes with the request that puts them together, and may be
+# empty.
+try_chunks() {
+  local web=$1 name=$2 length=$3 folder=uploads/$MEMBER/$2 part
+  shift 3
+  local to=(-H "Destination: /remote.php/dav/files/$MEMBER/$name" "$@")
+  expect "$web" 201 "the begin of an upload in chunks" "$(as_member "$web" MKCOL "$folder" "${to[@]}")" || return 0
+  for part in "$MEMBER_FILES/$ID"/part?; do
+    expect "$web" "201 204" "chunk ${part: -1}" "$(as_member "$web" PUT "$folder/${part: -1}" -T "$part" "${to[@]}")" || return 0
+  done
+  expect "$web" "201 204" "the end of an upload in chunks" "$(as_member "$web" MOVE "$folder/.file" "${to[@]}" \
+    -H "OC-Total-Length: $(stat -c %s "$MEMBER_FILES/$ID/file")" ${length:+-H "$length"})" || return 0
+  read_back "$web" "$name" "$@"
+}
+
+# try_delete WEB NAME WORDS…: deletes a file. One that was refused is not there.
+try_delete() {
+  expect "$1" "204 404" "a deletion" "$(as_member "$1" DELETE "files/$MEMBER/$2" "${@:3}")" || true
+}
