@@ -1,7 +1,7 @@
 // A real Nextcloud in the lab: what a person, a sync client and a browser do with a space, and what nobody may do with
-// another space. Needs FRAMASPACE_NEXTCLOUD (one release archive, or an older and a newer one with a colon between
-// them), FRAMASPACE_MINIO and FRAMASPACE_MC. FRAMASPACE_IMAGINARY adds previews, and an installed Chromium adds the
-// tests in a browser.
+// another space. Needs FRAMASPACE_NEXTCLOUD (one release archive; or an older and a newer one with a colon between them;
+// or also a third, still newer, that takes no upload in chunks, such as 34.0.1), FRAMASPACE_MINIO and FRAMASPACE_MC.
+// FRAMASPACE_IMAGINARY adds previews, and an installed Chromium adds the tests in a browser.
 import { execa } from "execa";
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
@@ -767,6 +767,33 @@ describe.skipIf(missing.length > 0)(
       expect(versions.map(({ versionstring }) => versionstring)).toEqual([old, next]);
       expect((await client(LARGE).ask("GET", `${FILES}/before.txt`)).text).toBe("before the upgrade");
       expect(sha256((await client(LARGE).ask("GET", `${FILES}/rapport.bin`)).bytes)).toBe(sha256(content));
+    });
+
+    test("a release that takes no uploads in chunks stops at the first space", async (context) => {
+      const [old = "", next = "", broken] = releases;
+      if (broken === undefined) return context.skip("FRAMASPACE_NEXTCLOUD names no third archive");
+      for (const wave of ["canary", "early", "main"])
+        await lab.edit("spaces/catalog.yaml", new RegExp(`${wave}: .*`), `${wave}: ${broken}`);
+      const said = await lab.up().then(
+        () => "",
+        (error: unknown) => String(error),
+      );
+      const first =
+        /space (\w+), upgrade: from [\d.]+ to [\d.]+ failed, and was undone/.exec(said)?.[1] ?? "";
+      const other = SPACES.find((id) => id !== first);
+      console.log(said.match(/^.*space \w+, upgrade: .*$/gm)?.join("\n"));
+      expect(said).toMatch(/Why: .*web-\d answers .*(chunk|upload in chunks) .*with 413/);
+      expect(said).toContain(`space ${other}, upgrade: ${broken} failed in ${first}, the first space that`);
+      for (const [id, release] of [
+        [SMALL, old],
+        [LARGE, next],
+      ] as const)
+        expect(JSON.parse((await stranger(id).ask("GET", "/status.php")).text)).toMatchObject({
+          versionstring: release,
+          maintenance: false,
+        });
+      expect(sha256((await client(LARGE).ask("GET", `${FILES}/rapport.bin`)).bytes)).toBe(sha256(content));
+      expect(await occ(first, "user:list")).not.toContain("framaspace-try");
     });
   },
 );

@@ -19,7 +19,7 @@ import { generator } from "../support/object-ledger.ts";
 const serverList = z.object({ servers: z.array(z.object({ id: z.number(), name: z.string() })) });
 
 /** How often an `up` is killed, and the seed of the moments. */
-const kills = Number(process.env.FRAMASPACE_RUNS ?? 6);
+const kills = Number(process.env.FRAMASPACE_ROUNDS ?? 6);
 const seed = Number(process.env.FRAMASPACE_SEED ?? Math.floor(Math.random() * 1e6));
 
 const cli = new TestLab("cli", 18444, ["--engine", "pulumi", ...storageWords()]);

@@ -12,7 +12,7 @@ import { hasPulumi, pulumiEnvironment, WHY_SKIPPED } from "../support/pulumi-cli
 
 const ROOT = join(import.meta.dirname, "../..");
 /** How often a rollout is killed, and the seed of the moments. */
-const kills = Number(process.env.FRAMASPACE_RUNS ?? 6);
+const kills = Number(process.env.FRAMASPACE_ROUNDS ?? 6);
 const seed = Number(process.env.FRAMASPACE_SEED ?? Math.floor(Math.random() * 1e6));
 const [FILES, EACH] = [6, 4];
 

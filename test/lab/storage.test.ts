@@ -1,6 +1,6 @@
 // Object storage under faults: two sites of five nodes with the real MinIO, a client that keeps a ledger outside of
 // them, and every acknowledged write reread. Moments and victims are random. They come from a seed that is printed
-// (FRAMASPACE_SEED repeats one). Each fault is tried FRAMASPACE_RUNS times. FRAMASPACE_STORAGE_LAB names an existing
+// (FRAMASPACE_SEED repeats one). Each fault is tried FRAMASPACE_ROUNDS times. FRAMASPACE_STORAGE_LAB names an existing
 // lab with --storage-nodes 5 --storage-sites 2, which is used instead of a new one.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -29,7 +29,7 @@ import {
 const binaries = storageWords();
 const standing = process.env.FRAMASPACE_STORAGE_LAB;
 const seed = Number(process.env.FRAMASPACE_SEED ?? Math.floor(Math.random() * 1e6));
-const runs = Array.from({ length: Number(process.env.FRAMASPACE_RUNS ?? 1) }, (_, index) => seed + index);
+const runs = Array.from({ length: Number(process.env.FRAMASPACE_ROUNDS ?? 1) }, (_, index) => seed + index);
 /** Minutes for which the connection between the sites is cut. */
 const cutMinutes = Number(process.env.FRAMASPACE_CUT_MINUTES ?? 0.5);
 

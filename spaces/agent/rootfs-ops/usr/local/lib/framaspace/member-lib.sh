@@ -33,7 +33,7 @@ make_upload() {
   local bytes part=0
   for bytes; do
     part=$((part + 1))
-    head -c $((bytes / 4 * 3)) /dev/urandom | base64 -w 0 >"$MEMBER_FILES/$ID/part$part"
+    head -c $((bytes * 3 / 4)) /dev/urandom | base64 -w 0 >"$MEMBER_FILES/$ID/part$part"
   done
   cat "$MEMBER_FILES/$ID"/part? >"$MEMBER_FILES/$ID/file"
 }
