@@ -14,7 +14,10 @@ const ROOT = join(import.meta.dirname, "../..");
 /** How often a rollout is killed, and the seed of the moments. */
 const kills = Number(process.env.FRAMASPACE_ROUNDS ?? 6);
 const seed = Number(process.env.FRAMASPACE_SEED ?? Math.floor(Math.random() * 1e6));
-const [FILES, EACH] = [6, 4];
+/** Stacks of spaces, and spaces of each: FRAMASPACE_FLEET, such as 100x100. */
+const [FILES = NaN, EACH = NaN] = (process.env.FRAMASPACE_FLEET ?? "6x4").split("x").map(Number);
+/** Milliseconds from the start of a rollout in which it is killed. */
+const [SOONEST, WINDOW] = [1000, 14_000 + FILES * EACH * 2];
 
 describe.skipIf(!hasPulumi)(`a rollout by the Pulumi CLI${WHY_SKIPPED}`, () => {
   const folder = mkdtempSync(join(tmpdir(), "framaspace-rollout-"));
@@ -46,13 +49,13 @@ describe.skipIf(!hasPulumi)(`a rollout by the Pulumi CLI${WHY_SKIPPED}`, () => {
 
   test(
     `comes to its end, killed ${kills} times (seed ${seed}), and forgets nothing`,
-    { timeout: 900_000 },
+    { timeout: 900_000 + FILES * EACH * 200 },
     async () => {
       const random = generator(seed);
       writeFileSync(join(project, ".slow"), "0.3");
       for (let kill = 0; kill < kills; kill += 1) {
         const running = rollOut();
-        await sleep(1000 + random() * 14_000);
+        await sleep(SOONEST + random() * WINDOW);
         running.kill("SIGKILL");
         await running;
         // Half of the time the engine goes on alone, as after a lost connection; half of the time it is gone, too.
