@@ -16,8 +16,8 @@ if (needsUpgrade($config)) {
 }
 $database = connect($config);
 $method = $_SERVER['REQUEST_METHOD'];
-if ($method === 'MKCOL' || $method === 'PROPFIND') {
-    http_response_code($method === 'MKCOL' ? 201 : 207);
+if (in_array($method, ['MKCOL', 'MKCALENDAR', 'PROPFIND'], true)) {
+    http_response_code($method === 'PROPFIND' ? 207 : 201);
     exit;
 }
 if ($method === 'DELETE') {
