@@ -47,9 +47,11 @@ const page = z
   .max(500);
 
 const host = z.strictObject({
-  name: sentence.describe("who runs the platform"),
+  name: sentence.meta({ examples: ["Framasoft"] }).describe("who runs the platform"),
   url: page.describe("its site"),
-  slogan: sentence.describe("stands below a space's name, unless the space chose another"),
+  slogan: sentence
+    .meta({ examples: ["Un espace libre pour les associations"] })
+    .describe("stands below a space's name, unless the space chose another"),
   legalNotice: page.describe("legal notice"),
   privacy: page.describe("privacy policy"),
   terms: page.describe("terms, to which everybody who makes an account agrees"),
