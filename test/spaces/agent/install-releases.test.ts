@@ -114,7 +114,12 @@ it("leaves no file of its own in a release, and knows again what it installed", 
   const one = await archive("a", 0);
   expect(await install({ "34.0.4": one })).toBe("release 34.0.4\nrelease 34.0.4 with the host's theme");
   // Nextcloud's integrity check leaves themes out.
-  expect(readdirSync(join(root, "releases/34.0.4")).sort()).toEqual(["apps", "index.php", "themes", "version.php"]);
+  expect(readdirSync(join(root, "releases/34.0.4")).sort()).toEqual([
+    "apps",
+    "index.php",
+    "themes",
+    "version.php",
+  ]);
   expect(await install({ "34.0.4": one })).toBe("");
   expect(await run([])).toBe("release 34.0.4 removed");
   expect(readdirSync(join(root, "releases"))).toEqual([".lock"]);

@@ -50,7 +50,10 @@ const USED: Record<string, [names: string[], known: string]> = {
     found(renderStore(exampleEnvironment("prod"), "logs-1"), /app-name == \[(.*?)\]/g),
     "rsyslogd",
   ],
-  "roles and databases in pg_hba.conf": [found(scripts, /^(?:local|hostssl) +(\S+) +(\w\S*)/gm), "framaspace"],
+  "roles and databases in pg_hba.conf": [
+    found(scripts, /^(?:local|hostssl) +(\S+) +(\w\S*)/gm),
+    "framaspace",
+  ],
   "roles that are made": [found(sources, /CREATE ROLE ([a-z]\w+)/g), "replication"],
   "users of Redis": [found(scripts, /^user ([\w-]+) (?:reset|on|off)/gm), "admin"],
   "users of MinIO": [
