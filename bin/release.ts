@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { buildRelease } from "../release/build-release.ts";
+import { oneAtATime } from "../release/one-at-a-time.ts";
 import { outdated } from "../release/outdated.ts";
 import { pinArtifact } from "../release/pin-artifact.ts";
 import { linesSinceNow } from "../release/progress-lines.ts";
@@ -44,7 +45,8 @@ verb("build <version>", "make the archive of a release, and pin it in spaces/cat
   .option("--newest", "take the newest apps, though a lock file has older ones", false)
   .action(async (version: string, options: Options & { serveAt?: string; newest: boolean }) => {
     const { serveAt, newest } = options;
-    await buildRelease(version, { ...context(options), newest, ...(serveAt !== undefined && { serveAt }) });
+    const serving = serveAt === undefined ? {} : { serveAt };
+    await oneAtATime(options.cache, () => buildRelease(version, { ...context(options), newest, ...serving }));
   });
 
 const ofEnvironment = (name: string, description: string) =>
@@ -53,13 +55,9 @@ const ofEnvironment = (name: string, description: string) =>
 ofEnvironment("outdated", "what is newer, has security fixes, or gets no fixes soon (exit status 2)").action(
   async (options: Options & { env: string }) => {
     const today = new Date().toISOString().slice(0, 10);
-    process.exitCode = await outdated({
-      ...context(options),
-      env: options.env,
-      news: NEWS,
-      today,
-      say: console.log,
-    });
+    process.exitCode = await oneAtATime(options.cache, () =>
+      outdated({ ...context(options), env: options.env, news: NEWS, today, say: console.log }),
+    );
   },
 );
 
@@ -68,17 +66,14 @@ ofEnvironment("pin <artifact>", "check an artifact (minio, mc, imaginary), and w
   .option("--file <file>", "what you built yourself, to be compared with what is served", path)
   .action(async (name: string, options: Options & { env: string; url?: string; file?: string }) => {
     const { env, url, file } = options;
-    await pinArtifact(name, {
-      ...context(options),
-      env,
-      ...(url !== undefined && { url }),
-      ...(file !== undefined && { file }),
-    });
+    const given = { ...(url !== undefined && { url }), ...(file !== undefined && { file }) };
+    await oneAtATime(options.cache, () => pinArtifact(name, { ...context(options), env, ...given }));
   });
 
 ofEnvironment("verify", "check everything that is pinned once more").action(
   async (options: Options & { env: string }) => {
-    if ((await verifyPins({ ...context(options), env: options.env })) > 0) process.exitCode = 1;
+    const look = () => verifyPins({ ...context(options), env: options.env });
+    if ((await oneAtATime(options.cache, look)) > 0) process.exitCode = 1;
   },
 );
 

@@ -6,7 +6,7 @@ import type { Downloads } from "./download.ts";
 import type { Sources } from "./sources.ts";
 
 /** Debian 13's, which all machines run (infra/machine/packages.ts). */
-const PHP = "8.4.16";
+export const PHP = "8.4.16";
 /** The whole list has 20 MB. */
 const MOST_BYTES = 2e8;
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import * as z from "zod";
 import { UserError } from "../validation/user-error.ts";
+import { PHP } from "./app-store.ts";
 import type { Downloads } from "./download.ts";
 import { run } from "./programs.ts";
 import type { Sources } from "./sources.ts";
@@ -130,6 +131,7 @@ export async function unpackServer(
     throw new UserError(
       `${url} is signed, but holds Nextcloud ${found ?? "without a version"}, not ${version}; nothing of it was kept.`,
     );
+  assertPhpFits(version, readFileSync(join(folder, "lib/versioncheck.php"), "utf8"));
   const signing = join(folder, "resources/codesigning");
   return {
     folder,
@@ -139,6 +141,19 @@ export async function unpackServer(
     ),
     authority: { certificates: join(signing, "root.crt"), revocations: join(signing, "root.crl") },
   };
+}
+
+/** Nextcloud answers nothing under a PHP that is too old or too new for it. Throws a UserError. */
+function assertPhpFits(version: string, check: string): void {
+  const [major = 0, minor = 0, patch = 0] = PHP.split(".").map(Number);
+  const own = major * 10_000 + minor * 100 + patch;
+  const [least, below] = ["<", ">="].map((sign) =>
+    Number(new RegExp(`PHP_VERSION_ID\\s*${sign}\\s*(\\d{5})`).exec(check)?.[1] ?? Number.NaN),
+  );
+  if (own < (least ?? 0) || own >= (below ?? Infinity))
+    throw new UserError(
+      `Nextcloud ${version} does not run under PHP ${PHP}, which the machines have (lib/versioncheck.php of its archive); wait for machines with another PHP.`,
+    );
 }
 
 /** A file's SHA-256 in hexadecimal digits. */

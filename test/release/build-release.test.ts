@@ -70,6 +70,7 @@ describe.skipIf(!onPath(...RELEASE_TOOLS))("a release (gpg, zstd and others on P
         "nextcloud/core/shipped.json",
         "nextcloud/core/signature.json",
         "nextcloud/index.php",
+        "nextcloud/lib/versioncheck.php",
         "nextcloud/occ",
         "nextcloud/resources/codesigning/root.crl",
         "nextcloud/resources/codesigning/root.crt",
@@ -240,6 +241,17 @@ describe.skipIf(!onPath(...RELEASE_TOOLS))("a release (gpg, zstd and others on P
         /^release: http.*\/nextcloud\.asc has the key [0-9A-F]{40}; the pinned one is 28806A878AE423A28372792ED75899B9A724937A\. [^\n]*$/m,
       ),
     });
+  });
+
+  it.each([
+    ["new", "PHP_VERSION_ID < 80500"],
+    ["old", "PHP_VERSION_ID >= 80400"],
+  ])("a Nextcloud that is too %s for the machines' PHP is refused", async (_, limit) => {
+    const check = `<?php if (${limit}) {\n\texit(1);\n}\n`;
+    await world.serveNextcloud(VERSION, { more: { "nextcloud/lib/versioncheck.php": check } });
+    await expect(build()).rejects.toThrow(
+      /^Nextcloud 34\.0\.4 does not run under PHP 8\.4\.\d+, which the machines have/,
+    );
   });
 
   describe("the catalog", () => {

@@ -203,6 +203,8 @@ export function serverTree(version: string, authority: { certificates: string; r
   });
   return {
     "nextcloud/version.php": `<?php\n$OC_Version = array(${version.replaceAll(".", ",")},1);\n$OC_VersionString = '${version}';\n$OC_Channel = 'stable';\n`,
+    "nextcloud/lib/versioncheck.php":
+      "<?php\nif (PHP_VERSION_ID < 80200) {\n\texit(1);\n}\nif (PHP_VERSION_ID >= 80600) {\n\texit(1);\n}\n",
     "nextcloud/index.php": "<?php\n",
     "nextcloud/status.php": "<?php\n",
     "nextcloud/occ": "#!/usr/bin/env php\n",
