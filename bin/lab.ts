@@ -32,7 +32,8 @@ program
     ]),
   )
   .option("--port <port>", "port on this machine's loopback", wholeNumber(1, 65535), 8443)
-  .option("--nextcloud <path...>", "Nextcloud releases, archives or folders, instead of the fake")
+  .option("--stand-ins", "fetch nothing: stand-ins for all parts that no option names")
+  .option("--nextcloud <path...>", "Nextcloud releases: archives or folders")
   .option("--minio <path>", "the minio server's binary")
   .option("--mc <path>", "MinIO's client, where it is neither beside the server nor on PATH")
   .option("--imaginary <path>", "the imaginary binary")

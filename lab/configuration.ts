@@ -20,6 +20,7 @@ import { Secrets } from "../infra/pki/secrets.ts";
 import { loadFleet } from "../spaces/fleet/load-fleet.ts";
 import { readStackConfiguration } from "../evaluate/stack-configuration.ts";
 import type { Lab } from "./lab.ts";
+import type { FoundParts } from "./real-parts.ts";
 import { MAIL_PORT } from "./mail.ts";
 import { ADMIN_ADDRESS } from "./namespaces.ts";
 import type { DedicatedMachine, Settings } from "./settings.ts";
@@ -39,6 +40,8 @@ export interface Given {
   mc?: string;
   imaginary?: string;
   nextcloud?: string[];
+  /** Why a part that is not given could not be had either. */
+  missing?: FoundParts["missing"];
   /** Storage servers in the first pool of each site, and in its second pool. 0 means no such pool. */
   storageNodes: number;
   storageSecondPool: number;
@@ -106,12 +109,16 @@ export async function configure(lab: Lab, given: Given): Promise<LabConfiguratio
   else
     leftOut.push({
       what: "storage (MinIO)",
-      why: "no binary: give --minio PATH. Spaces have no bucket; all else is as it would be",
+      why: `${given.missing?.minio ?? "no binary: give --minio PATH."} Spaces have no bucket; all else is as it would be`,
     });
   if (given.imaginary) {
     set("imaginary", await serve(given.imaginary, "imaginary"));
     document.setIn(["config", "framaspace:machines", "imaginary", "count"], 1);
-  } else leftOut.push({ what: "imaginary", why: "no binary: give --imaginary PATH. Previews are not made" });
+  } else
+    leftOut.push({
+      what: "imaginary",
+      why: `${given.missing?.imaginary ?? "no binary: give --imaginary PATH."} Previews are not made`,
+    });
   leftOut.push({
     what: "office",
     why: "Collabora comes from its makers' repository, which no lab machine can reach",
@@ -156,14 +163,14 @@ async function findClient(minio: string): Promise<string> {
 type Serve = (path: string, name: string) => Promise<Artifact>;
 
 /** The releases that the user gave. Without them, the fake, under every version that the catalog keeps. */
-async function releases(lab: Lab, { nextcloud }: Given, serve: Serve, leftOut: LeftOut[]) {
+async function releases(lab: Lab, { nextcloud, missing }: Given, serve: Serve, leftOut: LeftOut[]) {
   const { catalog } = loadFleet(ROOT, ENVIRONMENT);
   if (!catalog) throw new UserError("spaces/catalog.yaml is not valid; see: npm run check -- tenants");
   const installed: NonNullable<Environment["releases"]> = {};
   if (nextcloud === undefined) {
     leftOut.push({
       what: "Nextcloud",
-      why: "no release: give --nextcloud PATH. A fake page answers in its place",
+      why: `${missing?.nextcloud ?? "no release: give --nextcloud PATH."} A fake page answers in its place`,
     });
     const artifact = await serve(
       await packFake(lab, [...catalog.apps, ...catalog.appsOptional, ...catalog.appsOff]),

@@ -21,8 +21,14 @@ const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /** Directories that may be missing in the PATH of a service or a user. */
 const SYSTEM_PATH = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 
-/** Installs what is missing and raises limits. Otherwise says what to do. */
-export async function prepareHost(report: (text: string) => void): Promise<void> {
+/**
+ * Installs what is missing and raises limits. Otherwise says what to do.
+ * @param more Further programs, each with its package.
+ */
+export async function prepareHost(
+  report: (text: string) => void,
+  more: Readonly<Record<string, string>> = {},
+): Promise<void> {
   const os = await readFile("/etc/os-release", "utf8").catch(() => "");
   if (process.platform !== "linux" || !/^ID(_LIKE)?=.*(debian|ubuntu)/m.test(os))
     throw new UserError("the lab needs Debian or Ubuntu: it installs what it needs by apt.");
@@ -32,7 +38,9 @@ export async function prepareHost(report: (text: string) => void): Promise<void>
     delimiter,
   );
   const absent = () => {
-    const missing = Object.entries(NEEDS).flatMap(([program, name]) => (isInstalled(program) ? [] : [name]));
+    const missing = Object.entries({ ...NEEDS, ...more }).flatMap(([program, name]) =>
+      isInstalled(program) ? [] : [name],
+    );
     return existsSync(KEYRING) ? missing : [...missing, "debian-archive-keyring"];
   };
   const packages = absent();

@@ -15,11 +15,13 @@ import { imagePath, provideImage } from "./image.ts";
 import type { Lab } from "./lab.ts";
 import { exists, lockLab, startDaemon, startForwarder, takeDown } from "./lifecycle.ts";
 import { Progress } from "./progress.ts";
+import { findParts } from "./real-parts.ts";
 import { findPulumi, pulumi } from "./pulumi-engine.ts";
 import { readSettings, writeSettings } from "./settings.ts";
 import { writeSshConfiguration } from "./ssh.ts";
 import { probeSpaces, summary } from "./summary.ts";
 import { closeTunnel, openTunnel } from "./lab-tunnel.ts";
+import { PACKAGES } from "../release/programs.ts";
 import { loadFleet } from "../spaces/fleet/load-fleet.ts";
 import type { TenantsFile } from "../spaces/fleet/fleet.ts";
 import { existsSync } from "node:fs";
@@ -28,17 +30,20 @@ import { UserError } from "../validation/user-error.ts";
 export interface UpOptions extends Given {
   /** @default the Pulumi CLI if it is installed */
   engine?: "pulumi" | "applier";
+  /** Fetch nothing: stand-ins for all that no option names. */
+  standIns?: true;
 }
 
 /** Seconds that a space may take to answer after everything is up: web servers get their spaces in the background. */
 const PATIENCE = 60;
 
 /** Brings a lab up. Rejects with a UserError that says what to do. */
-export async function up(lab: Lab, options: UpOptions): Promise<void> {
+export async function up(lab: Lab, given: UpOptions): Promise<void> {
   const progress = new Progress();
   const lock = await lockLab(lab);
   try {
-    await prepareHost((text) => progress.say(`this machine: ${text}`));
+    await prepareHost((text) => progress.say(`this machine: ${text}`), given.standIns ? {} : PACKAGES);
+    const options = given.standIns ? given : await withRealParts(given, progress);
     const { engine, why } = await chooseEngine(options);
     progress.say(`lab "${lab.name}", engine: ${engine.name}${why}`);
     const image = await buildImage(progress);
@@ -83,6 +88,16 @@ export async function up(lab: Lab, options: UpOptions): Promise<void> {
     await closeTunnel(lab).catch(() => {});
     lock.close();
   }
+}
+
+/** Adds the real parts that no option names, as far as they can be had. */
+async function withRealParts(given: UpOptions, progress: Progress): Promise<UpOptions> {
+  const { parts, missing } = await findParts(given, {
+    root: ROOT,
+    env: "prod",
+    say: (text) => progress.say(text),
+  });
+  return { ...given, ...parts, missing };
 }
 
 async function chooseEngine({ engine: wanted, minio }: UpOptions): Promise<{ engine: Engine; why: string }> {

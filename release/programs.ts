@@ -5,7 +5,7 @@ import { delimiter, join } from "node:path";
 import { UserError } from "../validation/user-error.ts";
 
 /** Program → Debian package. */
-const PACKAGES: Readonly<Record<string, string>> = {
+export const PACKAGES: Readonly<Record<string, string>> = {
   bzip2: "bzip2",
   gpg: "gpg",
   gpgv: "gpgv",

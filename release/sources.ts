@@ -22,6 +22,15 @@ export const SOURCES: Readonly<Sources> = {
 /** The key with which MinIO signs its binaries (minio/minio, Dockerfile.release). */
 export const MINIO_KEY = "RWTx5Zr1tiHQLwG9keckT0c45M3AGeHD6IvimQHpyRywVWGbP1aVSGav";
 
+/**
+ * The last binaries that MinIO signed and published, for a lab. Upstream publishes none any more, so a host takes a
+ * maintained build (docs/deploy.md, Artifacts).
+ */
+export const SIGNED_BINARIES: Readonly<Record<string, string>> = {
+  minio: "https://dl.min.io/server/minio/release/linux-amd64/archive/minio.RELEASE.2025-09-07T16-13-09Z",
+  mc: "https://dl.min.io/client/mc/release/linux-amd64/archive/mc.RELEASE.2025-08-13T08-35-41Z",
+};
+
 /** Who says what is newer. It decides nothing: what is built or pinned is checked by its signature. */
 export interface News {
   /** Cycles of Nextcloud: the newest version of each, and the day of its last fixes. */

@@ -53,7 +53,7 @@ export class TestLab {
     this.name = name;
     this.port = port;
     const engine = process.env.FRAMASPACE_ENGINE ?? "applier";
-    this.#words = words.includes("--engine") ? words : ["--engine", engine, ...words];
+    this.#words = ["--stand-ins", ...(words.includes("--engine") ? [] : ["--engine", engine]), ...words];
   }
 
   /** The copy of the tree that the lab is built from. */
