@@ -44,9 +44,7 @@ describe.skipIf(!onPath("minisign"))("signed by upstream (minisign on PATH)", ()
   let key: string;
   beforeAll(() => {
     // Without a passphrase, the key is kept as it is.
-    execaSync("minisign", ["-G", "-W", "-p", join(folder, "key.pub"), "-s", join(folder, "key")], {
-      input: "\n\n",
-    });
+    execaSync("minisign", ["-G", "-W", "-p", join(folder, "key.pub"), "-s", join(folder, "key")]);
     key = readFileSync(join(folder, "key.pub"), "utf8").trim().split("\n").at(-1) ?? "";
   });
   /** Serves a binary and its signature, which was made for the file `name`. */
