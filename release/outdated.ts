@@ -74,6 +74,7 @@ export async function outdated(options: OutdatedOptions): Promise<0 | 1 | 2> {
     if (known) found.push(...serverNews(version, known, faults, today));
     const apps = Object.entries(readLock(root, version)?.apps ?? {});
     const store = apps.length > 0 ? await ask(() => storeApps(version, { sources, downloads })) : undefined;
+    const before = found.length;
     for (const [id, app] of store ? apps : []) {
       const newest = await ask(async () => newestRelease(id, store?.get(id), version, sources.store));
       if (newest && semver.gt(newest.version, app.version))
@@ -81,6 +82,8 @@ export async function outdated(options: OutdatedOptions): Promise<0 | 1 | 2> {
           `${id} ${app.version}, in release ${version}: ${newest.version} is out${fixes(faults, [id], app.version)}`,
         );
     }
+    if (found.length > before)
+      found.push(`release ${version} gets them by npm run release -- build ${version} --newest`);
   }
   const newestOf: Readonly<Record<string, () => Promise<string | undefined>>> = {
     mc: async () =>
@@ -97,13 +100,20 @@ export async function outdated(options: OutdatedOptions): Promise<0 | 1 | 2> {
   for (const { name, artifact } of artifacts) {
     const [now, newest] = [releaseIn(artifact.url), await ask(async () => newestOf[name]?.())];
     if (now !== undefined && newest !== undefined && newest > now)
-      found.push(`${name} ${now}: ${newest} is out`);
+      found.push(`${name} ${now}: ${newest} is out; ${howToPin(name, artifact.url, now, newest)}`);
   }
 
   for (const line of found) say(`- ${line}`);
   for (const line of unasked) say(`- not asked: ${line}`);
   if (found.length === 0 && unasked.length === 0) say("Nothing is newer than what is pinned.");
   return unasked.length > 0 ? 1 : found.length > 0 ? 2 : 0;
+}
+
+/** What to type. MinIO's own place has every version at the same kind of address; another place is the host's. */
+function howToPin(name: string, url: string, now: string, newest: string): string {
+  return new URL(url).host === "dl.min.io"
+    ? `type npm run release -- pin ${name} --url ${url.replaceAll(now, newest)}`
+    : `serve it, and type npm run release -- pin ${name} --file FILE --url ADDRESS`;
 }
 
 /** What is newer than a version of Nextcloud, and until when its own cycle gets fixes. */

@@ -33,11 +33,12 @@ export function assertInstalled(...programs: readonly string[]): void {
 }
 
 /** Runs a program in the C locale. Whether it succeeded is the caller's to judge. */
-export async function run(program: string, words: readonly string[], input = ""): Promise<Said> {
-  const { failed, stdout, stderr } = await execa(program, words, {
-    input,
+export async function run(program: string, words: readonly string[], input?: string): Promise<Said> {
+  const { exitCode, stdout, stderr } = await execa(program, words, {
+    ...(input === undefined ? { stdin: "ignore" } : { input }),
     reject: false,
     env: { LC_ALL: "C.UTF-8", LANGUAGE: "" },
   });
-  return { ok: !failed, stdout, stderr };
+  // Not `failed`: a program that ends without reading its input has failed for execa (EPIPE).
+  return { ok: exitCode === 0, stdout, stderr };
 }

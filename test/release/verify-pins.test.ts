@@ -168,10 +168,9 @@ describe.skipIf(!onPath(...RELEASE_TOOLS))("what is pinned (gpg, zstd and others
       const file = join(root, CONFIGURATION);
       writeFileSync(
         file,
-        readFileSync(file, "utf8").replaceAll(
-          new RegExp(`${address}/(minio|mc)`, "g"),
-          `${address}/$1.${OLD}`,
-        ),
+        readFileSync(file, "utf8")
+          .replace(`${address}/minio`, `${address}/minio.${OLD}`)
+          .replace(`${address}/mc`, `https://dl.min.io/client/mc.${OLD}`),
       );
     });
 
@@ -207,8 +206,9 @@ describe.skipIf(!onPath(...RELEASE_TOOLS))("what is pinned (gpg, zstd and others
         lines: [
           "- Nextcloud 34.0.4: 34.0.5 is out, with security fixes: GHSA-aaaa (high) Somebody reads what is another's; type npm run release -- build 34.0.5",
           "- calendar 5.4.0, in release 34.0.4: 5.5.0 is out, with security fixes: GHSA-cccc (high) Somebody reads what is another's",
-          `- minio ${OLD}: ${NEW} is out`,
-          `- mc ${OLD}: ${NEW} is out`,
+          "- release 34.0.4 gets them by npm run release -- build 34.0.4 --newest",
+          `- minio ${OLD}: ${NEW} is out; serve it, and type npm run release -- pin minio --file FILE --url ADDRESS`,
+          `- mc ${OLD}: ${NEW} is out; type npm run release -- pin mc --url https://dl.min.io/client/mc.${NEW}`,
         ],
       });
     });
