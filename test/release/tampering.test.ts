@@ -36,6 +36,7 @@ describe.skipIf(!onPath(...RELEASE_TOOLS))(
     let world: ReleaseWorld;
     beforeAll(async () => {
       world = await ReleaseWorld.make();
+      return world.close;
     }, 60_000);
 
     /** What a case may change before the build. */

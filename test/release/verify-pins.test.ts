@@ -17,6 +17,7 @@ describe.skipIf(!onPath(...RELEASE_TOOLS))("what is pinned (gpg, zstd and others
   let world: ReleaseWorld;
   beforeAll(async () => {
     world = await ReleaseWorld.make();
+    return world.close;
   }, 60_000);
 
   let root: string;

@@ -9,7 +9,6 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { afterAll } from "vitest";
 import type { Sources } from "../../release/sources.ts";
 
 /** What a build needs. Debian has all of it; a small machine may not. */
@@ -155,8 +154,10 @@ export class OpenPgpKey {
   static together(folder: string, ...keys: readonly OpenPgpKey[]): string {
     const home = mkdtempSync(join(folder, "both-"));
     for (const key of keys)
-      execaSync("gpg", ["--homedir", home, "--batch", "-q", "--import"], { input: key.public });
-    return execaSync("gpg", ["--homedir", home, "--batch", "--armor", "--export"]).stdout;
+      execaSync("gpg", ["--homedir", home, "--batch", "--no-autostart", "-q", "--import"], {
+        input: key.public,
+      });
+    return execaSync("gpg", ["--homedir", home, "--batch", "--no-autostart", "--armor", "--export"]).stdout;
   }
 
   #gpg(words: readonly string[]): string {
@@ -291,7 +292,7 @@ export class ReleaseWorld {
     this.site = site;
   }
 
-  /** Made for all tests of a file, and removed after them. */
+  /** For all tests of a file: `beforeAll` returns `close`. */
   static async make(): Promise<ReleaseWorld> {
     const world = new ReleaseWorld(
       await TestAuthority.make(),
@@ -299,14 +300,16 @@ export class ReleaseWorld {
       await rsaKeys(),
       await TestSite.open(),
     );
-    afterAll(() => {
-      world.site.close();
-      world.nextcloud.close();
-      world.stranger.close();
-      rmSync(world.folder, { recursive: true });
-    });
     return world;
   }
+
+  /** Leaves nothing: no server, no agent of gpg's, no file. */
+  readonly close = (): void => {
+    this.site.close();
+    this.nextcloud.close();
+    this.stranger.close();
+    rmSync(this.folder, { recursive: true });
+  };
 
   get sources(): Sources {
     const { address } = this.site;
