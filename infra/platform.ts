@@ -83,7 +83,7 @@ export class Platform extends pulumi.ComponentResource {
       ...(storage ? [storage] : []),
     ];
     if (environment.imaginary) needs.push(new Imaginary("imaginary", { context }, viaOps));
-    if (environment.office) new Office("office", { context }, viaOps);
+    const office = environment.office && new Office("office", { context }, viaOps);
     const web = new Web("web", { context, software: args.software, dependsOn: needs }, viaOps);
     // It installs each release on a database to try it, and exchanges spaces' directories with the web servers.
     new SpaceHost(
@@ -91,7 +91,11 @@ export class Platform extends pulumi.ComponentResource {
       { machine: jumpHost, software: args.software },
       { parent: this, dependsOn: [jumpHost, ...needs, web] },
     );
-    const gateway = new Gateway("gateway", { context, dependsOn: [web] }, viaOps);
+    const gateway = new Gateway(
+      "gateway",
+      { context, office: office?.publicAddress, dependsOn: [web] },
+      viaOps,
+    );
     new Ingress(
       "entrance",
       {

@@ -2,6 +2,7 @@
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
+import { posix } from "node:path";
 import { pipeline } from "node:stream/promises";
 
 /** Serves each file of `files` under its name: `http://ADDRESS/NAME`. */
@@ -11,7 +12,8 @@ export function serveArtifacts(
   port: number,
 ): Promise<Server> {
   const server = createServer((request, response) => {
-    const path = files[decodeURIComponent((request.url ?? "/").slice(1))];
+    // apt asks for `/FOLDER/./InRelease`.
+    const path = files[posix.normalize(decodeURIComponent(request.url ?? "/")).slice(1)];
     send(path).catch((error: unknown) => {
       console.error(request.url, error);
       response.headersSent ? response.destroy() : response.writeHead(404).end();

@@ -22,7 +22,8 @@ import { readStackConfiguration } from "../evaluate/stack-configuration.ts";
 import type { Lab } from "./lab.ts";
 import type { FoundParts } from "./real-parts.ts";
 import { MAIL_PORT } from "./mail.ts";
-import { ADMIN_ADDRESS } from "./namespaces.ts";
+import { ADMIN_ADDRESS, BALANCER_ADDRESS } from "./namespaces.ts";
+import { officeRepository } from "./office-repository.ts";
 import type { DedicatedMachine, Settings } from "./settings.ts";
 import { UserError } from "../validation/user-error.ts";
 
@@ -61,6 +62,7 @@ export interface LabConfiguration {
   leftOut: LeftOut[];
 }
 
+type Releases = NonNullable<Environment["releases"]>;
 type LeftOut = Settings["leftOut"][number];
 
 const DRIVES = 4;
@@ -100,7 +102,8 @@ export async function configure(lab: Lab, given: Given): Promise<LabConfiguratio
   set("port", given.port);
   document.setIn(["config", "framaspace:mail", "host"], ADMIN_ADDRESS);
   document.setIn(["config", "framaspace:mail", "port"], MAIL_PORT);
-  set("releases", await releases(lab, given, serve, leftOut));
+  const installed = await releases(lab, given, serve, leftOut);
+  set("releases", installed);
   if (given.minio !== undefined) {
     const mc = given.mc ?? (await findClient(given.minio));
     set("storage", storage(given, secrets, await serve(given.minio, "minio"), await serve(mc, "mc")));
@@ -119,10 +122,20 @@ export async function configure(lab: Lab, given: Given): Promise<LabConfiguratio
       what: "imaginary",
       why: `${given.missing?.imaginary ?? "no binary: give --imaginary PATH."} Previews are not made`,
     });
-  leftOut.push({
-    what: "office",
-    why: "Collabora comes from its makers' repository, which no lab machine can reach",
-  });
+  if (given.nextcloud !== undefined && Object.values(installed).some(hasConnector)) {
+    const wildcard = { balancer: BALANCER_ADDRESS, port: given.port };
+    const collabora = await officeRepository(lab, wildcard, (name, path) => (artifacts[name] = path));
+    set("office", { suites: ["collabora"], repositories: { collabora } });
+    document.setIn(["config", "framaspace:machines", "office", "count"], 1);
+    leftOut.push({
+      what: "Collabora",
+      why: "it comes from its makers' repository, which no lab machine can reach. A fake answers on office-1: it opens and saves documents, and shows none",
+    });
+  } else
+    leftOut.push({
+      what: "office",
+      why: "no release with Collabora's connector (apps/richdocuments): give --nextcloud PATH of one",
+    });
 
   const config: unknown = document.toJS();
   const file = join(lab.directory, `Pulumi.${ENVIRONMENT}.yaml`);
@@ -160,13 +173,21 @@ async function findClient(minio: string): Promise<string> {
   );
 }
 
+/** Whether a release connects spaces to Collabora. */
+const hasConnector = ({ without = [] }: Releases[string]) => !without.includes("richdocuments");
+
 type Serve = (path: string, name: string) => Promise<Artifact>;
 
 /** The releases that the user gave. Without them, the fake, under every version that the catalog keeps. */
-async function releases(lab: Lab, { nextcloud, missing }: Given, serve: Serve, leftOut: LeftOut[]) {
+async function releases(
+  lab: Lab,
+  { nextcloud, missing }: Given,
+  serve: Serve,
+  leftOut: LeftOut[],
+): Promise<Releases> {
   const { catalog } = loadFleet(ROOT, ENVIRONMENT);
   if (!catalog) throw new UserError("spaces/catalog.yaml is not valid; see: npm run check -- tenants");
-  const installed: NonNullable<Environment["releases"]> = {};
+  const installed: Releases = {};
   if (nextcloud === undefined) {
     leftOut.push({
       what: "Nextcloud",

@@ -15,6 +15,8 @@ const NEEDS: Readonly<Record<string, string>> = {
   haproxy: "haproxy",
   losetup: "mount",
   sysctl: "procps",
+  gpg: "gpg",
+  "gpg-agent": "gpg-agent",
 };
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 

@@ -10,6 +10,8 @@ export const PRIVATE_GATEWAY = "10.0.0.1";
 const PRIVATE_RANGE = "10.0.0.0/16";
 /** Range of the public addresses of servers and load balancers (TEST-NET-3). */
 export const PUBLIC_RANGE = "203.0.113.0/24";
+/** Public address of the load balancer. The lab has no DNS: what reads the wildcard record must know it. */
+export const BALANCER_ADDRESS = "203.0.113.11";
 /** Address of the administrators' namespace: the engine, the hcloud endpoint and the artifacts (TEST-NET-1). */
 export const ADMIN_ADDRESS = "192.0.2.1";
 

@@ -14,6 +14,7 @@ import { prepareHost } from "./host.ts";
 import { imagePath, provideImage } from "./image.ts";
 import type { Lab } from "./lab.ts";
 import { exists, lockLab, startDaemon, startForwarder, takeDown } from "./lifecycle.ts";
+import { BALANCER_ADDRESS } from "./namespaces.ts";
 import { Progress } from "./progress.ts";
 import { findParts } from "./real-parts.ts";
 import { findPulumi, pulumi } from "./pulumi-engine.ts";
@@ -51,7 +52,8 @@ export async function up(lab: Lab, given: UpOptions): Promise<void> {
     const configuration = await configure(lab, options);
     const { environment, dedicated, artifacts } = configuration;
     const { domain, opsAddress = "" } = environment;
-    const reserved = { "ops-1": opsAddress };
+    // The load balancer has the name that infra/gateway/ingress.ts gives it.
+    const reserved = { "ops-1": opsAddress, entrance: BALANCER_ADDRESS };
     await writeSettings(lab, {
       image,
       port: options.port,

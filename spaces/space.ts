@@ -4,6 +4,7 @@ import * as command from "@pulumi/command";
 import * as minio from "@pulumi/minio";
 import * as postgresql from "@pulumi/postgresql";
 import * as pulumi from "@pulumi/pulumi";
+import { SUBNETS } from "../infra/inventory/addresses.ts";
 import { SPACE_POLICY, spaceNames } from "../infra/inventory/names.ts";
 import type { Secrets } from "../infra/pki/secrets.ts";
 import { GIGABYTE, type Catalog } from "./fleet/catalog.ts";
@@ -162,6 +163,7 @@ export function wantedSpace(
     appsOff: catalog.appsOff,
     office: entry.office,
     ...(entry.twoFactor && { twoFactor: entry.twoFactor }),
+    officeClients: SUBNETS.office,
     limits: { accounts, storageBytes: storageGb * GIGABYTE },
     database: { name: names.database, user: names.role, password: passwords.database },
     ...(storage && { s3: { bucket: names.bucket, user: names.s3User, secret: passwords.s3 } }),

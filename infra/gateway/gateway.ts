@@ -18,6 +18,8 @@ export const BALANCER_IDLE_SECONDS = 300;
 
 interface GatewayArgs {
   context: Context;
+  /** Public address of office-1, where there is one. */
+  office: pulumi.Output<string> | undefined;
   /** The web servers. They are built first, so that no request reaches one that is not ready. */
   dependsOn: pulumi.Input<pulumi.Resource>[];
 }
@@ -27,7 +29,11 @@ export class Gateway extends pulumi.ComponentResource {
   /** For the load balancer's targets. */
   readonly servers: readonly CloudServer[];
 
-  constructor(name: string, { context, dependsOn }: GatewayArgs, opts?: pulumi.ComponentResourceOptions) {
+  constructor(
+    name: string,
+    { context, office, dependsOn }: GatewayArgs,
+    opts?: pulumi.ComponentResourceOptions,
+  ) {
     super("framaspace:infra:Gateway", name, {}, opts);
     this.servers = cloudServers("gateway", context, this);
     for (const machine of this.servers)
@@ -40,7 +46,11 @@ export class Gateway extends pulumi.ComponentResource {
           files: [
             {
               path: "/etc/nginx/nginx.conf",
-              content: renderGatewayNginx(context.environment, machine.spec.privateAddress),
+              content: pulumi
+                .output(office)
+                .apply((address) =>
+                  renderGatewayNginx(context.environment, machine.spec.privateAddress, address),
+                ),
             },
             ...rootfs("infra/machine/nginx/rootfs"),
             ...rootfs("infra/machine/nginx/rootfs-serving"),
@@ -91,8 +101,12 @@ const KEPT = `      limit_conn requests ${LIMITS.requests};
       client_max_body_size ${LIMITS.kept.largest};
 `;
 
-/** /etc/nginx/nginx.conf of a gateway. */
-export function renderGatewayNginx(environment: Environment, address: string): string {
+/** /etc/nginx/nginx.conf of a gateway. The last address is the public one of office-1, where there is one. */
+export function renderGatewayNginx(
+  environment: Environment,
+  address: string,
+  officeAddress?: string,
+): string {
   const { domain } = environment;
   const web = cloudMachines(environment, "web");
   const [office] = cloudMachines(environment, "office");
@@ -192,13 +206,19 @@ ${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fa
     default upgrade;
     "" close;
   }
+  # Who the client is, for web servers. Documents are for office-1 alone, and each space's database names it. Its public
+  # address is another one when the machine is built again, so spaces know it by its private one
+  # (docs/decisions/0033-documents-for-office-1-alone.md).
+  map $remote_addr $client {
+    default $remote_addr;
+${office && officeAddress ? `    ${officeAddress} ${office.privateAddress};\n` : ""}  }
   proxy_http_version 1.1;
   proxy_set_header Host $host;
   proxy_set_header Upgrade $http_upgrade;
   proxy_set_header Connection $connection_upgrade;
   # These overwrite what the client says about itself.
-  proxy_set_header X-Forwarded-For $remote_addr;
-  proxy_set_header X-Real-IP $remote_addr;
+  proxy_set_header X-Forwarded-For $client;
+  proxy_set_header X-Real-IP $client;
   proxy_set_header X-Forwarded-Proto https;
   proxy_set_header X-Forwarded-Host $host;
 ${DROPPED.map((header) => `  proxy_set_header ${header} "";`).join("\n")}

@@ -115,6 +115,18 @@ const pool = z.strictObject({
 });
 export type Pool = z.infer<typeof pool>;
 
+const repository = z.strictObject({
+  url: z.url().describe("of a flat repository: the folder that has `Packages`"),
+  key: z.url().describe("of the file with the key that signs it"),
+  fingerprint: z
+    .string()
+    .regex(
+      /^[0-9A-F]{40}$/,
+      "write its 40 digits as `gpg --show-keys FILE` prints them, such as 7EB1530818B7683284483B7BD8915E456E7C440E",
+    )
+    .describe("of that key; no other key of the file is trusted"),
+});
+
 /** Cloud roles in the order in which they are built: a role comes after those that it needs. */
 export const CLOUD_ROLES = [
   "ops",
@@ -239,7 +251,13 @@ export const environmentSchema = z.strictObject({
     .describe("the MinIO clusters; without it, spaces have no object storage (lab without MinIO)"),
   imaginary: artifact.optional().describe("the Imaginary binary; needed where machines.imaginary.count > 0"),
   office: z
-    .strictObject({ suites: z.array(suite).min(1) })
+    .strictObject({
+      suites: z.array(suite).min(1),
+      repositories: z
+        .partialRecord(z.enum(OFFICE_SUITES), repository)
+        .optional()
+        .describe("where a suite's packages come from, instead of its makers' repository: a mirror of it"),
+    })
     .optional()
     .describe("needed where machines.office.count > 0"),
   releases: z

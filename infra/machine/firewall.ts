@@ -37,7 +37,7 @@ const FLOWS: readonly Flow[] = [
   { to: "postgres", from: ["web", "ops", "postgres"], port: PORTS.postgres },
   { to: "redis", from: ["web", "ops"], port: PORTS.redis },
   { to: "imaginary", from: ["web"], port: PORTS.imaginary },
-  { to: "office", from: ["gateway", "web"], port: PORTS.collabora },
+  { to: "office", from: ["gateway", "web", "ops"], port: PORTS.collabora },
   { to: "storage", from: ["storage", "ops"], port: PORTS.minio },
   { to: "storage", from: ["web", "ops", "postgres"], port: PORTS.s3 },
   { to: "logs", from: ["machines"], port: PORTS.syslog },

@@ -8,24 +8,18 @@ import { cloudServers, type Context } from "../machine/server.ts";
 
 export type Suite = NonNullable<Environment["office"]>["suites"][number];
 
-interface Repository {
-  /** An apt source, without the key. */
-  source: string;
-  key: string;
-  /** The only key of that file that apt trusts, wherever the file came from. */
-  fingerprint: string;
-  packages: readonly string[];
-}
+type Repository = NonNullable<NonNullable<Environment["office"]>["repositories"]>[Suite] & {};
 
-const REPOSITORIES: Readonly<Record<Suite, Repository>> = {
+/** Where the makers' packages are. Apt trusts one key of the file alone, wherever the file came from. */
+const MAKERS: Readonly<Record<Suite, Repository>> = {
   // https://www.collaboraonline.com/code/, with the key of June 2025.
   collabora: {
-    source: "URIs: https://www.collaboraoffice.com/repos/CollaboraOnline/CODE-deb\nSuites: ./\n",
+    url: "https://www.collaboraoffice.com/repos/CollaboraOnline/CODE-deb",
     key: "https://collaboraoffice.com/downloads/gpg/collaboraonline-release-keyring.gpg",
     fingerprint: "7EB1530818B7683284483B7BD8915E456E7C440E",
-    packages: ["coolwsd", "code-brand"],
   },
 };
+const SUITE_PACKAGES: Readonly<Record<Suite, readonly string[]>> = { collabora: ["coolwsd", "code-brand"] };
 
 interface OfficeArgs {
   context: Context;
@@ -33,17 +27,23 @@ interface OfficeArgs {
 
 /** The office suites that the environment has. */
 export class Office extends pulumi.ComponentResource {
+  /** Public address of office-1; undefined where no machine is declared. */
+  readonly publicAddress: pulumi.Output<string> | undefined;
+
   constructor(name: string, { context }: OfficeArgs, opts?: pulumi.ComponentResourceOptions) {
     super("framaspace:infra:Office", name, {}, opts);
     const { environment } = context;
     const suites = environment.office?.suites ?? [];
+    const repositories = suites.map((suite) => environment.office?.repositories?.[suite] ?? MAKERS[suite]);
+    const machines = suites.length > 0 ? cloudServers("office", context, this) : [];
+    this.publicAddress = machines[0]?.publicAddress;
     const files: Record<Suite, RemoteFile> = {
       collabora: {
         path: "/etc/systemd/system/coolwsd.service.d/framaspace.conf",
-        content: renderCollabora(environment.domain),
+        content: renderCollabora(environment),
       },
     };
-    for (const machine of suites.length > 0 ? cloudServers("office", context, this) : [])
+    for (const machine of machines)
       remoteScript(
         `${machine.spec.name}-role`,
         {
@@ -52,10 +52,10 @@ export class Office extends pulumi.ComponentResource {
           packages: PACKAGES.office,
           settings: {
             SUITES: suites,
-            SOURCES: suites.map((suite) => REPOSITORIES[suite].source),
-            KEYS: suites.map((suite) => REPOSITORIES[suite].key),
-            FINGERPRINTS: suites.map((suite) => REPOSITORIES[suite].fingerprint),
-            SUITE_PACKAGES: suites.flatMap((suite) => REPOSITORIES[suite].packages),
+            SOURCES: repositories.map(({ url }) => `URIs: ${url}\nSuites: ./\n`),
+            KEYS: repositories.map(({ key }) => key),
+            FINGERPRINTS: repositories.map(({ fingerprint }) => fingerprint),
+            SUITE_PACKAGES: suites.flatMap((suite) => SUITE_PACKAGES[suite]),
           },
           files: suites.map((suite) => files[suite]),
         },
@@ -73,24 +73,33 @@ export function hostPattern(domain: string): string {
   return `([a-z][a-z0-9-]*)[.]${domain.replaceAll(".", "[.]")}`;
 }
 
+/** The address of a suite, as browsers open it. */
+export function suiteHost(suite: Suite, { domain, port }: Pick<Environment, "domain" | "port">): string {
+  return `${suite}.${domain}${port === undefined ? "" : `:${port}`}`;
+}
+
 /**
  * Options that override coolwsd.xml, so that upgrades of that file bring their own defaults. Mode `groups` without
  * aliases is necessary: in other modes Collabora confuses documents of two spaces that have the same number
- * (wsd/HostUtil.cpp, getNewUri), or serves only the first space that connects.
+ * (wsd/HostUtil.cpp, getNewUri), or serves only the first space that connects. `as_scheme` is on by default: coolwsd
+ * then sends a document's token without TLS if the browser names an address with http
+ * (wsd/wopi/StorageConnectionManager.cpp).
  */
-export function renderCollabora(domain: string): string {
+export function renderCollabora(environment: Pick<Environment, "domain" | "port">): string {
+  const { domain, port = 443 } = environment;
   const options = {
     sys_template_path: "/opt/cool/systemplate",
     child_root_path: "/opt/cool/child-roots",
     file_server_root_path: "/usr/share/coolwsd",
     "ssl.enable": "false",
     "ssl.termination": "true",
-    server_name: `collabora.${domain}`,
+    server_name: suiteHost("collabora", environment),
     "net.proto": "IPv4",
     "storage.filesystem[@allow]": "false",
+    "storage.ssl.as_scheme": "false",
     "storage.wopi[@allow]": "true",
     "storage.wopi.alias_groups[@mode]": "groups",
-    "storage.wopi.alias_groups.group[0].host": `https://${hostPattern(domain)}:443`,
+    "storage.wopi.alias_groups.group[0].host": `https://${hostPattern(domain)}:${port}`,
     "storage.wopi.alias_groups.group[0].host[@allow]": "true",
     "admin_console.enable": "false",
     "logging.level": "warning",

@@ -132,7 +132,13 @@ export function renderPlatform(
     ...(imaginary && {
       imaginary: { url: `http://${imaginary.name}:${PORTS.imaginary}` },
     }),
-    ...(office && { office: { suites: environment.office?.suites ?? [] } }),
+    ...(office && {
+      office: {
+        suites: environment.office?.suites ?? [],
+        url: `http://${office.name}:${PORTS.collabora}`,
+        clients: SUBNETS.office,
+      },
+    }),
   };
   return pulumi.output(platform).apply((value) => `${JSON.stringify(value, null, 2)}\n`);
 }

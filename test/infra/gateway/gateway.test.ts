@@ -8,7 +8,7 @@ import { exampleEnvironment } from "../../support/example-environment.ts";
 import { nginxMap } from "../../support/nginx-map.ts";
 
 const prod = exampleEnvironment("prod");
-const nginx = renderGatewayNginx(prod, "10.0.10.1");
+const nginx = renderGatewayNginx(prod, "10.0.10.1", "203.0.113.41");
 
 /** The regular expressions in this configuration mean the same in nginx and in JavaScript. */
 function spaceOf(host: string): string {
@@ -93,6 +93,16 @@ it("routes the office suites if there are any", () => {
   expect(nginx).toContain(`proxy_pass http://10.0.41.1:${PORTS.collabora};`);
   const lab = renderGatewayNginx(exampleEnvironment("lab"), "10.0.10.1");
   expect(lab).not.toContain("collabora");
+});
+
+it("tells web servers the private address of office-1, and of every other client the one it has", () => {
+  const client = nginxMap(nginx, "client");
+  expect(client("203.0.113.41")).toBe("10.0.41.1");
+  expect(client("203.0.113.42")).toBe("$remote_addr");
+  for (const header of ["X-Forwarded-For", "X-Real-IP"])
+    expect(nginx).toContain(`proxy_set_header ${header} $client;`);
+  const without = nginxMap(renderGatewayNginx(exampleEnvironment("lab"), "10.0.10.1"), "client");
+  expect(without("203.0.113.41")).toBe("$remote_addr");
 });
 
 describe("a body", () => {

@@ -57,6 +57,10 @@ it("opens data services only to machines that serve spaces", () => {
   }
 });
 
+it("opens the office suite to gateways, and to machines on which code of spaces runs: jobs run on ops-1", () => {
+  expect(accepted("office")[PORTS.collabora]).toEqual([SUBNETS.gateway, SUBNETS.web, SUBNETS.ops]);
+});
+
 it("opens MinIO's own port, which is also for administration, only to its nodes and ops-1", () => {
   expect(accepted("storage")[PORTS.minio]).toEqual([SUBNETS.storage, SUBNETS.ops]);
 });

@@ -597,6 +597,61 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     );
   });
 
+  describe("Collabora's connector", () => {
+    const rest = "approval 1\naccounts 1\nused 0\ndefault-quota 40 GB\n";
+    const apps = "deck files office richdocuments";
+    const settings = [
+      "preview_generation=no",
+      "public_wopi_url=https://collabora.example.org:8443",
+      "wopi_allowlist=10.0.41.0/24",
+      "wopi_url=http://office-1:9980",
+    ];
+    const withConnector = (platform: string) => {
+      install();
+      const prepared = at("var/lib/framaspace/releases/34.0.4");
+      writeFileSync(join(prepared, "apps"), `${apps}\n`);
+      writeFileSync(
+        at("etc/framaspace/platform.json"),
+        `{"domain":"example.org","port":8443,"database":{"hosts":"postgres-1"},"mail":{"host":"relay","port":25}${platform}}`,
+      );
+    };
+    const OFFICE = ',"office":{"suites":["collabora"],"url":"http://office-1:9980","clients":"10.0.41.0/24"}';
+
+    it("learns where the suite is, and that documents are for the suite alone", () => {
+      withConnector(OFFICE);
+      writeFileSync(at("more"), `apps ${apps}\n${rest}`);
+      expect(converge().changed).toEqual(["office settings"]);
+      expect(said("richdocuments")).toEqual(
+        settings.map((setting) => {
+          const [key, value] = setting.split("=");
+          return `config:app:set richdocuments ${key} --value=${value}`;
+        }),
+      );
+    });
+
+    it("gets only the settings that differ, also those that somebody of the space has changed", () => {
+      withConnector(OFFICE);
+      writeFileSync(at("more"), `apps ${apps}\noffice ${settings.join(" ")}\n${rest}`);
+      expect(converge().changed).toEqual([]);
+      const changed = settings.with(2, "wopi_allowlist=0.0.0.0/0");
+      writeFileSync(at("more"), `apps ${apps}\noffice ${changed.join(" ")}\n${rest}`);
+      expect(converge().changed).toEqual(["office settings"]);
+      expect(said("richdocuments")).toEqual([
+        "config:app:set richdocuments wopi_allowlist --value=10.0.41.0/24",
+      ]);
+    });
+
+    it("is left as it is where there is no suite, or the release has no connector", () => {
+      withConnector("");
+      writeFileSync(at("more"), `apps ${apps}\n${rest}`);
+      expect(converge().changed).toEqual([]);
+      withConnector(OFFICE);
+      writeFileSync(at("var/lib/framaspace/releases/34.0.4/apps"), "deck files office\n");
+      writeFileSync(at("more"), `apps deck files office\n${rest}`);
+      expect(converge().changed).toEqual([]);
+    });
+  });
+
   it("refuses more files when the storage of the plan is used up", () => {
     install();
     writeFileSync(

@@ -81,6 +81,15 @@ read_space() {
   DIRECTORY=$SPACES/$ID
 }
 
+# office_settings: prints what Collabora's connector has to know, one `key value` on a line; nothing where there is no
+# Collabora. The connector looks for it in the database alone. Web servers ask the suite directly; browsers reach it by
+# the gateways. Documents are given to the suite alone. It makes no previews: they would take what open documents need.
+office_settings() {
+  jq -r 'select(.office.suites | index("collabora")) |
+    ["preview_generation no", "public_wopi_url https://collabora.\(.domain)\(.port | if . then ":\(.)" else "" end)",
+     "wopi_allowlist \(.office.clients)", "wopi_url \(.office.url)"][]' /etc/framaspace/platform.json
+}
+
 # lock_space: only one program at a time works on a space, until that program ends. It holds descriptor 9, which is
 # closed for every process that outlives the program.
 lock_space() {
