@@ -414,6 +414,32 @@ describe.skipIf(!tools)(
       expect(existsSync(at("var/lib/framaspace/restoring/lotus"))).toBe(false);
     });
 
+    it("takes no bucket for empty because object storage does not answer", () => {
+      writeFileSync(space("config/space.json"), wanted({ state: "archived" }));
+      fakeCommands(root, { mc: `echo '{"error":{"message":"it is down"}}'; exit 1` });
+      for (const step of ["empty_bucket", "destroy_bucket"])
+        expect(
+          type(
+            `. ${at("archive-lib.sh")}; read_space <${space("config/space.json")}; STEP=x; ${step}; echo on`,
+          ),
+        ).toMatchObject({
+          stdout: "",
+          stderr: expect.stringContaining("object storage: it is down") as string,
+          exitCode: 1,
+        });
+    });
+
+    it("takes no database for dropped because PostgreSQL does not answer", () => {
+      writeFileSync(space("config/space.json"), wanted({ state: "archived" }));
+      fakeCommands(root, { psql: "echo 'psql: no server' >&2; exit 2" });
+      expect(type("archive-space lotus")).toMatchObject({
+        stdout: "",
+        stderr: expect.stringContaining("its role cannot use its database") as string,
+        exitCode: 1,
+      });
+      expect(text("var/lib/framaspace/archived/lotus")).not.toContain("dropped");
+    });
+
     it("destroys old versions only of an archived space", () => {
       writeFileSync(space("config/space.json"), wanted({ state: "suspended" }));
       const script = `. ${at("archive-lib.sh")}; read_space <${space("config/space.json")}; STEP=x; destroy_bucket`;
