@@ -31,7 +31,10 @@ const FAKES = {
     case " $* " in
       *" -1 "*) cat >/dev/null; [ ! -e "$ROOT/found" ] || { echo "loaded" >>"$ROOT/calls"; did load; }
         echo "version ${"${INSTALLS:-34.0.4.1}"}" >"$ROOT/found"; printf '%s\n' "quota 40 GB" "title Lotus" >>"$ROOT/found" ;;
-      *" -f - "*) cat >/dev/null; if [ -e "$ROOT/found" ]; then cat "$ROOT/found" "$ROOT/more"; else echo tables 0; fi ;;
+      *" -f - "*) cat >/dev/null
+        # With -0, rows end with a zero byte. The files have one row on each line, and \n for a new line in a value.
+        case " $* " in *" -0 "*) ends='\0' ;; *) ends='\n' ;; esac
+        if [ -e "$ROOT/found" ]; then cat "$ROOT/found" "$ROOT/more"; else echo tables 0; fi | tr '\n' "$ends" | sed 's/\\n/\n/g' ;;
       *) for word; do case $word in
           "ALTER ROLE"*) did "$(sed -E 's/.* (SET|RESET) .*/\1/' <<<"$word")" ;;
           *pg_terminate_backend*) did terminate; rm -f "$ROOT/sessions" ;;
@@ -665,6 +668,12 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     const larger = { limits: { accounts: 50, storageBytes: 60 * 2 ** 30 } };
     expect(converge(larger).changed).toEqual(["config/space.json", "no full", "quota 60 GB"]);
     expect(asked().at(-1)).toBe("config:app:set files default_quota --value=60 GB");
+  });
+
+  it("takes no new line in a value that the space's administrator chose for a fact of its own", () => {
+    install();
+    writeFileSync(at("more"), readFileSync(at("more"), "utf8").replace("40 GB", "40 GB\\nversion 34.0.3.1"));
+    expect(converge()).toMatchObject({ exitCode: 0, changed: [], release: "34.0.4" });
   });
 
   it("reports more enabled accounts than the plan allows", () => {
