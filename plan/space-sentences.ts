@@ -110,6 +110,9 @@ function describeField(
   if (field === "wave" && after !== undefined) return `${change} (Nextcloud ${catalog?.waves[after]})`;
   const plan = field === "plan" && after !== undefined ? catalog?.plans[after] : undefined;
   if (plan) return `${change} (${plan.storageGb} GB, ${plan.accounts} accounts)`;
+  if (field === "contact")
+    return `${change} (a new invitation, if the first administrator has never logged in; else no account changes)`;
+  if (field === "name") return `${change} (the space's title, unless the space has set another)`;
   // Converging never changes the office suite that an administrator chose.
   return field === "office" ? `${change} (no effect on a space that exists already)` : change;
 }

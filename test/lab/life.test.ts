@@ -157,9 +157,20 @@ INSERT INTO oc_filecache (storage, path, path_hash, size) SELECT numeric_id, '',
     expect((await converge(SECOND)).result?.changed).toEqual(["full"]);
     const put = { method: "PUT", path: "/remote.php/dav/files/admin/more.txt" };
     expect((await lab.probe(`${SECOND}.${DOMAIN}`, put)).status).toBe(507);
+    for (const [method, path] of [
+      ["PUT", "/remote.php/files/more.txt"],
+      ["COPY", "/remote.php/dav/files/admin/more.txt"],
+      ["MOVE", "/remote.php/dav/uploads/admin/1/.file"],
+    ] as const)
+      expect((await lab.probe(`${SECOND}.${DOMAIN}`, { method, path })).status, method).toBe(507);
     expect(await page(SECOND)).toBe(200);
-    await sql(SECOND, "DELETE FROM oc_filecache;");
+    // The folder that somebody shares from elsewhere takes no room here.
+    await sql(
+      SECOND,
+      "UPDATE oc_storages SET id = 'shared::' || md5('elsewhere') WHERE id = 'object::user:admin';",
+    );
     expect((await converge(SECOND)).result?.changed).toEqual(["no full"]);
+    await sql(SECOND, "DELETE FROM oc_filecache; DELETE FROM oc_storages;");
     expect((await lab.probe(`${SECOND}.${DOMAIN}`, put)).status).not.toBe(507);
   });
 });

@@ -118,6 +118,17 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     expect(readdirSync(temporary)).toEqual([]);
   });
 
+  test("says what a changed contact and a changed name do to the space", async () => {
+    edit(TENANTS, /(?<=id: chorale-a-tue-tete\n[^]*?)contact: .*/, "contact: bureau@chorale.example");
+    edit(TENANTS, /(?<=id: chorale-a-tue-tete\n[^]*?)name: .*/, "name: La Chorale");
+    const { status, text } = await planned();
+    expect(status).toBe(0);
+    expect(text).toContain("→ `La Chorale` (the space's title, unless the space has set another)");
+    expect(text).toContain(
+      "→ `bureau@chorale.example` (a new invitation, if the first administrator has never logged in; else no account changes)",
+    );
+  });
+
   test("describes added, changed, suspended and resumed spaces; no name breaks a sentence", async () => {
     const evil = "A|B <img src=x> @all `x` [l](https://evil.example)";
     edit(

@@ -139,6 +139,57 @@ describe("platform-health reports of spaces", () => {
   });
 });
 
+describe("platform-health reports of background jobs", () => {
+  const program = sourceOf("platform-health");
+  const machine = mkdtempSync(join(tmpdir(), "framaspace-jobs-"));
+  afterAll(() => rmSync(machine, { recursive: true }));
+  const functions = [/^LAG_MINUTES=.*$/m, /^background_jobs\(\) \{.*?^\}$/ms]
+    .map((one) => one.exec(program)?.[0] ?? "")
+    .join("\n")
+    .replaceAll(/(?<=[ =])\/(?=(?:etc|srv|var)\/)/g, `${machine}/`);
+  const told = () => run(["-euo", "pipefail", "-c", `${functions}\nbackground_jobs`]);
+  const touch = (path: string, minutesAgo: number) => {
+    const then = Date.now() / 1000 - minutesAgo * 60;
+    utimesSync(join(machine, path), then, then);
+  };
+  /** A space that was last changed a week ago, and whose last job began then. */
+  const space = (id: string, { ran, mark }: { ran?: number; mark?: string }) => {
+    mkdirSync(join(machine, "srv/spaces", id), { recursive: true });
+    if (mark !== undefined) writeFileSync(join(machine, "srv/spaces", id, mark), "");
+    if (ran !== undefined) {
+      writeFileSync(join(machine, "var/lib/framaspace/cron", id), "");
+      touch(`var/lib/framaspace/cron/${id}`, ran);
+    }
+    touch(`srv/spaces/${id}`, 7 * 24 * 60 + 0.5);
+  };
+
+  test("nothing on a machine without spaces, nor while each waits for its time", async () => {
+    expect(await told()).toEqual([]);
+    for (const folder of ["etc/framaspace", "srv/spaces/.new.rose", "var/lib/framaspace/cron"])
+      mkdirSync(join(machine, folder), { recursive: true });
+    writeFileSync(join(machine, "etc/framaspace/catalog.json"), '{"cron":{"idleMinutes":60}}');
+    space("iris", { ran: 85 });
+    // Runs no job.
+    for (const mark of ["suspended", "archived", "maintenance"]) space(`is-${mark}`, { ran: 600, mark });
+    // Has rested since a long job, until in an hour.
+    space("lotus", { ran: -60 });
+    // Served again since five minutes.
+    space("viola", { ran: 600 });
+    touch("srv/spaces/viola", 5);
+    expect(await told()).toEqual([]);
+  });
+
+  test("how many wait, and which one for the longest time", async () => {
+    space("lotus", { ran: 182.5 });
+    space("narcisse", { ran: 100 });
+    expect(await told()).toEqual([
+      "background jobs: 2 spaces wait for theirs for more than 30 minutes, lotus for 122; systemctl status run-cron; if it works, raise cron.workers in spaces/catalog.yaml",
+    ]);
+    space("rose", {});
+    expect((await told())[0]).toMatch(/^background jobs: 3 spaces .*, rose for 10020;/);
+  });
+});
+
 describe("the key of ops-1", () => {
   const environment = exampleEnvironment("prod");
   const secrets = new Secrets("master", "prod", {});

@@ -105,6 +105,47 @@ describe("PHP", () => {
   });
 });
 
+describe("a full space", () => {
+  const [, source = ""] = /^if \(\$doing !~ "(.*?)"\) \{ set \$adding ""; \}$/m.exec(rules) ?? [];
+  const takesMore = new RegExp(source);
+
+  it.each([
+    "PUT /remote.php/dav/files/alice/a.txt",
+    "PUT /remote.php/webdav/a.txt",
+    "PUT /remote.php/files/a.txt",
+    "PUT /remote.php/dav/uploads/alice/1/2",
+    "POST /remote.php/dav/bulk",
+    "PUT /public.php/webdav/a.txt",
+    "PUT /public.php/dav/files/token/a.txt",
+    "COPY /remote.php/dav/files/alice/a.txt",
+    "COPY /remote.php/webdav/a.txt",
+    "COPY /remote.php/files/a.txt",
+    "COPY /public.php/dav/files/token/a.txt",
+    // A file's version is copied into a file.
+    "COPY /remote.php/dav/versions/alice/versions/7/1",
+    // Puts the parts of an upload together. Parts in object storage count from then on.
+    "MOVE /remote.php/dav/uploads/alice/1/.file",
+    "MOVE /public.php/dav/uploads/token/1/.file",
+  ])("refuses %s", (request) => {
+    expect(request).toMatch(takesMore);
+  });
+
+  it.each([
+    "GET /remote.php/dav/files/alice/a.txt",
+    "DELETE /remote.php/dav/files/alice/a.txt",
+    "MOVE /remote.php/dav/files/alice/a.txt",
+    "MOVE /remote.php/dav/trashbin/alice/trash/a.txt.d1",
+    "MKCOL /remote.php/dav/uploads/alice/1",
+    "DELETE /remote.php/dav/uploads/alice/1",
+    "PROPFIND /remote.php/files/",
+    "PUT /remote.php/dav/calendars/alice/personal/1.ics",
+    "POST /index.php/login",
+    "POST /ocs/v2.php/apps/files_sharing/api/v1/shares",
+  ])("does %s", (request) => {
+    expect(request).not.toMatch(takesMore);
+  });
+});
+
 it("first decides by the space's directory", () => {
   const decisions = [...rules.matchAll(/^if \((.*?)\) \{ return (\d+); \}/gm)].map(
     ([, test, status]) => `${test}: ${status}`,

@@ -30,14 +30,17 @@ const FAKES = {
     [ ! -e "$ROOT/no-database" ] || { echo "psql: FATAL: no pg_hba.conf entry" >&2; exit 2; }
     case " $* " in
       *" -1 "*) cat >/dev/null; [ ! -e "$ROOT/found" ] || { echo "loaded" >>"$ROOT/calls"; did load; }
-        echo "version ${"${INSTALLS:-34.0.4.1}"}" >"$ROOT/found"; echo "quota 40 GB" >>"$ROOT/found" ;;
-      *" -f - "*) cat >/dev/null; if [ -e "$ROOT/found" ]; then cat "$ROOT/found" "$ROOT/more"; else echo tables 0; fi ;;
+        echo "version ${"${INSTALLS:-34.0.4.1}"}" >"$ROOT/found"; printf '%s\n' "quota 40 GB" "title Lotus" >>"$ROOT/found" ;;
+      *" -f - "*) cat >/dev/null
+        # With -0, rows end with a zero byte. The files have one row on each line, and \n for a new line in a value.
+        case " $* " in *" -0 "*) ends='\0' ;; *) ends='\n' ;; esac
+        if [ -e "$ROOT/found" ]; then cat "$ROOT/found" "$ROOT/more"; else echo tables 0; fi | tr '\n' "$ends" | sed 's/\\n/\n/g' ;;
       *) for word; do case $word in
           "ALTER ROLE"*) did "$(sed -E 's/.* (SET|RESET) .*/\1/' <<<"$word")" ;;
           *pg_terminate_backend*) did terminate; rm -f "$ROOT/sessions" ;;
           "SELECT count(*) FROM pg_stat_activity"*) cat "$ROOT/sessions" 2>/dev/null || echo 0 ;;
           "UPDATE framaspace SET value = "*) sed -i "s/^version .*/version $(cut -d"'" -f2 <<<"$word")/" "$ROOT/found" ;;
-          "INSERT INTO framaspace VALUES ("*) echo "$word" | sed -E "s/.*\('([a-z]+)', ('([^']*)'|(current_date)).*/\1 \3\4/" >>"$ROOT/found" ;;
+          "INSERT INTO framaspace VALUES ("*) echo "$word" | sed -E "s/.*\('([a-z]+)', ('(([^']|'')*)'|(current_date)).*/\1 \3\5/; s/''/'/g" >>"$ROOT/found" ;;
           "DELETE FROM oc_"* | "UPDATE oc_"*) echo "$word" >>"$ROOT/statements" ;;
           "DELETE FROM framaspace WHERE key = "*) sed -i "/^$(cut -d"'" -f2 <<<"$word") /d" "$ROOT/found" ;;
         esac; done ;;
@@ -238,6 +241,64 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(converge().changed).toEqual([]);
   });
 
+  const more = (line: string) => writeFileSync(at("more"), `${readFileSync(at("more"), "utf8")}${line}\n`);
+  const NEW_CONTACT = { contact: "d'ici@lotus.example" };
+
+  it("invites a changed contact, once, if the first administrator has never logged in", () => {
+    install();
+    more("admin 1");
+    expect(converge(NEW_CONTACT)).toMatchObject({
+      exitCode: 0,
+      stderr: "",
+      changed: ["config/space.json", "invitation"],
+    });
+    expect(asked().slice(-3)).toEqual([
+      "group:adduser admin admin",
+      "user:setting admin settings email d'ici@lotus.example",
+      "user:welcome --reset-password admin",
+    ]);
+    expect(converge(NEW_CONTACT).changed).toEqual([]);
+  });
+
+  it("invites a changed contact later if the relay does not answer", () => {
+    install();
+    more("admin 1");
+    writeFileSync(at("no-relay"), "");
+    expect(converge(NEW_CONTACT)).toMatchObject({ exitCode: 0, invited: false });
+    expect(unfinished()).toContain("the invitation to d'ici@lotus.example could not be sent");
+    rmSync(at("no-relay"));
+    expect(again()).toMatchObject({ invited: true, changed: ["invitation"] });
+  });
+
+  it.each([
+    ["has logged in", "admin 1\nlogged-in 1"],
+    ["was deleted by another", "approval 1"],
+  ])("changes no account for a changed contact if the first administrator %s", (_, line) => {
+    install();
+    more(line);
+    const before = asked();
+    const { changed, stderr } = converge(NEW_CONTACT);
+    expect(changed).toEqual(["config/space.json", "contact"]);
+    expect(stderr).toContain(
+      "space lotus: its contact is now d'ici@lotus.example. The space has an administrator who has logged in, so nobody was invited and no account was changed",
+    );
+    expect(asked()).toEqual(before);
+    expect(unfinished()).toBeUndefined();
+    expect(converge(NEW_CONTACT)).toMatchObject({ changed: [], stderr: "" });
+  });
+
+  it("makes a changed name the space's title, unless the space has set another", () => {
+    install();
+    expect(converge({ name: "L'Étang" }).changed).toEqual(["config/space.json", "title"]);
+    expect(asked().at(-1)).toBe("theming:config -- name L'Étang");
+    expect(converge({ name: "L'Étang" }).changed).toEqual([]);
+    more("own-title 1");
+    const before = asked();
+    expect(converge({ name: "La Mare" }).changed).toEqual(["config/space.json"]);
+    expect(asked()).toEqual(before);
+    expect(readFileSync(at("found"), "utf8")).toMatch(/^title La Mare$/m);
+  });
+
   it("invites later if the relay refuses the mail, which only Nextcloud's log shows", () => {
     const message = JSON.stringify({
       Exception: "UnexpectedResponseException",
@@ -354,7 +415,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
 
   it("opens a database that a killed run left closed to writes", () => {
     install();
-    found("version 34.0.4.1\nquota 40 GB\nadministrator x\nshut 1\n");
+    found("version 34.0.4.1\nquota 40 GB\ntitle Lotus\nadministrator x\nshut 1\n");
     writeFileSync(space("maintenance"), "");
     expect(converge().changed).toEqual(["no maintenance"]);
     expect(did()).toEqual(["RESET"]);
@@ -362,7 +423,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
 
   it("keeps the fingerprint of a restored space", () => {
     install();
-    found("version 34.0.4.1\nquota 40 GB\nadministrator x\nfingerprint 0123456789abcdef\n");
+    found("version 34.0.4.1\nquota 40 GB\ntitle Lotus\nadministrator x\nfingerprint 0123456789abcdef\n");
     const fingerprint = () =>
       (JSON.parse(readFileSync(space("config/space.json"), "utf8")) as Record<string, unknown>)[
         "dataFingerprint"
@@ -662,6 +723,12 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     const larger = { limits: { accounts: 50, storageBytes: 60 * 2 ** 30 } };
     expect(converge(larger).changed).toEqual(["config/space.json", "no full", "quota 60 GB"]);
     expect(asked().at(-1)).toBe("config:app:set files default_quota --value=60 GB");
+  });
+
+  it("takes no new line in a value that the space's administrator chose for a fact of its own", () => {
+    install();
+    writeFileSync(at("more"), readFileSync(at("more"), "utf8").replace("40 GB", "40 GB\\nversion 34.0.3.1"));
+    expect(converge()).toMatchObject({ exitCode: 0, changed: [], release: "34.0.4" });
   });
 
   it("reports more enabled accounts than the plan allows", () => {

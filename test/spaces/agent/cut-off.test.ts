@@ -82,7 +82,10 @@ const FAKES = {
         add "$key" "$(awk -v key="$key" -v version="$version" '$1 == key && $2 == version { print $3 }' "$log")" ;;
     esac`,
   zstd: ZSTD,
-  curl: String.raw`for word; do case $word in http*) [ ! -e "$ROOT/srv/spaces/lotus/maintenance" ] && echo "$word 200" || echo "$word 503" ;; esac; done`,
+  // The file `behind` has what ops-1 sees behind a maintenance, if that is not 200.
+  curl: String.raw`seen=200; [ ! -e "$ROOT/srv/spaces/lotus/maintenance" ] || seen=503
+    [[ $* != *Behind* ]] || seen=$(cat "$ROOT/behind" 2>/dev/null || echo 200)
+    for word; do case $word in http*) echo "$word $seen" ;; esac; done`,
 };
 
 /** The functions of restore-space-at that read PostgreSQL's backups. */
@@ -246,6 +249,27 @@ describe.skipIf(!tools)("a restore to a moment (jq, flock and setsid on PATH)", 
   it("restores database, files and release, with a new fingerprint, and keeps what was there", () => {
     expect(type(COMMAND)).toMatchObject({ exitCode: 0 });
     expectRestored();
+  });
+
+  it("leaves the space closed if a web server cannot serve the release that it was on, and says what to do", () => {
+    writeFileSync(at("behind"), "503");
+    const { exitCode, stderr } = type(COMMAND);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(
+      `its data is as it was at ${MOMENT}, on 34.0.4, and stays closed: web-1 answers 503. Is release 34.0.4 there (ssh web-1 ls /srv/releases)? Add 34.0.4 to spaces/catalog.yaml (state: leaving), run up for the platform, then this again`,
+    );
+    expect(stderr).not.toContain("is as lotus was");
+    expect(existsSync(space("maintenance"))).toBe(true);
+    expect(type("export-space lotus").stderr).toContain(`Finish it on ops-1: ${COMMAND};`);
+    rmSync(at("behind"));
+    expect(type(COMMAND)).toMatchObject({ exitCode: 0 });
+    expectRestored();
+  });
+
+  it("serves nobody after a restore of a suspended space, whatever its web servers answer", () => {
+    writeFileSync(space("config/space.json"), wanted({ state: "suspended" }));
+    writeFileSync(at("behind"), "503");
+    expect(type(COMMAND)).toMatchObject({ exitCode: 0 });
   });
 
   it("is finished by the same command after it was killed anywhere", () => {
@@ -412,6 +436,32 @@ describe.skipIf(!tools)(
         dataFingerprint: expect.stringMatching(/^[0-9a-f]{32}$/) as string,
       });
       expect(existsSync(at("var/lib/framaspace/restoring/lotus"))).toBe(false);
+    });
+
+    it("takes no bucket for empty because object storage does not answer", () => {
+      writeFileSync(space("config/space.json"), wanted({ state: "archived" }));
+      fakeCommands(root, { mc: `echo '{"error":{"message":"it is down"}}'; exit 1` });
+      for (const step of ["empty_bucket", "destroy_bucket"])
+        expect(
+          type(
+            `. ${at("archive-lib.sh")}; read_space <${space("config/space.json")}; STEP=x; ${step}; echo on`,
+          ),
+        ).toMatchObject({
+          stdout: "",
+          stderr: expect.stringContaining("object storage: it is down") as string,
+          exitCode: 1,
+        });
+    });
+
+    it("takes no database for dropped because PostgreSQL does not answer", () => {
+      writeFileSync(space("config/space.json"), wanted({ state: "archived" }));
+      fakeCommands(root, { psql: "echo 'psql: no server' >&2; exit 2" });
+      expect(type("archive-space lotus")).toMatchObject({
+        stdout: "",
+        stderr: expect.stringContaining("its role cannot use its database") as string,
+        exitCode: 1,
+      });
+      expect(text("var/lib/framaspace/archived/lotus")).not.toContain("dropped");
     });
 
     it("destroys old versions only of an archived space", () => {

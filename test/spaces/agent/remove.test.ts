@@ -22,7 +22,16 @@ beforeEach(() => {
   fake(at("bin/finish-spaces"), `${note}; [ ! -e ${root}/no-database ]`);
   fake(at("bin/redis-users"), note);
   // What the space's database answers. A missing database is an error.
-  fake(at("bin/psql"), `[ -e ${root}/holds ] || { echo "does not exist" >&2; exit 2; }; cat ${root}/holds`);
+  fake(
+    at("bin/psql"),
+    `case "$*" in *pg_tables*) cat ${root}/tables; exit ;; esac
+    [ -e ${root}/holds ] || { echo "does not exist" >&2; exit 2; }; cat ${root}/holds`,
+  );
+  // The file \`bucket\` lists what the space's bucket has, old versions included. The archive is empty.
+  fake(
+    at("bin/mc"),
+    `case "$*" in *--versions*) cat ${root}/bucket || { echo '{"error":{"message":"it is down"}}'; exit 1; } ;; esac`,
+  );
   for (const name of ["space-lib.sh", "archive-lib.sh", "remove-space"])
     writeFileSync(at(name), programIn(root, name));
 });
@@ -69,6 +78,49 @@ describe.skipIf(!tools)("remove-space (jq and flock on PATH)", () => {
     archived({ exported: false });
     expect(remove()).toEqual({ exitCode: 1, stderr: expect.stringContaining("it has no verified export") });
     expect(calls()).toEqual([]);
+  });
+
+  describe("if its last export has expired", () => {
+    const expired = (tables: string, bucket?: string) => {
+      archived({ exported: false });
+      mkdirSync(at("srv/spaces/lotus/config"));
+      const space = { id: "lotus", state: "archived", release: "34.0.4", s3: { bucket: "space-lotus" } };
+      writeFileSync(at("srv/spaces/lotus/config/space.json"), JSON.stringify(space));
+      writeFileSync(at("etc/framaspace/platform.json"), '{"database":{"hosts":"postgres-1"},"s3":{}}');
+      writeFileSync(
+        at("etc/framaspace/catalog.json"),
+        '{"apps":[],"appsOptional":[],"appsOff":[],"appsRefused":[],"officeApps":{},"upgrade":{}}',
+      );
+      writeFileSync(at("tables"), `${tables}\n`);
+      if (bucket !== undefined) writeFileSync(at("bucket"), bucket);
+    };
+
+    it("removes an empty space, and says that nothing is left", () => {
+      expired("0", "");
+      expect(remove()).toEqual({
+        exitCode: 0,
+        stderr:
+          "space lotus: its database and its bucket are empty, and the archive has no export of it any more: nothing is left of it, and nothing can be restored",
+      });
+      expect(existsSync(at("srv/spaces/lotus"))).toBe(false);
+    });
+
+    it.each([
+      ["a table", "1", "", "it has no verified export"],
+      [
+        "an old version of a file",
+        "0",
+        '{"type":"file","key":"urn:oid:1","size":1,"etag":"x"}\n',
+        "no verified",
+      ],
+      ["a bucket that does not answer", "0", undefined, "object storage: it is down"],
+      ["a database that does not answer", "", "", "it has no verified export"],
+    ])("refuses a space with %s", (_, tables, bucket, message) => {
+      expired(tables, bucket);
+      expect(remove()).toEqual({ exitCode: 1, stderr: expect.stringContaining(message) });
+      expect(calls()).toEqual([]);
+      expect(existsSync(at("srv/spaces/lotus/archived"))).toBe(true);
+    });
   });
 
   it("refuses a space that a new ops-1 does not have yet, because nothing says that it is archived", () => {

@@ -1,6 +1,6 @@
 // run-cron: what it does for one space, besides Nextcloud's own background job.
-import { execaSync } from "execa";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execa, execaSync } from "execa";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -36,13 +36,16 @@ beforeEach(() => {
   );
   fakeCommands(root, {
     // The job. It ends with what the test wrote.
-    timeout: 'echo "cron.php" >>$ROOT/asked; exit "$(cat $ROOT/status 2>/dev/null || echo 0)"',
+    timeout: `id=$(sed -E 's/.*syslog.ident=([a-z]+).*/\\1/' <<<"$*")
+      echo "cron.php of $id" >>$ROOT/asked; sleep "$(cat $ROOT/seconds-$id 2>/dev/null || echo 0)"
+      exit "$(cat $ROOT/status 2>/dev/null || echo 0)"`,
     psql: 'printf "%s\\n" "$@" >>$ROOT/asked; case "$*" in *oc_authtoken*) echo 1 ;; *oc_filecache*) echo 0 ;; esac',
   });
   writeFileSync(at("space-lib.sh"), programIn(root, "space-lib.sh"));
+  const program = programIn(root, "run-cron").replace(/^LONG_SECONDS=.*$/m, "LONG_SECONDS=1");
+  writeFileSync(at("run-cron-for-ever"), program);
   // One space's job, without the endless loop around it.
-  const program = programIn(root, "run-cron").replace(/^while :; do[^]*$/m, "settings\njob lotus\n");
-  writeFileSync(at("run-cron"), program);
+  writeFileSync(at("run-cron"), program.replace(/^while :; do[^]*$/m, "settings\njob lotus\n"));
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
@@ -67,5 +70,38 @@ describe.skipIf(!tools)("run-cron (jq and flock on PATH)", () => {
     expect(exitCode).toBe(0);
     expect(stderr).toContain("space lotus: its background job ended with status 255");
     expect(asked()).toMatch(/UPDATE oc_appconfig SET configvalue = 'cron'/);
+  });
+
+  it("has a space rest after a long job, so that it has its share of a worker and no more", () => {
+    writeFileSync(at("seconds-lotus"), "2");
+    const begun = Math.floor(Date.now() / 1000);
+    expect(job().exitCode).toBe(0);
+    const rested = statSync(at("var/lib/framaspace/cron/lotus")).mtimeMs / 1000;
+    expect(rested - begun).toBeGreaterThanOrEqual(10);
+    expect(rested - begun).toBeLessThan(30);
+  });
+
+  it("runs the others' jobs beside those that take long", async () => {
+    writeFileSync(at("seconds-lotus"), "60");
+    for (const id of ["rose", "viola"]) {
+      mkdirSync(at("srv/spaces", id, "config"), { recursive: true });
+      const space = { id, state: "active", release: "34.0.4", limits: { storageBytes: 100 } };
+      writeFileSync(at("srv/spaces", id, "config/space.json"), JSON.stringify(space));
+    }
+    writeFileSync(at("seconds-viola"), "60");
+    const ran = () => asked().match(/^cron\.php of .*$/gm);
+    const command = `echo $$ >${at("group")}; . ${at("run-cron-for-ever")}`;
+    const program = execa("setsid", ["-w", "bash", "-c", command], {
+      reject: false,
+      env: { PATH: `${at("bin")}:${process.env.PATH}` },
+    });
+    try {
+      await expect
+        .poll(ran, { timeout: 15_000 })
+        .toEqual(["cron.php of lotus", "cron.php of rose", "cron.php of viola"]);
+    } finally {
+      execaSync("bash", ["-c", `kill -KILL -- -$(cat ${at("group")})`]);
+      await program;
+    }
   });
 });

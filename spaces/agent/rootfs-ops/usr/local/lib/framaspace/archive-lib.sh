@@ -117,13 +117,17 @@ list_files() {
 
 # empty_bucket: deletes every file in it. Old versions stay, so that the space can go back to an earlier moment.
 empty_bucket() {
+  local found
   [ -n "$BUCKET" ] && [ -n "$STORAGE" ] || return 0
-  [ -z "$(list_storage "serving/$BUCKET")" ] || storage rm --recursive --force "serving/$BUCKET/"
+  found=$(list_storage "serving/$BUCKET") || exit 1
+  [ -z "$found" ] || storage rm --recursive --force "serving/$BUCKET/"
 }
 
 # destroy_bucket: deletes every file in it with all old versions. Only an archived space may lose those.
 destroy_bucket() {
+  local found
   [ -n "$BUCKET" ] && [ -n "$STORAGE" ] || return 0
   [ "$STATE" = archived ] || fail "its state is $STATE, so old versions of its files stay"
-  [ -z "$(list_storage --versions "serving/$BUCKET")" ] || storage rm --recursive --force --versions "serving/$BUCKET/"
+  found=$(list_storage --versions "serving/$BUCKET") || exit 1
+  [ -z "$found" ] || storage rm --recursive --force --versions "serving/$BUCKET/"
 }

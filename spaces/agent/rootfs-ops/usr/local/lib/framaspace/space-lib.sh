@@ -206,9 +206,13 @@ run_php() (
 # occ CONFIG_DIRECTORY RELEASE WORDS…: Nextcloud's command line.
 occ() { run_php "$1" "$2" occ --no-interaction --no-ansi "${@:3}"; }
 
-# Bytes of all accounts and of Nextcloud itself, with trash and versions: the sum of the roots of all storages.
+# Bytes of all accounts and of Nextcloud itself, with trash and versions: the sum of the roots of their storages. Folders
+# that others share from elsewhere (shared::…) and external storages take no room here. Nextcloud stores the digest of a
+# storage's id that is longer than 64 characters (OC\Files\Cache\Storage::adjustStorageId), so of long accounts' names.
 # shellcheck disable=SC2034 # The programs use it.
-SQL_USED_STORAGE="SELECT coalesce(sum(greatest(size, 0)), 0) FROM oc_storages JOIN oc_filecache ON storage = numeric_id AND path_hash = md5('')"
+SQL_USED_STORAGE="SELECT coalesce(sum(greatest(size, 0)), 0) FROM oc_storages JOIN oc_filecache ON storage = numeric_id AND path_hash = md5('')
+  WHERE id LIKE 'object::%' OR id LIKE 'home::%' OR id LIKE 'local::%'
+     OR id IN (SELECT md5('object::user:' || uid) FROM oc_users UNION SELECT md5('home::' || uid) FROM oc_users)"
 
 # What Nextcloud leaves to its administrator after an installation or an upgrade, as words for occ.
 # shellcheck disable=SC2034 # The programs use it.
