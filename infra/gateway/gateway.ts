@@ -4,7 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { cloudMachines, LOAD_BALANCER_ADDRESS } from "../inventory/addresses.ts";
 import type { Environment } from "../inventory/environment.ts";
 import { PORTS } from "../machine/firewall.ts";
-import { escapeDomain, renderMain, renderSpaceMap, UPLOAD } from "../machine/nginx/nginx.ts";
+import { escapeDomain, HEADERS, renderMain, renderSpaceMap, UPLOAD } from "../machine/nginx/nginx.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs } from "../machine/remote.ts";
 import { cloudServers, type CloudServer, type Context } from "../machine/server.ts";
@@ -181,12 +181,12 @@ ${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fa
   proxy_request_buffering on;
   proxy_max_temp_file_size 0;
   proxy_buffers 16 16k;
-  proxy_buffer_size 16k;
+  proxy_buffer_size ${HEADERS.ofAnswer};
   proxy_read_timeout 3600s;
   proxy_send_timeout 3600s;
   send_timeout 300s;
   keepalive_timeout ${BALANCER_IDLE_SECONDS + 20}s;
-  large_client_header_buffers 4 16k;
+  large_client_header_buffers 4 ${HEADERS.ofRequest};
 
   map $http_upgrade $connection_upgrade {
     default upgrade;

@@ -3,7 +3,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { SUBNETS } from "../inventory/addresses.ts";
 import { PORTS } from "../machine/firewall.ts";
-import { renderMain, renderSpaceMap, UPLOAD } from "../machine/nginx/nginx.ts";
+import { HEADERS, renderMain, renderSpaceMap, UPLOAD } from "../machine/nginx/nginx.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs, type RemoteFile } from "../machine/remote.ts";
 import { cloudServers, type CloudServer, type Context } from "../machine/server.ts";
@@ -134,7 +134,9 @@ http {
   client_max_body_size 0;
   client_body_timeout 300s;
   client_body_buffer_size 512k;
-  large_client_header_buffers 4 16k;
+  large_client_header_buffers 4 ${HEADERS.ofRequest};
+  fastcgi_buffer_size ${HEADERS.ofAnswer};
+  fastcgi_buffers 64 4k;
   keepalive_timeout 75s;
   keepalive_requests 10000;
 
