@@ -91,7 +91,7 @@ export class Platform extends pulumi.ComponentResource {
       { machine: jumpHost, software: args.software },
       { parent: this, dependsOn: [jumpHost, ...needs, web] },
     );
-    const gateway = new Gateway("gateway", { context, dependsOn: [web] }, viaOps);
+    const gateway = new Gateway("gateway", { context, host: args.software.host, dependsOn: [web] }, viaOps);
     new Ingress(
       "entrance",
       {

@@ -5,6 +5,7 @@ import { cloudMachines, LOAD_BALANCER_ADDRESS } from "../inventory/addresses.ts"
 import type { Environment } from "../inventory/environment.ts";
 import { PORTS } from "../machine/firewall.ts";
 import { escapeDomain, HEADERS, renderMain, renderSpaceMap, UPLOAD } from "../machine/nginx/nginx.ts";
+import { pageFiles, renderAnswers, renderPageMap, type Host } from "../machine/nginx/pages.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs } from "../machine/remote.ts";
 import { cloudServers, type CloudServer, type Context } from "../machine/server.ts";
@@ -18,6 +19,8 @@ export const BALANCER_IDLE_SECONDS = 300;
 
 interface GatewayArgs {
   context: Context;
+  /** Whom the pages name that visitors see where no space answers. */
+  host: Host;
   /** The web servers. They are built first, so that no request reaches one that is not ready. */
   dependsOn: pulumi.Input<pulumi.Resource>[];
 }
@@ -27,7 +30,11 @@ export class Gateway extends pulumi.ComponentResource {
   /** For the load balancer's targets. */
   readonly servers: readonly CloudServer[];
 
-  constructor(name: string, { context, dependsOn }: GatewayArgs, opts?: pulumi.ComponentResourceOptions) {
+  constructor(
+    name: string,
+    { context, host, dependsOn }: GatewayArgs,
+    opts?: pulumi.ComponentResourceOptions,
+  ) {
     super("framaspace:infra:Gateway", name, {}, opts);
     this.servers = cloudServers("gateway", context, this);
     for (const machine of this.servers)
@@ -45,6 +52,7 @@ export class Gateway extends pulumi.ComponentResource {
             ...rootfs("infra/machine/nginx/rootfs"),
             ...rootfs("infra/machine/nginx/rootfs-serving"),
             ...rootfs("infra/gateway/rootfs"),
+            ...pageFiles(host),
           ],
         },
         { parent: this, dependsOn: [machine, ...dependsOn] },
@@ -84,6 +92,8 @@ const LIMITS = {
   counted: { ofClient: 6, ofAll: 12, largest: "1g" },
 } as const;
 
+const TRANSPORT_SECURITY = "max-age=31536000; includeSubDomains";
+
 /** For locations whose bodies are kept. */
 const KEPT = `      limit_conn requests ${LIMITS.requests};
       limit_conn kept_of_client ${LIMITS.kept.ofClient};
@@ -106,6 +116,7 @@ http {
   tcp_nopush on;
 
   ${renderSpaceMap(domain)}
+  ${renderPageMap()}
 
   # One line per request, as JSON: quotes and line ends that a client sends are escaped, so no line can be forged.
   # nginx can't put a variable into a syslog tag; logs-1 sorts these lines by the field "space".
@@ -212,15 +223,19 @@ ${DROPPED.map((header) => `  proxy_set_header ${header} "";`).join("\n")}
       access_log off;
       return 200 "ok\\n";
     }
+    error_page 590 =404 @unknown$as_page;
     location / {
-      return 404 "No space lives at this address.\\n";
+      return 590;
     }
+${renderAnswers(["unknown"])}
   }
 
   server {
     listen ${address}:${PORTS.gateway};
     server_name "~^[a-z][a-z0-9-]*\\.${escapeDomain(domain)}$";
-    add_header Strict-Transport-Security "max-age=31536000; includeSubDomains" always;
+    add_header Strict-Transport-Security "${TRANSPORT_SECURITY}" always;
+    # The locations below are reached by an error_page themselves.
+    recursive_error_pages on;
     error_page 413 = @too_large;
     error_page 418 = @streamed;
     error_page 419 = @counted;
@@ -261,6 +276,7 @@ ${KEPT}      proxy_pass http://web;
       add_header Retry-After 10 always;
       return 429 "Too many requests at once from your address. Try again in a few seconds.\\n";
     }
+${renderAnswers(["unavailable"], { "Strict-Transport-Security": TRANSPORT_SECURITY })}
   }
 ${office ? suites.map((suite) => renderOffice(`${suite}.${domain}`, address, `${office.privateAddress}:${PORTS[suite]}`)).join("") : ""}}
 `;

@@ -2,19 +2,25 @@
 import { readFileSync } from "node:fs";
 import type { Server } from "node:net";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { renderGatewayNginx } from "../../../infra/gateway/gateway.ts";
 import { cloudMachines } from "../../../infra/inventory/addresses.ts";
+import { pageFiles } from "../../../infra/machine/nginx/pages.ts";
 import { renderWebNginx } from "../../../infra/web/web.ts";
 import { exampleEnvironment } from "../../support/example-environment.ts";
 import { startFastCgi } from "../../support/fastcgi.ts";
-import { hasNginx, startNginx, type NginxServer } from "../../support/nginx-server.ts";
+import { freePort, hasNginx, startNginx, type NginxServer } from "../../support/nginx-server.ts";
 
 const prod = exampleEnvironment("prod");
 const HOST = `lotus.${prod.domain}`;
 const spaceConf = readFileSync(
   join(import.meta.dirname, "../../../infra/web/rootfs/etc/nginx/space.conf"),
   "utf8",
+);
+
+const WEB = cloudMachines(prod, "web").map(({ privateAddress }) => privateAddress);
+const pagesByPath = Object.fromEntries(
+  pageFiles({ name: "Hôte & Cie", url: "https://host.example" }).map(({ path, content }) => [path, content]),
 );
 
 /** Headers of Nextcloud's redirects: cookies, Content-Security-Policy and others, 2 kB in all. */
@@ -30,13 +36,22 @@ describe.skipIf(!hasNginx)(`requests${hasNginx ? "" : " (skipped: no nginx)"}`, 
       "/etc/nginx/php-limits.conf": "",
       "/etc/nginx/mime.types": "types { text/html html; text/css css; }\n",
       "/srv/spaces/lotus/release/index.php": "",
+      "/srv/spaces/closed/archived": "",
+      "/srv/spaces/paused/suspended": "",
+      "/srv/spaces/upgrading/maintenance": "",
+      "/srv/spaces/coming/space.json": "",
       "/run/php/ready": "",
+      ...pagesByPath,
     });
     const upstreams = cloudMachines(prod, "web").map(({ privateAddress }) => [
       `${privateAddress}:80`,
       web.port,
     ]);
-    gateway = await startNginx(renderGatewayNginx(prod, "10.0.10.1"), {}, Object.fromEntries(upstreams));
+    gateway = await startNginx(
+      renderGatewayNginx(prod, "10.0.10.1"),
+      pagesByPath,
+      Object.fromEntries(upstreams),
+    );
     // Nextcloud sends a visitor without a session to its login page, which sends them back.
     php = await startFastCgi(web.path("/run/php/spaces.sock"), (parameters) => {
       const back = encodeURIComponent(parameters.get("REQUEST_URI") ?? "");
@@ -60,6 +75,95 @@ describe.skipIf(!hasNginx)(`requests${hasNginx ? "" : " (skipped: no nginx)"}`, 
       const { status, headers } = await gateway.ask(HOST, path);
       expect(status).toBe(303);
       expect(headers.location).toBe(`/login?redirect_url=${encodeURIComponent(path)}`);
+    });
+  });
+
+  describe("that no space answers", () => {
+    /** As browsers ask for a page. */
+    const browser = { accept: "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8" };
+    const NGINX = (status: string) => new RegExp(`^<html>\\r\\n<head><title>${status}</title>`);
+    const states: [string, string, number, RegExp, string, string?][] = [
+      ["of no space", "nobody", 404, /^No space lives at this address\.\n$/, "Aucun espace à cette adresse"],
+      [
+        "of another domain",
+        "a.b",
+        404,
+        /^No space lives at this address\.\n$/,
+        "Aucun espace à cette adresse",
+      ],
+      ["archived", "closed", 410, /^This space has been closed\.\n$/, "Cet espace est fermé"],
+      [
+        "suspended",
+        "paused",
+        503,
+        /^This space is suspended\. Its files are kept\.\n$/,
+        "Cet espace est suspendu",
+        "3600",
+      ],
+      [
+        "in maintenance",
+        "upgrading",
+        503,
+        /^This space is under maintenance\. Try again in a minute\.\n$/,
+        "Cet espace est en maintenance",
+        "60",
+      ],
+      [
+        "without its release",
+        "coming",
+        503,
+        NGINX("503 Service Temporarily Unavailable"),
+        "Cet espace ne répond pas",
+      ],
+    ];
+
+    test.each(states)("%s: people see a page", async (_, space, status, __, title, retry) => {
+      const answer = await gateway.ask(`${space}.${prod.domain}`, "/s/a?b=c", { headers: browser });
+      expect(answer).toMatchObject({
+        status,
+        headers: { "content-type": "text/html", "cache-control": "no-store" },
+      });
+      expect(answer.headers["retry-after"]).toBe(retry);
+      expect(answer.text).toContain(`<h1>${title}</h1>`);
+      expect(answer.text).toContain('<a href="https://host.example">Hôte &#38; Cie</a>');
+    });
+
+    test.each(states)("%s: programs get status and sentence", async (_, space, status, text, __, retry) => {
+      const asks: [string, string, string | undefined][] = [
+        ["GET", "/status.php", "*/*"],
+        ["GET", "/", undefined],
+        ["PROPFIND", "/remote.php/dav/files/admin/", "text/html"],
+        ["PUT", "/remote.php/dav/files/admin/a", "text/html"],
+        ["POST", "/login", browser.accept],
+        // Java asks so, if nobody tells it otherwise.
+        ["GET", "/remote.php/dav/files/admin/a", "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"],
+        ["GET", "/index.php/ocs/v2.php/cloud/user?format=json", browser.accept],
+      ];
+      for (const [method, path, accept] of asks) {
+        const headers = accept === undefined ? {} : { accept };
+        const answer = await gateway.ask(`${space}.${prod.domain}`, path, { method, headers });
+        expect([method, path, answer.status]).toEqual([method, path, status]);
+        expect(answer.headers["retry-after"]).toBe(retry);
+        expect(answer.text).toMatch(text);
+      }
+    });
+
+    test("because PHP or a web server is gone: people see a page, programs nginx's own answer", async () => {
+      const lonely = await startNginx(renderGatewayNginx(prod, "10.0.10.1"), pagesByPath, {
+        [`${WEB[0]}:80`]: await freePort(),
+        [`${WEB[1]}:80`]: await freePort(),
+      });
+      onTestFinished(() => lonely.stop());
+      await new Promise((resolve) => php.close(resolve));
+      for (const server of [lonely, gateway]) {
+        const page = await server.ask(HOST, "/login", { headers: browser });
+        expect(page).toMatchObject({ status: 502, headers: { "content-type": "text/html" } });
+        expect(page.headers["strict-transport-security"]).toBe("max-age=31536000; includeSubDomains");
+        expect(page.text).toContain("<h1>Cet espace ne répond pas</h1>");
+        const text = await server.ask(HOST, "/login", { headers: { accept: "*/*" } });
+        expect(text.status).toBe(502);
+        expect(text.text).toMatch(NGINX("502 Bad Gateway"));
+      }
     });
   });
 });
