@@ -5,6 +5,7 @@ import { cloudMachines, LOAD_BALANCER_ADDRESS } from "../inventory/addresses.ts"
 import type { Environment } from "../inventory/environment.ts";
 import { PORTS } from "../machine/firewall.ts";
 import { escapeDomain, HEADERS, renderMain, renderSpaceMap, UPLOAD } from "../machine/nginx/nginx.ts";
+import { renderLogMaps } from "../machine/nginx/log-maps.ts";
 import { pageFiles, renderAnswers, renderPageMap, type Host } from "../machine/nginx/pages.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs } from "../machine/remote.ts";
@@ -118,11 +119,13 @@ http {
   ${renderSpaceMap(domain)}
   ${renderPageMap()}
 
+${renderLogMaps()}
+
   # One line per request, as JSON: quotes and line ends that a client sends are escaped, so no line can be forged.
   # nginx can't put a variable into a syslog tag; logs-1 sorts these lines by the field "space".
   log_format access escape=json '{"space":"$space","time":"$time_iso8601","client":"$remote_addr",'
-    '"host":"$host","method":"$request_method","uri":"$request_uri","status":$status,"bytes":$body_bytes_sent,'
-    '"seconds":$request_time,"upstream":"$upstream_addr","agent":"$http_user_agent"}';
+    '"host":"$logged_host","method":"$logged_method","uri":"$logged_uri","status":$status,"bytes":$body_bytes_sent,'
+    '"seconds":$request_time,"upstream":"$upstream_addr","agent":"$logged_agent"}';
   access_log syslog:server=unix:/dev/log,nohostname,tag=nginx,severity=info access;
 
   # Every connection is from the load balancer (nftables accepts no other). It appends the client's address to the

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { Server } from "node:net";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { renderGatewayNginx } from "../../../infra/gateway/gateway.ts";
 import { cloudMachines } from "../../../infra/inventory/addresses.ts";
 import { pageFiles } from "../../../infra/machine/nginx/pages.ts";
@@ -164,6 +164,102 @@ describe.skipIf(!hasNginx)(`requests${hasNginx ? "" : " (skipped: no nginx)"}`, 
         expect(text.status).toBe(502);
         expect(text.text).toMatch(NGINX("502 Bad Gateway"));
       }
+    });
+  });
+
+  describe("are logged", () => {
+    const logged = async (path: string, headers: Record<string, string> = {}) => {
+      const before = gateway.read("access.log").length;
+      await gateway.ask(HOST, path, { headers });
+      const [line = ""] = await vi.waitFor(() => {
+        const lines = gateway.read("access.log").slice(before).split("\n");
+        expect(lines.length).toBe(2);
+        return lines;
+      });
+      return line;
+    };
+    const TOKEN = "gT4kWq9ZbRs2LmX";
+
+    test.each([
+      "/s/TOKEN",
+      "/s/summer-TOKEN",
+      "//s//TOKEN",
+      "/index.php/s/TOKEN/download?path=/",
+      "/%73/TOKEN",
+      "/x/../s/TOKEN",
+      "/s/TOKEN.css",
+      "/index.php//s/TOKEN",
+      "/public.php/dav/files/TOKEN/a.pdf",
+      "/public.php/dav/files/TOKEN",
+      "//public.php/dav/files/TOKEN/a.pdf",
+      "/public.php/dav/files/x/../TOKEN/a.pdf",
+      "/index.php/public.php/dav/files/TOKEN/a.pdf",
+      "/public.php/webdav/?token=TOKEN",
+      "/remote.php/dav/public-calendars/TOKEN?export",
+      "/remote.php/dav/photospublic/TOKEN",
+      "/remote.php/direct/TOKEN",
+      "/remote.php/dav/files/../../../s/TOKEN",
+      "/lostpassword/reset/form/TOKEN/admin",
+      "/index.php/lostpassword/reset/form/TOKEN/admin",
+      "/lostpassword/set/TOKEN/admin",
+      "/apps/richdocuments/wopi/files/12_oc?access_token=TOKEN&access_token_ttl=0",
+      "/index.php/apps/richdocuments/wopi/files/12_oc/contents?acce%73s_token=TOKEN",
+      "/apps/richdocuments/direct/TOKEN",
+      "/apps/files/directEditing/TOKEN",
+      "/apps/forms/s/TOKEN",
+      "/apps/calendar/p/TOKEN-TOKEN/dayGridMonth/now",
+      "/apps/calendar/appointment/TOKEN/confirm",
+      "/apps/dav/invitation/accept/TOKEN",
+      "/apps/registration/verify/TOKEN",
+      "/apps/tables/s/TOKEN",
+      "/apps/collectives/p/TOKEN/notes",
+      "/apps/files_sharing/publicpreview/TOKEN?x=1",
+      "/call/TOKEN",
+      "/ocs/v2.php/apps/spreed/api/v4/room/TOKEN/participants/active",
+      "/ocs/v2.php/apps/spreed/api/v1/chat/TOKEN?lookIntoFuture=1",
+      "/login/v2/flow/TOKEN",
+      "/ocs/v2.php/apps/files/api/v1/openlocaleditor/TOKEN",
+      "/ocs/v2.php/apps/files_downloadlimit/api/v1/TOKEN/limit",
+      "/ocs/v2.php/apps/activity/api/v2/remote/TOKEN",
+      "/apps/circles/async/TOKEN/",
+      "/apps/provisioning_api/mailVerification/TOKEN/TOKEN/admin",
+      "/apps/photos/public/TOKEN",
+      "/remote.php/webdav/../../s/TOKEN",
+      "/login/flow/grant?stateToken=TOKEN",
+      "/login?redirect_url=/s/TOKEN",
+      "/apps/files/?requesttoken=TOKEN",
+      "/core/preview?fileId=1&token=TOKEN",
+    ])("without what opens something: %s", async (path) => {
+      for (const token of [TOKEN, "abcdefgh", "summer"]) {
+        const line = await logged(path.replaceAll("TOKEN", token));
+        expect(line).not.toContain(token);
+        expect(JSON.parse(line)).toMatchObject({ space: "lotus", host: HOST, method: "GET" });
+      }
+    });
+
+    test.each([
+      ["/", "/"],
+      ["/login?redirect_url=/a", "/login"],
+      ["/apps/files/files/12?dir=/a", "/apps/files/files/12"],
+      [
+        "/ocs/v2.php/apps/notifications/api/v2/notifications",
+        "/ocs/v2.php/apps/notifications/api/v2/notifications",
+      ],
+      ["/remote.php/dav/files/admin/Photos%20A/b.jpg?x=1", "/remote.php/dav/files/admin/Photos%20A/b.jpg"],
+      ["/s/abc/download", "/s/***"],
+      ["/lostpassword/reset/form/a1b2C3/admin", "/lostpassword/***"],
+      ["/public.php/dav/files/a1b2C3/Photos/b.jpg", "/public.php/dav/files/***/Photos/b.jpg"],
+      ["/avatar/Camille/64", "/avatar/***"],
+    ])("with the words of their address: %s", async (path, uri) => {
+      expect(JSON.parse(await logged(path))).toMatchObject({ uri });
+    });
+
+    test("in a short line, whatever they hold", async () => {
+      const lines = [
+        await logged(`/${"a/".repeat(7000)}`, { "user-agent": "b".repeat(15_000) }),
+        await logged(`/remote.php/dav/files/${"%01".repeat(4000)}`, { "user-agent": '"'.repeat(15_000) }),
+      ];
+      for (const line of lines) expect(line.length).toBeLessThan(2048);
     });
   });
 });
