@@ -1,6 +1,6 @@
 // What a visitor gets from a gateway and a web server, through the real nginx of both. Needs nginx.
 import { readFileSync } from "node:fs";
-import type { Server } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { renderGatewayNginx } from "../../../infra/gateway/gateway.ts";
@@ -165,6 +165,29 @@ describe.skipIf(!hasNginx)(`requests${hasNginx ? "" : " (skipped: no nginx)"}`, 
         expect(text.text).toMatch(NGINX("502 Bad Gateway"));
       }
     });
+  });
+
+  test("of one client that are too many get a sentence, and when to come back", async () => {
+    const silent = createServer();
+    const port = await freePort();
+    await new Promise<void>((resolve) => silent.listen(port, "127.0.0.1", resolve));
+    const narrow = await startNginx(
+      renderGatewayNginx(prod, "10.0.10.1").replaceAll("limit_conn requests 400;", "limit_conn requests 1;"),
+      pagesByPath,
+      Object.fromEntries(WEB.map((address) => [`${address}:80`, port])),
+    );
+    const arrived = new Promise<Socket>((resolve) => silent.once("connection", resolve));
+    const first = narrow.ask(HOST, "/").catch(() => undefined);
+    const connection = await arrived;
+    const second = await narrow.ask(HOST, "/", { headers: { accept: "text/html" } });
+    // nginx asks a second web server.
+    silent.on("connection", (next) => next.destroy());
+    connection.destroy();
+    await first;
+    await narrow.stop();
+    silent.close();
+    expect(second).toMatchObject({ status: 429, headers: { "retry-after": "10" } });
+    expect(second.text).toMatch(/^Too many requests at once from your address\./);
   });
 
   describe("are logged", () => {
