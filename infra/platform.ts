@@ -93,7 +93,7 @@ export class Platform extends pulumi.ComponentResource {
     );
     const gateway = new Gateway(
       "gateway",
-      { context, office: office?.publicAddress, dependsOn: [web] },
+      { context, host: args.software.host, office: office?.publicAddress, dependsOn: [web] },
       viaOps,
     );
     new Ingress(

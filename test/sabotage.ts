@@ -106,6 +106,13 @@ const SABOTAGES: Sabotage[] = [
     suites: ["test/infra/gateway/gateway.test.ts"],
   },
   {
+    name: "logs hold what opens a share or an account",
+    file: "infra/gateway/gateway.ts",
+    from: '"uri":"$logged_uri"',
+    to: '"uri":"$request_uri"',
+    suites: ["test/infra/gateway/gateway.test.ts"],
+  },
+  {
     name: "PHP gets a length where there is no body",
     file: "infra/web/web.ts",
     from: `"~ 0*$" "";`,

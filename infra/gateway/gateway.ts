@@ -4,7 +4,9 @@ import * as pulumi from "@pulumi/pulumi";
 import { cloudMachines, LOAD_BALANCER_ADDRESS } from "../inventory/addresses.ts";
 import type { Environment } from "../inventory/environment.ts";
 import { PORTS } from "../machine/firewall.ts";
-import { escapeDomain, renderMain, renderSpaceMap, UPLOAD } from "../machine/nginx/nginx.ts";
+import { escapeDomain, HEADERS, renderMain, renderSpaceMap, UPLOAD } from "../machine/nginx/nginx.ts";
+import { renderLogMaps } from "../machine/nginx/log-maps.ts";
+import { pageFiles, renderAnswers, renderPageMap, type Host } from "../machine/nginx/pages.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs } from "../machine/remote.ts";
 import { cloudServers, type CloudServer, type Context } from "../machine/server.ts";
@@ -20,6 +22,8 @@ interface GatewayArgs {
   context: Context;
   /** Public address of office-1, where there is one. */
   office: pulumi.Output<string> | undefined;
+  /** Whom the pages name that visitors see where no space answers. */
+  host: Host;
   /** The web servers. They are built first, so that no request reaches one that is not ready. */
   dependsOn: pulumi.Input<pulumi.Resource>[];
 }
@@ -31,7 +35,7 @@ export class Gateway extends pulumi.ComponentResource {
 
   constructor(
     name: string,
-    { context, office, dependsOn }: GatewayArgs,
+    { context, host, office, dependsOn }: GatewayArgs,
     opts?: pulumi.ComponentResourceOptions,
   ) {
     super("framaspace:infra:Gateway", name, {}, opts);
@@ -55,6 +59,7 @@ export class Gateway extends pulumi.ComponentResource {
             ...rootfs("infra/machine/nginx/rootfs"),
             ...rootfs("infra/machine/nginx/rootfs-serving"),
             ...rootfs("infra/gateway/rootfs"),
+            ...pageFiles(host),
           ],
         },
         { parent: this, dependsOn: [machine, ...dependsOn] },
@@ -94,6 +99,8 @@ const LIMITS = {
   counted: { ofClient: 6, ofAll: 12, largest: "1g" },
 } as const;
 
+const TRANSPORT_SECURITY = "max-age=31536000; includeSubDomains";
+
 /** For locations whose bodies are kept. */
 const KEPT = `      limit_conn requests ${LIMITS.requests};
       limit_conn kept_of_client ${LIMITS.kept.ofClient};
@@ -120,12 +127,15 @@ http {
   tcp_nopush on;
 
   ${renderSpaceMap(domain)}
+  ${renderPageMap()}
+
+${renderLogMaps()}
 
   # One line per request, as JSON: quotes and line ends that a client sends are escaped, so no line can be forged.
   # nginx can't put a variable into a syslog tag; logs-1 sorts these lines by the field "space".
   log_format access escape=json '{"space":"$space","time":"$time_iso8601","client":"$remote_addr",'
-    '"host":"$host","method":"$request_method","uri":"$request_uri","status":$status,"bytes":$body_bytes_sent,'
-    '"seconds":$request_time,"upstream":"$upstream_addr","agent":"$http_user_agent"}';
+    '"host":"$logged_host","method":"$logged_method","uri":"$logged_uri","status":$status,"bytes":$body_bytes_sent,'
+    '"seconds":$request_time,"upstream":"$upstream_addr","agent":"$logged_agent"}';
   access_log syslog:server=unix:/dev/log,nohostname,tag=nginx,severity=info access;
 
   # Every connection is from the load balancer (nftables accepts no other). It appends the client's address to the
@@ -195,12 +205,12 @@ ${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fa
   proxy_request_buffering on;
   proxy_max_temp_file_size 0;
   proxy_buffers 16 16k;
-  proxy_buffer_size 16k;
+  proxy_buffer_size ${HEADERS.ofAnswer};
   proxy_read_timeout 3600s;
   proxy_send_timeout 3600s;
   send_timeout 300s;
   keepalive_timeout ${BALANCER_IDLE_SECONDS + 20}s;
-  large_client_header_buffers 4 16k;
+  large_client_header_buffers 4 ${HEADERS.ofRequest};
 
   map $http_upgrade $connection_upgrade {
     default upgrade;
@@ -232,15 +242,19 @@ ${DROPPED.map((header) => `  proxy_set_header ${header} "";`).join("\n")}
       access_log off;
       return 200 "ok\\n";
     }
+    error_page 590 =404 @unknown$as_page;
     location / {
-      return 404 "No space lives at this address.\\n";
+      return 590;
     }
+${renderAnswers(["unknown"])}
   }
 
   server {
     listen ${address}:${PORTS.gateway};
     server_name "~^[a-z][a-z0-9-]*\\.${escapeDomain(domain)}$";
-    add_header Strict-Transport-Security "max-age=31536000; includeSubDomains" always;
+    add_header Strict-Transport-Security "${TRANSPORT_SECURITY}" always;
+    # The locations below are reached by an error_page themselves.
+    recursive_error_pages on;
     error_page 413 = @too_large;
     error_page 418 = @streamed;
     error_page 419 = @counted;
@@ -281,6 +295,7 @@ ${KEPT}      proxy_pass http://web;
       add_header Retry-After 10 always;
       return 429 "Too many requests at once from your address. Try again in a few seconds.\\n";
     }
+${renderAnswers(["unavailable"], { "Strict-Transport-Security": TRANSPORT_SECURITY })}
   }
 ${office ? suites.map((suite) => renderOffice(`${suite}.${domain}`, address, `${office.privateAddress}:${PORTS[suite]}`)).join("") : ""}}
 `;

@@ -50,7 +50,9 @@ const ID = "[a-z][a-z0-9-]{0,62}";
  * one of our certificates confirm the address. The space of a line comes from the line itself, so only machines that
  * serve spaces are trusted. nginx names the space in the first field of its JSON line, whose quotes no visitor can
  * write. A 404 goes to the machine's file: otherwise each request for a host that does not exist would create a file.
- * PHP and Nextcloud name the space in their tag (facility `user`, from PHP's syslog()).
+ * PHP and Nextcloud name the space in their tag (facility `user`, from PHP's syslog()). A line of nginx's error log
+ * repeats the request, the page it came from, and tokens in both (infra/machine/nginx/log-maps.ts): all that follows
+ * `request:` is left out, except the host.
  */
 export function renderStore(environment: Environment, self: string): string {
   const peers = allMachines(environment)
@@ -63,7 +65,7 @@ lookup_table(name="senders" file="/etc/rsyslog.d/log-senders.json")
 template(name="machineFile" type="string" string="/var/log/machines/%$.machine%.log")
 template(name="spaceFile" type="string" string="/var/log/spaces/%$.space%.log")
 template(name="line" type="string"
-  string="%timereported:::date-rfc3339% %$.machine% %app-name% %syslogfacility-text%.%syslogseverity-text%:%msg:::sp-if-no-1st-sp%%msg:::drop-last-lf%\\n")
+  string="%timereported:::date-rfc3339% %$.machine% %app-name% %syslogfacility-text%.%syslogseverity-text%:%$.text:::sp-if-no-1st-sp%%$.text:::drop-last-lf%\\n")
 
 ruleset(name="store") {
   set $.machine = lookup("senders", $fromhost-ip);
@@ -73,6 +75,12 @@ ruleset(name="store") {
       set $.space = re_extract($msg, '^ ?[{]"space":"(${ID})",.*,"status":([1235]..|40[0-35-9]|4[1-9].)[,}]', 0, 1, "");
     else if $syslogfacility-text == "user" and not ($app-name == [${USER_TAGS.map((tag) => `"${tag}"`).join(", ")}]) then
       set $.space = re_extract($app-name, '^(${ID})$', 0, 1, "");
+  }
+  set $.text = $msg;
+  if $app-name == "nginx" and not ($.machine startswith "storage-") then {
+    set $.text = re_extract($msg, '^( ?[0-9]{4}/.*), request: "', 0, 1, $msg);
+    if $.text != $msg then
+      set $.text = $.text & re_extract($msg, ', host: "[a-z0-9.-]*"', 0, 0, "");
   }
   if $.space != "" then
     action(type="omfile" dynaFile="spaceFile" template="line" dynaFileCacheSize="2000"

@@ -3,7 +3,8 @@
 import * as pulumi from "@pulumi/pulumi";
 import { SUBNETS } from "../inventory/addresses.ts";
 import { PORTS } from "../machine/firewall.ts";
-import { renderMain, renderSpaceMap, UPLOAD } from "../machine/nginx/nginx.ts";
+import { HEADERS, renderMain, renderSpaceMap, UPLOAD } from "../machine/nginx/nginx.ts";
+import { pageFiles, renderAnswers, renderPageMap, type Host } from "../machine/nginx/pages.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs, type RemoteFile } from "../machine/remote.ts";
 import { cloudServers, type CloudServer, type Context } from "../machine/server.ts";
@@ -16,6 +17,8 @@ export interface SpaceSoftware {
   readonly web: readonly RemoteFile[];
   /** For ops-1 only: the programs that converge and distribute spaces. */
   readonly ops: readonly RemoteFile[];
+  /** Whom the pages name that visitors see where no space answers. */
+  readonly host: Host;
 }
 
 interface WebArgs {
@@ -50,6 +53,7 @@ export class Web extends pulumi.ComponentResource {
             ...rootfs("infra/machine/nginx/rootfs"),
             ...rootfs("infra/machine/nginx/rootfs-serving"),
             ...rootfs("infra/web/rootfs"),
+            ...pageFiles(software.host),
             {
               path: "/etc/nginx/nginx.conf",
               content: renderWebNginx(environment.domain, machine.spec.privateAddress),
@@ -80,6 +84,7 @@ http {
   access_log off;
 
   ${renderSpaceMap(domain)}
+  ${renderPageMap()}
   # Only ops-1 sees a space during its maintenance, and only if it asks to.
   geo $from_ops {
     default 0;
@@ -134,7 +139,9 @@ http {
   client_max_body_size 0;
   client_body_timeout 300s;
   client_body_buffer_size 512k;
-  large_client_header_buffers 4 16k;
+  large_client_header_buffers 4 ${HEADERS.ofRequest};
+  fastcgi_buffer_size ${HEADERS.ofAnswer};
+  fastcgi_buffers 64 4k;
   keepalive_timeout 75s;
   keepalive_requests 10000;
 
@@ -152,6 +159,7 @@ http {
     # the file is locked.
     listen ${address}:${PORTS.web} default_server backlog=4096 so_keepalive=on;
     include space.conf;
+${renderAnswers(["unknown", "archived", "suspended", "maintenance", "unavailable"])}
   }
 }
 `;

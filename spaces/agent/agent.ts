@@ -60,6 +60,7 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
       ...opsKey("distribute", { secrets, access, machines: webServers, persist: 120 }),
       { path: "/etc/php/8.4/cli/conf.d/90-framaspace.ini", content: renderCli() },
     ],
+    host: catalog.host,
   };
 }
 

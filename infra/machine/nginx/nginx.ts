@@ -18,6 +18,20 @@ events {
 `;
 }
 
+/**
+ * How long headers may be, for gateways and web servers. Debian's nginx has 4 kB for the headers of an answer, and
+ * answers 502 to more.
+ */
+export const HEADERS = {
+  /** The request line, or one header. A file's path in Nextcloud has 4,000 letters at most (`oc_filecache`). */
+  ofRequest: "16k",
+  /**
+   * All headers of an answer together. The longest is a redirect to the login page. It holds the request's address with
+   * each `%C3` as `%25C3`, five thirds of 16 kB; and Nextcloud's other headers have about 2 kB.
+   */
+  ofAnswer: "32k",
+} as const;
+
 /** Escapes the dots of a domain for an nginx regular expression. */
 export function escapeDomain(domain: string): string {
   return domain.replaceAll(".", String.raw`\.`);

@@ -81,6 +81,11 @@ it("answers the health check under no host of a space", () => {
 
 it("logs in a form in which no client can forge a line or a field", () => {
   expect(nginx).toContain(`log_format access escape=json '{"space":"$space",`);
+  const [format = ""] = /log_format access [^;]*;/.exec(nginx) ?? [];
+  // What a client may choose is masked and bounded (test/infra/web/nginx.test.ts).
+  expect(format).not.toMatch(
+    /\$(?:request\b|request_uri|uri|args|query_string|http_|arg_|cookie_|host|request_method)/,
+  );
   expect(nginx.match(/access_log [^;]*/g)).toEqual([
     "access_log syslog:server=unix:/dev/log,nohostname,tag=nginx,severity=info access",
     "access_log off",

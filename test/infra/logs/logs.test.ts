@@ -8,9 +8,9 @@ const environment = exampleEnvironment("prod");
 const store = renderStore(environment, "logs-1");
 
 /** The extended regular expressions in this configuration mean the same in rsyslog and in JavaScript. */
-const [serving, request, tag] = [...store.matchAll(/re_(?:match|extract)\([^,]+, '(.*?)'/g)].map(
-  ([, expression = ""]) => new RegExp(expression),
-);
+const [serving, request, tag, untilRequest, host] = [
+  ...store.matchAll(/re_(?:match|extract)\([^,]+, '(.*?)'/g),
+].map(([, expression = ""]) => new RegExp(expression));
 
 const spaceOfRequest = (line: string) => request?.exec(line)?.[1];
 const spaceOfTag = (line: string) => tag?.exec(line)?.[1];
@@ -51,6 +51,26 @@ describe("a request's line", () => {
   ])("with the space %j gives no file name", (space) => {
     expect(spaceOfRequest(line({ space, uri: "/", status: 200 }))).toBeUndefined();
     expect(spaceOfTag(space)).toBeUndefined();
+  });
+});
+
+describe("a line of nginx's error log", () => {
+  const error =
+    ' 2026/11/29 12:00:00 [error] 9#9: *7 upstream timed out (110: Connection timed out), client: 203.0.113.7, server: ~^x$, request: "GET /s/gT4kWq9ZbRs2LmX HTTP/1.1", upstream: "http://10.0.20.1:80/s/gT4kWq9ZbRs2LmX", host: "lotus.example.org", referrer: "https://lotus.example.org/s/gT4kWq9ZbRs2LmX"';
+
+  it("is kept without the request and the page it came from", () => {
+    expect(`${untilRequest?.exec(error)?.[1]}${host?.exec(error)?.[0]}`).toBe(
+      ' 2026/11/29 12:00:00 [error] 9#9: *7 upstream timed out (110: Connection timed out), client: 203.0.113.7, server: ~^x$, host: "lotus.example.org"',
+    );
+    expect(store).toMatch(/template\(name="line"[^)]*%\$\.text:[^)]*\)/);
+    expect(store).not.toMatch(/%msg[:%]/);
+  });
+
+  it("is nothing that a visitor can make of a request's line, which the law asks for", () => {
+    const agent = ' 2026/11/29 x, request: "';
+    expect(
+      untilRequest?.exec(` ${JSON.stringify({ space: "lotus", uri: agent, status: 200, agent })}`),
+    ).toBeNull();
   });
 });
 

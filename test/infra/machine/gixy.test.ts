@@ -16,7 +16,8 @@ const isInstalled = execaSync("gixy", ["--version"], { reject: false }).exitCode
 
 /** Findings of gixy that we keep, each with its reason. */
 const KEPT = {
-  add_header_redefinition: "the pages of closed spaces are one sentence: nothing to frame or to sniff",
+  add_header_redefinition:
+    "an answer of one sentence has nothing to frame or to sniff, and pages have their own headers",
   host_spoofing: "requests to MinIO are signed with their Host, and MinIO makes no link of it",
   hsts_header: "machines talk to MinIO, not browsers; HSTS for browsers is Nextcloud's own",
   try_files_is_evil_too: "about speed; releases are on local disks",

@@ -202,8 +202,8 @@ describe("settings of the platform", () => {
 });
 
 it("tells sync clients when to try a suspended space again", () => {
-  const suspended = locations(rules).get("@suspended");
-  expect(suspended).toContain("Retry-After 3600 always");
+  const [suspended] = /location @suspended \{[^]*?\}/.exec(renderWebNginx("example.org", "10.0.20.1")) ?? [];
+  expect(suspended).toContain('Retry-After "3600" always');
   expect(suspended).toMatch(/default_type text\/plain;[^]*return 503 "/);
 });
 
