@@ -482,18 +482,19 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(stderr).toContain(why);
   });
 
-  it("tries a release as a member, through each web server, by an account that goes again", () => {
+  it("tries a release as a member, through one web server, by an account that goes again", () => {
     install();
     expect(converge(UP).exitCode).toBe(0);
     const tried = readFileSync(at("asked-dav"), "utf8");
-    for (const web of ["web-1", "web-2"])
-      for (const request of [
-        `PUT files/framaspace-try/whole-${web}`,
-        `GET files/framaspace-try/whole-${web}`,
-        `MOVE uploads/framaspace-try/chunks-${web}/.file`,
-        `GET files/framaspace-try/chunks-${web}`,
-      ])
-        expect(tried).toContain(`${request}\n`);
+    for (const request of [
+      "PUT files/framaspace-try/whole",
+      "GET files/framaspace-try/whole",
+      "DELETE files/framaspace-try/whole",
+      "MOVE uploads/framaspace-try/chunks/.file",
+      "GET files/framaspace-try/chunks",
+      "DELETE files/framaspace-try/chunks",
+    ])
+      expect(tried.split("\n").filter((line) => line === request)).toHaveLength(1);
     expect(asked().filter((words) => words.includes("framaspace-try"))).toEqual([
       "user:delete framaspace-try",
       "user:add --password-from-env framaspace-try",
