@@ -439,9 +439,9 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     ["occ fails", () => writeFileSync(at("fails"), "upgrade"), "occ upgrade ended with status 5: no luck"],
     ["a web server serves another release", () => writeFileSync(at("served"), "34.0.4"), "web-1 says"],
     [
-      "it takes no upload in chunks",
-      () => writeFileSync(at("refuses-dav"), "MKCOL uploads/*"),
-      "answers the begin of an upload in chunks with 413: Request entity too large",
+      "it takes no chunks of old clients",
+      () => writeFileSync(at("refuses-dav"), "PUT uploads/framaspace-try/old/*"),
+      "answers chunk 1 of old clients with 413: Request entity too large",
     ],
     [
       "it loses what it acknowledged",
@@ -490,9 +490,11 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
       "PUT files/framaspace-try/whole",
       "GET files/framaspace-try/whole",
       "DELETE files/framaspace-try/whole",
-      "MOVE uploads/framaspace-try/chunks/.file",
-      "GET files/framaspace-try/chunks",
-      "DELETE files/framaspace-try/chunks",
+      ...["old", "new"].flatMap((client) => [
+        `MOVE uploads/framaspace-try/${client}/.file`,
+        `GET files/framaspace-try/${client}`,
+        `DELETE files/framaspace-try/${client}`,
+      ]),
     ])
       expect(tried.split("\n").filter((line) => line === request)).toHaveLength(1);
     expect(asked().filter((words) => words.includes("framaspace-try"))).toEqual([

@@ -55,33 +55,39 @@ expect() {
   return 1
 }
 
-# read_back WEB NAME WORDS…: the file must hold what was uploaded, every byte.
+# read_back WEB NAME WORDS…: the file must hold what was uploaded, every byte. This and what follows return false after
+# they printed what is wrong.
 read_back() {
-  expect "$1" 200 "reading $2" "$(as_member "$1" GET "files/$MEMBER/$2" "${@:3}")" || return 0
-  cmp -s "$MEMBER_FILES/$ID/file" "$MEMBER_FILES/$ID/$1$LANE" ||
+  expect "$1" 200 "reading $2" "$(as_member "$1" GET "files/$MEMBER/$2" "${@:3}")" || return 1
+  cmp -s "$MEMBER_FILES/$ID/file" "$MEMBER_FILES/$ID/$1$LANE" || {
     echo "$1 acknowledged $2, and gives back $(stat -c %s "$MEMBER_FILES/$ID/$1$LANE") of $(stat -c %s "$MEMBER_FILES/$ID/file") bytes, or others"
+    return 1
+  }
 }
 
 # try_whole WEB NAME WORDS…: uploads the file in one piece. WORDS go with every request.
 try_whole() {
   local web=$1 name=$2
   shift 2
-  expect "$web" "201 204" "an upload" "$(as_member "$web" PUT "files/$MEMBER/$name" -T "$MEMBER_FILES/$ID/file" "$@")" || return 0
+  expect "$web" "201 204" "an upload" "$(as_member "$web" PUT "files/$MEMBER/$name" -T "$MEMBER_FILES/$ID/file" "$@")" || return 1
   read_back "$web" "$name" "$@"
 }
 
-# try_chunks WEB NAME LENGTH WORDS…: uploads its parts. LENGTH goes with the request that puts them together, and may be
-# empty.
+# try_chunks WEB NAME old|new LENGTH WORDS…: uploads its parts. Old clients say where the file goes only when they put it
+# together, new ones with each request: Nextcloud has code for each, and 34.0.1 refuses the chunks of old ones. LENGTH
+# goes with the request that puts them together, and may be empty.
 try_chunks() {
-  local web=$1 name=$2 length=$3 folder=uploads/$MEMBER/$2 part
-  shift 3
-  local to=(-H "Destination: /remote.php/dav/files/$MEMBER/$name" "$@")
-  expect "$web" 201 "the begin of an upload in chunks" "$(as_member "$web" MKCOL "$folder" "${to[@]}")" || return 0
+  local web=$1 name=$2 client=$3 length=$4 folder=uploads/$MEMBER/$2 part
+  shift 4
+  local goes=(-H "Destination: /remote.php/dav/files/$MEMBER/$name")
+  local to=("$@")
+  [ "$client" = old ] || to+=("${goes[@]}")
+  expect "$web" 201 "the begin of an upload in chunks by $client clients" "$(as_member "$web" MKCOL "$folder" "${to[@]}")" || return 1
   for part in "$MEMBER_FILES/$ID"/part?; do
-    expect "$web" "200 201 204" "chunk ${part: -1}" "$(as_member "$web" PUT "$folder/${part: -1}" -T "$part" "${to[@]}")" || return 0
+    expect "$web" "200 201 204" "chunk ${part: -1} of $client clients" "$(as_member "$web" PUT "$folder/${part: -1}" -T "$part" "${to[@]}")" || return 1
   done
-  expect "$web" "201 204" "the end of an upload in chunks" "$(as_member "$web" MOVE "$folder/.file" "${to[@]}" \
-    -H "OC-Total-Length: $(stat -c %s "$MEMBER_FILES/$ID/file")" ${length:+-H "$length"})" || return 0
+  expect "$web" "201 204" "the end of an upload in chunks by $client clients" "$(as_member "$web" MOVE "$folder/.file" "${goes[@]}" "$@" \
+    -H "OC-Total-Length: $(stat -c %s "$MEMBER_FILES/$ID/file")" ${length:+-H "$length"})" || return 1
   read_back "$web" "$name" "$@"
 }
 
