@@ -177,8 +177,10 @@ export class TestLab {
 
   /** The web server that the gateways chose for a space, according to the logged request. */
   async webServerOf(id: string): Promise<string> {
-    const mark = `asked-by=${randomBytes(6).toString("hex")}`;
-    await this.probe(`${id}.${DOMAIN}`, { path: `/status.php?${mark}` });
+    const mark = `asked-by-${randomBytes(6).toString("hex")}`;
+    await new Visitor(this.port, `${id}.${DOMAIN}`).ask("GET", "/status.php", {
+      headers: { "user-agent": mark },
+    });
     for (const end = Date.now() + 30_000; Date.now() < end; await sleep(500)) {
       const host = /10\.0\.20\.(\d+)/.exec((await this.logged(id, mark)).at(-1) ?? "")?.[1];
       if (host !== undefined) return `web-${host}`;
