@@ -7,8 +7,6 @@
 MEMBER=framaspace-try
 # On this machine's memory: for each space, the password, what is uploaded, and what web servers answer.
 MEMBER_FILES=/run/framaspace/members
-# Tells apart the answers of what is asked at the same time.
-LANE=
 
 # make_member CONFIG RELEASE: makes the account. The space may have all accounts of its plan already: $SCRATCH's
 # configuration does not limit them. Prints why the account could not be made, and returns false then.
@@ -40,18 +38,18 @@ make_upload() {
   cat "$MEMBER_FILES/$ID"/part? >"$MEMBER_FILES/$ID/file"
 }
 
-# as_member WEB METHOD PATH WORDS…: asks the web server, and prints the status. The answer is in $MEMBER_FILES/$ID/WEB$LANE.
+# as_member WEB METHOD PATH WORDS…: asks the web server, and prints the status. The answer is in $MEMBER_FILES/$ID/WEB.
 as_member() {
   local web=$1 method=$2 path=$3
   shift 3
-  curl -s -o "$MEMBER_FILES/$ID/$web$LANE" -w '%{http_code}' -K "$MEMBER_FILES/$ID/login" -X "$method" --connect-timeout 5 \
+  curl -s -o "$MEMBER_FILES/$ID/$web" -w '%{http_code}' -K "$MEMBER_FILES/$ID/login" -X "$method" --connect-timeout 5 \
     --max-time 60 -H "Host: $HOST" "$@" "http://$web/remote.php/dav/$path" || true
 }
 
 # expect WEB STATUSES WHAT STATUS: prints what is wrong with another status. Returns false then.
 expect() {
   [[ " $2 " != *" $4 "* ]] || return 0
-  echo "$1 answers $3 with $4: $(tr -d '\n' <"$MEMBER_FILES/$ID/$1$LANE" 2>/dev/null | cut -c 1-200)"
+  echo "$1 answers $3 with $4: $(tr -d '\n' <"$MEMBER_FILES/$ID/$1" 2>/dev/null | cut -c 1-200)"
   return 1
 }
 
@@ -59,8 +57,8 @@ expect() {
 # they printed what is wrong.
 read_back() {
   expect "$1" 200 "reading $2" "$(as_member "$1" GET "files/$MEMBER/$2" "${@:3}")" || return 1
-  cmp -s "$MEMBER_FILES/$ID/file" "$MEMBER_FILES/$ID/$1$LANE" || {
-    echo "$1 acknowledged $2, and gives back $(stat -c %s "$MEMBER_FILES/$ID/$1$LANE") of $(stat -c %s "$MEMBER_FILES/$ID/file") bytes, or others"
+  cmp -s "$MEMBER_FILES/$ID/file" "$MEMBER_FILES/$ID/$1" || {
+    echo "$1 acknowledged $2, and gives back $(stat -c %s "$MEMBER_FILES/$ID/$1") of $(stat -c %s "$MEMBER_FILES/$ID/file") bytes, or others"
     return 1
   }
 }
