@@ -561,6 +561,20 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(converge(UP).exitCode).toBe(0);
   });
 
+  it("goes beside others as soon as the space that it waited for is seen to serve", () => {
+    install();
+    mkdirSync(at("var/lib/framaspace/proven"), { recursive: true });
+    const lock = at("run/framaspace/proof-35.0.2.lock");
+    const proof = at("var/lib/framaspace/proven/35.0.2");
+    const first = execa("flock", [lock, "sh", "-c", 'sleep 1; echo rose >"$0"', proof]);
+    // Asked while the space is upgraded.
+    fake(at("bin/pg_dump"), `flock -n "${lock}" echo free >"${at("asked-lock")}" || true; echo dumped`);
+    while (!existsSync(lock)) execaSync("sleep", ["0.05"]);
+    expect(converge(UP).exitCode).toBe(0);
+    expect(readFileSync(at("asked-lock"), "utf8")).toBe("free\n");
+    return first;
+  });
+
   it("starts an upgrade again that was cut off", () => {
     install();
     const kept = at("var/lib/framaspace/kept/lotus");
