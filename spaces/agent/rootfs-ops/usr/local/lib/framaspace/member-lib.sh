@@ -38,13 +38,14 @@ make_upload() {
   cat "$MEMBER_FILES/$ID"/part? >"$MEMBER_FILES/$ID/file"
 }
 
-# as_member WEB METHOD PATH WORDS…: asks the web server, and prints the status. The answer is in $MEMBER_FILES/$ID/WEB.
-as_member() {
-  local web=$1 method=$2 path=$3
-  shift 3
-  curl -s -o "$MEMBER_FILES/$ID/$web" -w '%{http_code}' -K "$MEMBER_FILES/$ID/login" -X "$method" --connect-timeout 5 \
-    --max-time 60 -H "Host: $HOST" "$@" "http://$web/remote.php/dav/$path" || true
+# ask WEB PATH WORDS…: asks the web server, and prints the status. The answer is in $MEMBER_FILES/$ID/WEB.
+ask() {
+  curl -s -o "$MEMBER_FILES/$ID/$1" -w '%{http_code}' --connect-timeout 5 --max-time 60 -H "Host: $HOST" \
+    "${@:3}" "http://$1/$2" || true
 }
+
+# as_member WEB METHOD PATH WORDS…: asks for WebDAV, logged in.
+as_member() { ask "$1" "remote.php/dav/$3" -K "$MEMBER_FILES/$ID/login" -X "$2" "${@:4}"; }
 
 # expect WEB STATUSES WHAT STATUS: prints what is wrong with another status. Returns false then.
 expect() {
@@ -53,14 +54,19 @@ expect() {
   return 1
 }
 
-# read_back WEB NAME WORDS…: the file must hold what was uploaded, every byte. This and what follows return false after
-# they printed what is wrong.
-read_back() {
-  expect "$1" 200 "reading $2" "$(as_member "$1" GET "files/$MEMBER/$2" "${@:3}")" || return 1
+# compare WEB WHAT: what the web server answered must be what was uploaded, every byte. This and what follows print what
+# is wrong, and return false then.
+compare() {
   cmp -s "$MEMBER_FILES/$ID/file" "$MEMBER_FILES/$ID/$1" || {
-    echo "$1 acknowledged $2, and gives back $(stat -c %s "$MEMBER_FILES/$ID/$1") of $(stat -c %s "$MEMBER_FILES/$ID/file") bytes, or others"
+    echo "$1 $2 $(stat -c %s "$MEMBER_FILES/$ID/$1") of $(stat -c %s "$MEMBER_FILES/$ID/file") bytes, or others"
     return 1
   }
+}
+
+# read_back WEB NAME WORDS…: reads a file that was uploaded.
+read_back() {
+  expect "$1" 200 "reading $2" "$(as_member "$1" GET "files/$MEMBER/$2" "${@:3}")" || return 1
+  compare "$1" "acknowledged $2, and gives back"
 }
 
 # try_whole WEB NAME WORDS…: uploads the file in one piece. WORDS go with every request.

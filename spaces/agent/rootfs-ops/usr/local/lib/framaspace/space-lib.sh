@@ -289,6 +289,14 @@ distribute() {
   if distribute-spaces "$ID" 9>&- >/dev/null; then rm -f "$UNDISTRIBUTED/$ID"; fi
 }
 
+# reachable_web_servers: prints those that are not known to be unreachable.
+reachable_web_servers() {
+  local web
+  while read -r web; do
+    [ -e "/run/framaspace/unreachable/$web" ] || echo "$web"
+  done </etc/framaspace/web-servers
+}
+
 # ask_pages STATUS [HEADER]: prints "<web server> <status>" for each web server whose status.php answers with another
 # status. It does not ask servers that are known to be unreachable. With "$BEHIND" as header, ops-1 sees the space
 # behind its maintenance.
