@@ -1,8 +1,8 @@
 // `npm run release`: makes the archives of releases, and pins what machines download.
 import { Command } from "commander";
-import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { buildRelease } from "../release/build-release.ts";
+import { defaultCache } from "../release/download.ts";
 import { oneAtATime } from "../release/one-at-a-time.ts";
 import { outdated } from "../release/outdated.ts";
 import { pinArtifact } from "../release/pin-artifact.ts";
@@ -21,12 +21,7 @@ const verb = (name: string, description: string) =>
     .command(name)
     .description(description)
     .option("--root <folder>", "folder of the repository", path, process.cwd())
-    .option(
-      "--cache <folder>",
-      "folder for downloads and archives",
-      path,
-      join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "framaspace"),
-    )
+    .option("--cache <folder>", "folder for downloads and archives", path, defaultCache())
     .option("--server <url>", "another place of Nextcloud's archives, such as a mirror", SOURCES.server)
     .option("--key <url>", "another place of Nextcloud's key", SOURCES.key)
     .option("--fingerprint <digits>", "another key than Nextcloud's: for tests", SOURCES.fingerprint)

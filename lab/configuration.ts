@@ -1,11 +1,9 @@
 // Writes the lab's own copy of Pulumi.lab.yaml, with what differs in a lab: where artifacts come from, which storage
 // servers are dedicated, what is left out. The program reads it like any environment's; it has no code for labs.
 import { execa } from "execa";
-import { createHash } from "node:crypto";
-import { createReadStream, existsSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { access, cp, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { delimiter, dirname, join, resolve } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { parseDocument } from "yaml";
 import { allMachines, siteName, storageMachines } from "../infra/inventory/addresses.ts";
 import {
@@ -17,6 +15,7 @@ import {
 } from "../infra/inventory/environment.ts";
 import { sshKeyPair } from "../infra/pki/keys.ts";
 import { Secrets } from "../infra/pki/secrets.ts";
+import { sha256Of } from "../release/checksum.ts";
 import { loadFleet } from "../spaces/fleet/load-fleet.ts";
 import { readStackConfiguration } from "../evaluate/stack-configuration.ts";
 import type { Lab } from "./lab.ts";
@@ -331,12 +330,6 @@ function dedicatedMachines(environment: Environment, secrets: Secrets): Dedicate
 /** The SSH key that all machines accept. */
 export function deployKey(secrets: Secrets) {
   return sshKeyPair(secrets.seed("deploy", "ssh"));
-}
-
-async function sha256Of(file: string): Promise<string> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(file), hash);
-  return hash.digest("hex");
 }
 
 /** Name, address and known host key of every machine, for SSH's configuration. */

@@ -1,17 +1,17 @@
 // The real parts of a lab that no option names: fetched, checked by their signatures, and kept for the next lab. What
 // cannot be had has its reason, and a stand-in takes its place.
 import { cpSync, existsSync, mkdirSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
+import semver from "semver";
 import { artifactsOf, type Artifact } from "../infra/inventory/environment.ts";
 import { buildRelease, catalogIn } from "../release/build-release.ts";
-import { Downloads } from "../release/download.ts";
+import { sha256Of } from "../release/checksum.ts";
+import { defaultCache, Downloads } from "../release/download.ts";
 import { checkMinisign } from "../release/minisign.ts";
 import { environmentIn, MOST_ARTIFACT_BYTES, SIGNED } from "../release/pin-artifact.ts";
 import { assertInstalled } from "../release/programs.ts";
 import type { Say } from "../release/progress-lines.ts";
 import { readLock } from "../release/release-lock.ts";
-import { sha256Of } from "../release/server-archive.ts";
 import { SIGNED_BINARIES, SOURCES, type Sources } from "../release/sources.ts";
 import type { Catalog } from "../spaces/fleet/catalog.ts";
 import { CATALOG_FILE } from "../spaces/fleet/fleet.ts";
@@ -51,7 +51,7 @@ const SERVED_AT = "https://artifacts.example.org";
 
 /** Fetches what is not given. Never throws for a part that cannot be had. */
 export async function findParts(given: Parts, from: PartSources): Promise<FoundParts> {
-  const cache = from.cache ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "framaspace");
+  const cache = from.cache ?? defaultCache();
   const parts: Parts = { ...given };
   const missing: FoundParts["missing"] = {};
   const tryTo = async (part: keyof Parts, fetch: () => Promise<void>) => {
@@ -84,8 +84,7 @@ export async function findParts(given: Parts, from: PartSources): Promise<FoundP
 }
 
 /** The releases that spaces are on, oldest first. */
-const releasesOfWaves = ({ waves }: Catalog) =>
-  [...new Set(Object.values(waves))].sort((one, other) => one.localeCompare(other, "en", { numeric: true }));
+const releasesOfWaves = ({ waves }: Catalog) => [...new Set(Object.values(waves))].sort(semver.compare);
 
 /** The archive that the catalog pins, or one that is built as `npm run release -- build` does. */
 async function archiveOf(

@@ -10,13 +10,14 @@ import { report } from "../validation/positions.ts";
 import { UserError } from "../validation/user-error.ts";
 import { checkApp, unpackApp } from "./app-archive.ts";
 import { newestRelease, storeApps, type AppRelease } from "./app-store.ts";
+import { sha256Of } from "./checksum.ts";
 import { checkCertificate, checkSignature, type Authority } from "./code-signing.ts";
 import { Downloads, megabytes } from "./download.ts";
 import { packArchive } from "./pack-archive.ts";
 import { assertInstalled } from "./programs.ts";
 import type { Say } from "./progress-lines.ts";
 import { lockFile, readLock, readLocks, writeLock, type ReleaseLock } from "./release-lock.ts";
-import { serverArchive, sha256Of, unpackServer, type ServerTree } from "./server-archive.ts";
+import { serverArchive, unpackServer, type ServerTree } from "./server-archive.ts";
 import { setPinned } from "./set-in-yaml.ts";
 import type { Sources } from "./sources.ts";
 

@@ -11,12 +11,17 @@ import {
   statSync,
 } from "node:fs";
 import { writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { UserError } from "../validation/user-error.ts";
 import type { Say } from "./progress-lines.ts";
 import { SENT_ON } from "./sources.ts";
+
+/** Where downloads and archives are kept unless somebody names another folder. */
+export const defaultCache = (): string =>
+  join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "framaspace");
 
 /** What is to be downloaded. */
 export interface Wanted {

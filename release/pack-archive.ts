@@ -5,7 +5,7 @@ import { createWriteStream, statSync } from "node:fs";
 import { PassThrough } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { run } from "./programs.ts";
-import { sha256Of } from "./server-archive.ts";
+import { sha256Of } from "./checksum.ts";
 
 /** A moment in 2001. OPcache keeps no file whose time is 0; install-releases sets another one of that kind. */
 const FILE_TIME = "@1000000000";

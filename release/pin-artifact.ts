@@ -10,7 +10,7 @@ import { Downloads } from "./download.ts";
 import { checkMinisign } from "./minisign.ts";
 import { assertInstalled } from "./programs.ts";
 import type { Say } from "./progress-lines.ts";
-import { sha256Of } from "./server-archive.ts";
+import { sha256Of } from "./checksum.ts";
 import { setPinned } from "./set-in-yaml.ts";
 import { MINIO_KEY } from "./sources.ts";
 

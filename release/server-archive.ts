@@ -1,11 +1,10 @@
 // The official archive of Nextcloud: downloaded, checked by its signature, unpacked.
-import { createHash } from "node:crypto";
-import { createReadStream, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
 import * as z from "zod";
 import { UserError } from "../validation/user-error.ts";
 import { PHP } from "./app-store.ts";
+import { sha256Of } from "./checksum.ts";
 import type { Downloads } from "./download.ts";
 import { run } from "./programs.ts";
 import type { Sources } from "./sources.ts";
@@ -154,11 +153,4 @@ function assertPhpFits(version: string, check: string): void {
     throw new UserError(
       `Nextcloud ${version} does not run under PHP ${PHP}, which the machines have (lib/versioncheck.php of its archive); wait for machines with another PHP.`,
     );
-}
-
-/** A file's SHA-256 in hexadecimal digits. */
-export async function sha256Of(file: string): Promise<string> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(file), hash);
-  return hash.digest("hex");
 }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { artifactsOf } from "../infra/inventory/environment.ts";
 import { UserError } from "../validation/user-error.ts";
 import { catalogIn, MOST_APP_BYTES } from "./build-release.ts";
+import { sha256Of } from "./checksum.ts";
 import { checkCertificate, checkSignature, type Authority } from "./code-signing.ts";
 import { Downloads } from "./download.ts";
 import { checkMinisign } from "./minisign.ts";
@@ -12,7 +13,7 @@ import { environmentIn, MOST_ARTIFACT_BYTES, SIGNED } from "./pin-artifact.ts";
 import { assertInstalled } from "./programs.ts";
 import type { Say } from "./progress-lines.ts";
 import { lockFile, readLocks, type ReleaseLock } from "./release-lock.ts";
-import { serverArchive, sha256Of, unpackServer } from "./server-archive.ts";
+import { serverArchive, unpackServer } from "./server-archive.ts";
 import type { Sources } from "./sources.ts";
 
 /** A release has 250 MB. */
