@@ -1,6 +1,6 @@
 // The real parts of a lab that no option names: fetched, checked by their signatures, and kept for the next lab. What
 // cannot be had has its reason, and a stand-in takes its place.
-import { cpSync, existsSync, mkdirSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import semver from "semver";
 import { artifactsOf, type Artifact } from "../infra/inventory/environment.ts";
@@ -11,6 +11,7 @@ import { checkMinisign } from "../release/minisign.ts";
 import { environmentIn, MOST_ARTIFACT_BYTES, SIGNED } from "../release/pin-artifact.ts";
 import { assertInstalled } from "../release/programs.ts";
 import type { Say } from "../release/progress-lines.ts";
+import { oneAtATime } from "../release/one-at-a-time.ts";
 import { readLock } from "../release/release-lock.ts";
 import { SIGNED_BINARIES, SOURCES, type Sources } from "../release/sources.ts";
 import type { Catalog } from "../spaces/fleet/catalog.ts";
@@ -57,7 +58,7 @@ export async function findParts(given: Parts, from: PartSources): Promise<FoundP
   const tryTo = async (part: keyof Parts, fetch: () => Promise<void>) => {
     if (parts[part] !== undefined) return;
     try {
-      await fetch();
+      await oneAtATime(cache, fetch);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       missing[part] = error.message;
@@ -96,28 +97,31 @@ async function archiveOf(
   const { url, sha256 } = catalog.releases[version] ?? {};
   if (url !== undefined && sha256 !== undefined)
     return pinned(`Nextcloud ${version}`, { url, sha256 }, new Downloads(join(cache, "downloads"), say));
-  // Building writes a lock file and the catalog: into a folder that looks like the repository.
-  const own = join(cache, "lab");
-  const before = existsSync(join(own, CATALOG_FILE)) ? appsOf(catalogIn(own)) : "";
+  // Building writes a lock file and the catalog: into a folder that looks like the repository, one for each version.
+  const own = join(cache, "lab", version);
+  // The apps of the archive that was built last. Written after it, because a build may be killed.
+  const built = join(own, "apps.json");
   mkdirSync(join(own, "spaces"), { recursive: true });
   cpSync(join(root, CATALOG_FILE), join(own, CATALOG_FILE));
   const locks = "release/locks";
   if (existsSync(join(root, locks))) cpSync(join(root, locks), join(own, locks), { recursive: true });
   const lock = readLock(own, version);
   const kept = lock && join(cache, "archives", lock.archive.name);
-  if (kept !== undefined && before === appsOf(catalog) && existsSync(kept))
+  const apps = JSON.stringify([catalog.apps, catalog.appsOptional, catalog.appsOff]);
+  if (kept !== undefined && existsSync(kept) && existsSync(built) && readFileSync(built, "utf8") === apps)
     if ((await sha256Of(kept)) === lock?.archive.sha256) return kept;
-  return buildRelease(version, {
+  const archive = await buildRelease(version, {
     root: own,
     cache,
     sources: sources ?? SOURCES,
     serveAt: SERVED_AT,
-    newest: before !== appsOf(catalog),
+    // A lock file keeps the versions of its apps; the catalog's other apps come from the store.
+    newest: false,
     say,
   });
+  writeFileSync(built, apps);
+  return archive;
 }
-
-const appsOf = ({ apps, appsOptional, appsOff }: Catalog) => JSON.stringify([apps, appsOptional, appsOff]);
 
 /** What the environment pins, or the last binary that upstream signed. */
 async function binaryOf(

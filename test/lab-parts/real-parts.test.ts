@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { findParts } from "../../lab/real-parts.ts";
+import { oneAtATime } from "../../release/one-at-a-time.ts";
 import { onPath } from "../support/fakes.ts";
 import { ReleaseWorld, RELEASE_TOOLS } from "../support/release-sources.ts";
 
@@ -20,6 +21,7 @@ describe.skipIf(!onPath(...RELEASE_TOOLS, "minisign"))("(gpg, zstd, minisign and
     const words = ["-G", "-W", "-p", join(world.folder, "key.pub"), "-s", join(world.folder, "key")];
     execaSync("minisign", words);
     key = readFileSync(join(world.folder, "key.pub"), "utf8").trim().split("\n").at(-1) ?? "";
+    return world.close;
   }, 60_000);
   beforeEach(async () => {
     said.length = 0;
@@ -83,6 +85,35 @@ describe.skipIf(!onPath(...RELEASE_TOOLS, "minisign"))("(gpg, zstd, minisign and
     );
     world.serveStore(VERSION, [await world.offer("deck", "1.16.2"), await world.offer("calendar", "5.4.0")]);
     expect((await find()).parts.nextcloud).not.toEqual(parts.nextcloud);
+  });
+
+  it("are fetched again for each release that a wave is on", async () => {
+    const NEXT = "34.0.5";
+    await world.serveNextcloud(NEXT);
+    const offers = [await world.offer("deck", "1.16.2"), await world.offer("calendar", "5.4.0")];
+    for (const version of [VERSION, NEXT]) world.serveStore(version, offers);
+    const catalog = join(root, "spaces/catalog.yaml");
+    const waves = readFileSync(catalog, "utf8")
+      .replace(`canary: ${VERSION}`, `canary: ${NEXT}`)
+      .replace(`  ${VERSION}:\n`, `  ${VERSION}:\n    state: current\n  ${NEXT}:\n`);
+    writeFileSync(catalog, waves);
+    const before = (await find()).parts.nextcloud ?? [];
+    expect(before.map((path) => /nextcloud-([\d.]+)-/.exec(path)?.[1])).toEqual([VERSION, NEXT]);
+    writeFileSync(catalog, waves.replace("[viewer, deck]", "[viewer, deck, calendar]"));
+    // As a run that is killed, this one ends before the archive is built.
+    world.serveStore(VERSION, []);
+    expect((await find()).missing.nextcloud).toContain("calendar");
+    world.serveStore(VERSION, offers);
+    const after = (await find()).parts.nextcloud ?? [];
+    for (const [index, path] of after.entries()) expect(path).not.toBe(before[index]);
+  });
+
+  it("wait for no other command that works in the same folder, and say which one it is", async () => {
+    await oneAtATime(cache, async () => {
+      const { missing } = await find();
+      expect(missing.nextcloud).toContain(`${cache} is in use by process ${process.pid}`);
+    });
+    expect((await find()).missing.nextcloud).toBeUndefined();
   });
 
   it("are not looked for if they are given", async () => {
