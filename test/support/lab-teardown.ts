@@ -1,5 +1,5 @@
-// Takes the shared lab down after all suites of a run that used it. Before the suites, it may stay from an earlier run,
-// because `up` continues from what is there. A run that did not use it leaves it alone: another run may be using it.
+// Takes the shared lab down after all suites of a run that used it. A run that did not use it leaves it alone: another
+// run may be using it.
 import { execa } from "execa";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";

@@ -2,6 +2,7 @@
 // tree, so that tenants files and configuration can be edited.
 import { execa, type Options } from "execa";
 import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -202,10 +203,12 @@ export class TestLab {
  * suite leaves the machines in service; spaces that it added may stay, so it gives them ids that no other suite uses.
  */
 export class SharedLab extends TestLab {
-  /** Brings the lab to what the repository declares, whatever an earlier suite left. */
+  /** Brings the lab to what the repository declares, whatever an earlier suite of this run left. */
   override async prepare(): Promise<void> {
-    await writeFile(useOfSharedLab(), "");
     await this.copyTree();
+    // A run that was killed leaves the lab with spaces half-way through a suite. A given lab stays as it is.
+    if (!givenLab && !existsSync(useOfSharedLab())) await this.lab("down");
+    await writeFile(useOfSharedLab(), "");
     await this.up();
   }
 
