@@ -346,13 +346,36 @@ export class ReleaseWorld {
       revocations: revocations ?? (await this.authority.revocations(revoked)),
     });
     const archive = await pack({ ...tree, ...more }, ["nextcloud"], ["--bzip2"]);
+    this.#serveServer(version, archive, key);
+    return archive;
+  }
+
+  /**
+   * Serves a real release as if this world's Nextcloud had published it: with its own authority inside, packed and
+   * signed again. Resolves to its version.
+   */
+  async serveRelease(path: string): Promise<string> {
+    const folder = mkdtempSync(join(this.folder, "real-"));
+    await execa("tar", ["--extract", "--file", path, "-C", folder]);
+    const signing = join(folder, "nextcloud/resources/codesigning");
+    writeFileSync(join(signing, "root.crt"), this.authority.certificates);
+    writeFileSync(join(signing, "root.crl"), await this.authority.revocations([]));
+    const versionFile = readFileSync(join(folder, "nextcloud/version.php"), "utf8");
+    const version = /\$OC_VersionString = '([\d.]+)'/.exec(versionFile)?.[1] ?? "";
+    const packed = join(folder, "packed");
+    await execa("tar", ["--create", "--bzip2", "--file", packed, "-C", folder, "nextcloud"]);
+    this.#serveServer(version, readFileSync(packed), this.nextcloud);
+    rmSync(folder, { recursive: true });
+    return version;
+  }
+
+  #serveServer(version: string, archive: Buffer, key: OpenPgpKey): void {
     const file = join(this.folder, "to-sign");
     writeFileSync(file, archive);
     const path = `/server/v${version}/nextcloud-${version}.tar.bz2`;
     this.site.routes.set(path, archive);
     this.site.routes.set(`${path}.asc`, key.sign(file));
     this.site.routes.set("/nextcloud.asc", this.nextcloud.public);
-    return archive;
   }
 
   /** A version of an app as its makers publish it, with what a test wants otherwise. */

@@ -50,11 +50,16 @@ export class TestLab {
   readonly #words: UpWords;
   #tree = "";
 
-  constructor(name: string, port: number, words: UpWords = []) {
+  /** @param fetches Whether parts that the words do not name are fetched. */
+  constructor(name: string, port: number, words: UpWords = [], { fetches = false } = {}) {
     this.name = name;
     this.port = port;
     const engine = process.env.FRAMASPACE_ENGINE ?? "applier";
-    this.#words = ["--stand-ins", ...(words.includes("--engine") ? [] : ["--engine", engine]), ...words];
+    this.#words = [
+      ...(fetches ? [] : ["--stand-ins"]),
+      ...(words.includes("--engine") ? [] : ["--engine", engine]),
+      ...words,
+    ];
   }
 
   /** The copy of the tree that the lab is built from. */
@@ -137,6 +142,11 @@ export class TestLab {
   /** Runs `npm run space -- …` for the lab's spaces. */
   async space(...words: string[]): Promise<string> {
     return (await this.#run(["bin/space.ts", ...words, "--env", "lab"])).stdout;
+  }
+
+  /** Runs `npm run release -- …` in the copy of the tree. */
+  async release(...words: string[]): Promise<string> {
+    return (await this.#run(["bin/release.ts", ...words])).stdout;
   }
 
   async #run(command: readonly string[]): Promise<{ stdout: string }> {
