@@ -206,13 +206,17 @@ run_php() (
 # occ CONFIG_DIRECTORY RELEASE WORDS…: Nextcloud's command line.
 occ() { run_php "$1" "$2" occ --no-interaction --no-ansi "${@:3}"; }
 
+# The storages by their numbers and names. Nextcloud keeps the digest of a name that is longer than 64 characters
+# (OC\Files\Cache\Storage::adjustStorageId), so of long accounts' storages.
+SQL_STORAGES="(SELECT numeric_id, coalesce(
+    (SELECT kind || uid FROM oc_users, (SELECT 'object::user:' AS kind UNION SELECT 'home::') kinds WHERE md5(kind || uid) = id),
+    id) AS id FROM oc_storages)"
+
 # Bytes of all accounts and of Nextcloud itself, with trash and versions: the sum of the roots of their storages. Folders
-# that others share from elsewhere (shared::…) and external storages take no room here. Nextcloud stores the digest of a
-# storage's id that is longer than 64 characters (OC\Files\Cache\Storage::adjustStorageId), so of long accounts' names.
+# that others share from elsewhere (shared::…) and external storages take no room here.
 # shellcheck disable=SC2034 # The programs use it.
-SQL_USED_STORAGE="SELECT coalesce(sum(greatest(size, 0)), 0) FROM oc_storages JOIN oc_filecache ON storage = numeric_id AND path_hash = md5('')
-  WHERE id LIKE 'object::%' OR id LIKE 'home::%' OR id LIKE 'local::%'
-     OR id IN (SELECT md5('object::user:' || uid) FROM oc_users UNION SELECT md5('home::' || uid) FROM oc_users)"
+SQL_USED_STORAGE="SELECT coalesce(sum(greatest(size, 0)), 0) FROM $SQL_STORAGES s JOIN oc_filecache ON storage = numeric_id AND path_hash = md5('')
+  WHERE id LIKE 'object::%' OR id LIKE 'home::%' OR id LIKE 'local::%'"
 
 # What Nextcloud leaves to its administrator after an installation or an upgrade, as words for occ.
 # shellcheck disable=SC2034 # The programs use it.
@@ -419,10 +423,10 @@ bring_back() {
 
 # list_sizes: prints the key in the bucket and the size of each file that Nextcloud knows.
 list_sizes() {
-  sql -F ' ' -f - <<'SQL'
+  sql -F ' ' -v storages="$SQL_STORAGES" -f - <<'SQL'
 SELECT to_regclass('public.oc_filecache') IS NOT NULL AS nextcloud \gset
 \if :nextcloud
-SELECT 'urn:oid:' || fileid, size FROM oc_filecache JOIN oc_storages ON numeric_id = storage WHERE id LIKE 'object::%';
+SELECT 'urn:oid:' || fileid, size FROM oc_filecache JOIN :storages s ON numeric_id = storage WHERE id LIKE 'object::%';
 \endif
 SQL
 }
