@@ -12,6 +12,7 @@ import { Access, rootfs } from "../../infra/machine/remote.ts";
 import type { Secrets } from "../../infra/pki/secrets.ts";
 import type { SpaceSoftware } from "../../infra/web/web.ts";
 import { REFUSED_APPS, type Catalog } from "../fleet/catalog.ts";
+import type { CatalogFile, PlatformFile } from "./machine-files.ts";
 
 interface SoftwareArgs {
   environment: Environment;
@@ -105,7 +106,8 @@ export function renderCatalog(catalog: Catalog): string {
   const { apps, appsOptional, appsOff, officeSuites, upgrade, archive, cron } = catalog;
   const officeApps = Object.fromEntries(Object.entries(officeSuites).map(([suite, { app }]) => [suite, app]));
   const appsRefused = [...REFUSED_APPS.keys()];
-  return `${JSON.stringify({ apps, appsOptional, appsOff, appsRefused, officeApps, upgrade, archive, cron }, null, 2)}\n`;
+  const file: CatalogFile = { apps, appsOptional, appsOff, appsRefused, officeApps, upgrade, archive, cron };
+  return `${JSON.stringify(file, null, 2)}\n`;
 }
 
 /** /etc/framaspace/platform.json: what config.php and theme.php need to know about this environment. */
@@ -141,5 +143,5 @@ export function renderPlatform(
       },
     }),
   };
-  return pulumi.output(platform).apply((value) => `${JSON.stringify(value, null, 2)}\n`);
+  return pulumi.output(platform).apply((file: PlatformFile) => `${JSON.stringify(file, null, 2)}\n`);
 }

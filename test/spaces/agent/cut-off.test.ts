@@ -14,17 +14,16 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { onPath, fakeCommands, programIn, ZSTD } from "../../support/fakes.ts";
+import { onPath, fakeCommands, programIn, startOf, ZSTD } from "../../support/fakes.ts";
 
 const PROGRAMS = [
-  "converge-space",
   "export-space",
   "archive-space",
   "remove-space",
   "restore-space",
   "restore-space-at",
 ] as const;
-const LIBRARIES = ["space-lib.sh", "member-lib.sh", "archive-lib.sh"];
+const LIBRARIES = ["space-lib.sh", "archive-lib.sh", "empty-database.sql"];
 const tools = onPath("jq", "flock", "setsid");
 
 /**
@@ -133,6 +132,7 @@ beforeEach(() => {
   fakeCommands(root, FAKES);
   for (const name of LIBRARIES) writeFileSync(at(name), programIn(root, name));
   for (const name of PROGRAMS) writeFileSync(at("bin", name), programIn(root, name), { mode: 0o755 });
+  writeFileSync(at("bin/converge-space"), startOf(root, "converge-space"), { mode: 0o755 });
   writeFileSync(at("scratch-postgres.sh"), `ROOT=${root}\nPGBIN=${at("bin")}\n${SCRATCH}`);
   writeFileSync(at("etc/framaspace/platform.json"), '{"database":{"hosts":"postgres-1"},"s3":{}}');
   writeFileSync(

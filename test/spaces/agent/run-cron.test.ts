@@ -41,7 +41,7 @@ beforeEach(() => {
       exit "$(cat $ROOT/status 2>/dev/null || echo 0)"`,
     psql: 'printf "%s\\n" "$@" >>$ROOT/asked; case "$*" in *oc_authtoken*) echo 1 ;; *oc_filecache*) echo 0 ;; esac',
   });
-  writeFileSync(at("space-lib.sh"), programIn(root, "space-lib.sh"));
+  for (const name of ["space-lib.sh", "used-storage.sql"]) writeFileSync(at(name), programIn(root, name));
   const program = programIn(root, "run-cron").replace(/^LONG_SECONDS=.*$/m, "LONG_SECONDS=1");
   writeFileSync(at("run-cron-for-ever"), program);
   // One space's job, without the endless loop around it.

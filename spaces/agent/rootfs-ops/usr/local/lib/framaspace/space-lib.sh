@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# What the programs that work on one space share: how they fail, lock, reach the space's database, run Nextcloud's
-# command line, change the space's directory and copy it to the web servers. Sourced, never run:
+# What the shell programs that work on one space share: how they fail, lock, reach the space's database, run Nextcloud's
+# command line, change the space's directory and copy it to the web servers. Programs in TypeScript have the same in
+# spaces/agent/programs. Sourced, never run:
 #   read_space <space.json; lock_space; STEP=…; …
 set -Eeuo pipefail
 shopt -s inherit_errexit
@@ -38,12 +39,9 @@ CA=/usr/local/share/ca-certificates/framaspace.crt
 PGBIN=/usr/lib/postgresql/17/bin
 CHANGED=()
 STEP=reading
-# The file that gets the reason if the program fails.
-REASON=
 
 # fail WHAT: names space and step, says what is wrong and what to do next, and exits. Replaces program-lib.sh's.
 fail() {
-  [ -z "$REASON" ] || echo "$STEP: ${*//$'\n'/ }" >"$REASON"
   echo "space ${ID:-?}, $STEP: $*" >&2
   exit 1
 }
@@ -53,27 +51,18 @@ trap '[ "$BASHPID" != "$$" ] || echo "space ${ID:-?}, $STEP: line $LINENO failed
 note() { CHANGED+=("$1"); }
 
 # read_space: reads one space as JSON from standard input, as it is wanted or as its space.json has it. Sets SPACE (the
-# same, sorted) and a variable for each field that programs need. A field that the JSON lacks is empty or 0. CATALOG_…
-# is what spaces/catalog.yaml says for all spaces.
+# same, sorted) and a variable for each field that programs need. A field that the JSON lacks is empty or 0.
 read_space() {
   local fields
-  fields=$(jq -rcS --slurpfile platform /etc/framaspace/platform.json --slurpfile catalog /etc/framaspace/catalog.json \
-    '$platform[0].database as $database | $catalog[0] as $catalog |
-     ., .id, .host, "https://\(.host)\($platform[0].port | if . then ":\(.)" else "" end)/",
-     .name // "", .state, .release, .version // "", .database.name, .database.user, .database.password,
-     $database.hosts, $database.port // 5432, .s3.bucket // "", .contact // "", .limits.accounts // 0,
-     .limits.storageBytes // 0, .wave // "", (.apps // [] | join(" ")), (.appsOptional // [] | join(" ")), (.appsOff // [] | join(" ")),
-     ($catalog.apps | join(" ")), ($catalog.appsOptional | join(" ")), ($catalog.appsOff | join(" ")),
-     ($catalog.appsRefused | join(" ")), ([$catalog.officeApps[]] | join(" ")),
-     $catalog.officeApps[.office // ""] // "", $catalog.upgrade.stopAtFailedPercent, "end"') ||
+  fields=$(jq -rcS --slurpfile platform /etc/framaspace/platform.json \
+    '$platform[0].database as $database |
+     ., .id, .host, .state, .release, .version // "", .database.name, .database.user, .database.password,
+     $database.hosts, $database.port // 5432, .s3.bucket // "", .contact // "", .limits.storageBytes // 0, "end"') ||
     fail "standard input is no JSON"
-  # shellcheck disable=SC2034 # Each program uses its own.
-  { read -r SPACE; read -r ID; read -r HOST; read -r URL; read -r NAME; read -r STATE; read -r RELEASE; read -r VERSION
+  # shellcheck disable=SC2034 # Each program, and each runbook, uses its own.
+  { read -r SPACE; read -r ID; read -r HOST; read -r STATE; read -r RELEASE; read -r VERSION
     read -r DATABASE; read -r DBUSER; read -r DBPASSWORD; read -r DBHOSTS; read -r DBPORT; read -r BUCKET
-    read -r CONTACT; read -r ACCOUNTS; read -r STORAGE_BYTES; read -r WAVE; read -r APPS; read -r APPS_OPTIONAL
-    read -r APPS_OFF; read -r CATALOG_APPS; read -r CATALOG_APPS_OPTIONAL; read -r CATALOG_APPS_OFF
-    read -r APPS_REFUSED; read -r OFFICE_APPS; read -r OFFICE_APP
-    read -r STOP_AT_FAILED_PERCENT; } <<<"$fields"
+    read -r CONTACT; read -r STORAGE_BYTES; } <<<"$fields"
   # The id becomes a path: never trust that the caller has checked it.
   is_id "$ID" || fail "this is no id"
   [[ $RELEASE =~ ^[0-9]+(\.[0-9]+){2}$ ]] || fail "\"$RELEASE\" is no release"
@@ -148,32 +137,11 @@ as_role() {
 # sql WORDS…: psql for programs. It prints plain rows and stops at the first error.
 sql() { as_role psql -XAtq -v ON_ERROR_STOP=1 "$@"; }
 
-# dump_database FILE.sql.zst: writes a whole dump or none. The dump is on disk when this returns.
-dump_database() {
-  local new
-  mkdir -p "$(dirname "$1")"
-  new=$(mktemp "$1.XXXXXX")
-  if as_role pg_dump --no-owner --no-privileges | zstd -q -3 -f -o "$new" && zstd -q --test "$new" && sync "$new"; then
-    mv "$new" "$1"
-  else
-    rm -f "$new"
-    return 1
-  fi
-}
-
-# load_database FILE.sql.zst: replaces everything in the database, in one transaction. It does not use DROP SCHEMA,
-# because a new schema would have another owner, nor DROP OWNED, which would take away the role's right to connect.
+# load_database FILE.sql.zst: replaces everything in the database, in one transaction. psql would commit what it has where
+# its input ends, so the input is one \if: if zstd fails before \endif, psql fails, and nothing has changed.
 load_database() {
-  { cat <<'SQL'
-SELECT format('DROP %s IF EXISTS %s CASCADE', CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
-         WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass)
-  FROM pg_class c WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S')
- ORDER BY relkind = 'S' \gexec
-SELECT format('DROP ROUTINE %s CASCADE', p.oid::regprocedure) FROM pg_proc p WHERE pronamespace = 'public'::regnamespace
-   AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e') \gexec
-SQL
-    zstd -qdc "$1"
-  } | PGOPTIONS='-c client_min_messages=warning' as_role psql -XAtq -1 -v ON_ERROR_STOP=1 -f - >/dev/null
+  { printf '%s\n' '\if true' && cat /usr/local/lib/framaspace/empty-database.sql && zstd -qdc "$1" && printf '%s\n' '\endif'; } |
+    PGOPTIONS='-c client_min_messages=warning' as_role psql -XAtq -1 -v ON_ERROR_STOP=1 -f - >/dev/null
 }
 
 # scratch_config: makes $SCRATCH/$ID, a configuration directory for occ in which Nextcloud may write, and that does not
@@ -205,14 +173,6 @@ run_php() (
 
 # occ CONFIG_DIRECTORY RELEASE WORDS…: Nextcloud's command line.
 occ() { run_php "$1" "$2" occ --no-interaction --no-ansi "${@:3}"; }
-
-# Bytes of all accounts and of Nextcloud itself, with trash and versions: the sum of the roots of their storages. Folders
-# that others share from elsewhere (shared::…) and external storages take no room here. Nextcloud stores the digest of a
-# storage's id that is longer than 64 characters (OC\Files\Cache\Storage::adjustStorageId), so of long accounts' names.
-# shellcheck disable=SC2034 # The programs use it.
-SQL_USED_STORAGE="SELECT coalesce(sum(greatest(size, 0)), 0) FROM oc_storages JOIN oc_filecache ON storage = numeric_id AND path_hash = md5('')
-  WHERE id LIKE 'object::%' OR id LIKE 'home::%' OR id LIKE 'local::%'
-     OR id IN (SELECT md5('object::user:' || uid) FROM oc_users UNION SELECT md5('home::' || uid) FROM oc_users)"
 
 # What Nextcloud leaves to its administrator after an installation or an upgrade, as words for occ.
 # shellcheck disable=SC2034 # The programs use it.

@@ -1,0 +1,17 @@
+// Starts a program of ops-1 from its source, with a folder in the machine's place:
+//   node test/support/start-program.ts FOLDER PROGRAM WORDS…
+import { join } from "node:path";
+import { convergeSpace } from "../../spaces/agent/programs/converge/converge.ts";
+import { placesIn } from "../../spaces/agent/programs/places.ts";
+import { runProgram } from "../../spaces/agent/programs/program.ts";
+
+const [root = "", program = "", ...words] = process.argv.slice(2);
+const library = join(import.meta.dirname, "../../spaces/agent/rootfs-ops/usr/local/lib/framaspace");
+const places = placesIn(root, library, join(root, "bin"));
+
+const PROGRAMS: Readonly<Record<string, () => Promise<string>>> = {
+  "converge-space": () => convergeSpace(places, words, 1),
+};
+const run = PROGRAMS[program];
+if (!run) throw new Error(`no program of TypeScript is called ${program}`);
+await runProgram(run);
