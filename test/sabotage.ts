@@ -247,6 +247,14 @@ const SABOTAGES: Sabotage[] = [
     suites: ["test/spaces/agent/converge.test.ts"],
   },
   {
+    name: "an upgrade that was killed at its end is told nobody",
+    file: "spaces/agent/programs/converge/converge.ts",
+    from: "else if (work.facts.repair !== undefined) markUpgraded(work);",
+    to: "",
+    suites: ["test/spaces/agent/killed.test.ts"],
+    test: "an upgrade",
+  },
+  {
     name: "an upgrade takes its dump while requests are under way",
     file: "spaces/agent/programs/close-space.ts",
     from: 'if (others === "0") return;',

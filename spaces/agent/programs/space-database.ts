@@ -9,7 +9,6 @@ import {
   readFileSync,
   writeFileSync,
 } from "node:fs";
-import { randomBytes } from "node:crypto";
 import { dirname } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { CA } from "./places.ts";
@@ -84,8 +83,10 @@ export function administrate(work: SpaceWork, statement: string): Promise<Ended>
 /** Writes a whole dump or none: `FILE.sql.zst`. It is on disk then. Resolves to whether it is. */
 export async function dumpDatabase(work: SpaceWork, file: string): Promise<boolean> {
   mkdirSync(dirname(file), { recursive: true });
-  const fresh = `${file}.${randomBytes(3).toString("hex")}`;
-  writeFileSync(fresh, "", { mode: 0o600, flag: "wx" });
+  // One name: what a killed run left is replaced.
+  const fresh = `${file}.new`;
+  rmSync(fresh, { force: true });
+  writeFileSync(fresh, "", { mode: 0o600 });
   const words = ["--no-owner", "--no-privileges"];
   const dump = start(`${work.places.postgresql}/pg_dump`, words, { ...asRole(work), output: "pipe" });
   const pack = start("zstd", ["-q", "-3", "-f", "-o", fresh], { ...held(work), input: "", output: "pipe" });

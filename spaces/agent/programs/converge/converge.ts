@@ -22,6 +22,7 @@ import { dropRefused, matchApps, matchOffice, matchRegistration, turnOff } from 
 import { matchLimits, matchTitle } from "./space-limits.ts";
 import { dropTrial } from "./trial.ts";
 import { putBack, repair, upgrade } from "./upgrade.ts";
+import { markUpgraded } from "./wave.ts";
 
 /**
  * Runs the program. Resolves to what it prints.
@@ -167,6 +168,8 @@ async function matchDatabase(work: WithData): Promise<void> {
   await turnOff(work);
   work.step = "upgrade";
   if (work.facts.version !== work.prepared.version) await upgrade(work);
+  // A run that was killed may have upgraded it, and told nobody.
+  else if (work.facts.repair !== undefined) markUpgraded(work);
   work.step = "apps";
   await dropRefused(work);
   await matchRegistration(work);
