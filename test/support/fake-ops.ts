@@ -11,6 +11,8 @@ const FAKES = {
   install: 'for word; do case $word in "$ROOT"/*) mkdir -p "$word" ;; esac; done',
   // The file `found` is the table framaspace, with one line for each key.
   psql: String.raw`did() { echo "$1" >>"$ROOT/did"; }
+    # The record of what is wanted. Nobody reads it here.
+    [[ $* != *"dbname=postgres -F"* ]] || { cat >/dev/null; [ ! -e "$ROOT/not-kept" ]; exit; }
     [ ! -e "$ROOT/no-database" ] || { echo "psql: FATAL: no pg_hba.conf entry" >&2; exit 2; }
     case " $* " in
       *" -1 "*) cat >/dev/null; [ ! -e "$ROOT/found" ] || { echo "loaded" >>"$ROOT/calls"; did load; }
@@ -44,9 +46,6 @@ const FAKES = {
     [ ! -e "$ROOT/refuses" ] || [[ $* != *--email* && $* != user:welcome* ]] || [ "$NC_log_type" != errorlog ] ||
       cat "$ROOT/refuses" >&2`,
   "redis-users": "cat",
-  // --keep ID: the wanted state of a space, in PostgreSQL and here.
-  "finish-spaces": String.raw`mkdir -p "$ROOT/var/lib/framaspace/wanted"; [ ! -e "$ROOT/not-kept" ] || exit 1
-    cat >"$ROOT/var/lib/framaspace/wanted/$2"`,
   "distribute-spaces":
     'echo "distribute $1" >>"$ROOT/calls"; cat "$ROOT/missed" 2>/dev/null && exit 1; exit 0',
   // Four answers: that of the space, which follows the maintenance file; that of a request past the maintenance; that of
@@ -79,13 +78,14 @@ export function makeOps(root: string): void {
   for (const folder of [
     "bin",
     "run",
-    "etc/framaspace",
+    "etc/framaspace/wanted",
     "srv/spaces",
     "srv/releases/34.0.4",
     "srv/releases/35.0.2",
   ])
     mkdirSync(at(folder), { recursive: true });
   for (const release of ["34.0.4", "35.0.2"]) writeFileSync(at("srv/releases", release, "index.php"), "");
+  writeFileSync(at("etc/framaspace/wanted/key"), "of-this-platform\n");
   fakeCommands(root, FAKES);
   writeFileSync(
     at("etc/framaspace/platform.json"),

@@ -19,6 +19,9 @@ export function descriptors({ space, cron, proof }: Locks, leavesProcesses = fal
   return [leavesProcesses ? undefined : space, cron, proof].filter((lock) => lock !== undefined);
 }
 
+/** Whether nobody has a lock. */
+export const isFree = (file: string) => succeeds("flock", ["--nonblock", file, "true"]);
+
 /** Waits for a lock, and resolves to its descriptor; to undefined if it was not free in that time. */
 export async function lock(file: string, timeoutSeconds: number): Promise<number | undefined> {
   mkdirSync(dirname(file), { recursive: true });
@@ -30,7 +33,7 @@ export async function lock(file: string, timeoutSeconds: number): Promise<number
   return undefined;
 }
 
-export function unlock(locks: Locks, which: "cron" | "proof"): void {
+export function unlock(locks: Locks, which: keyof Locks): void {
   const descriptor = locks[which];
   if (descriptor !== undefined) closeSync(descriptor);
   delete locks[which];

@@ -17,13 +17,26 @@ export interface Places {
   readonly archivedRecords: string;
   /** Id → the last export. */
   readonly exports: string;
-  /** Id → what is wanted of the space. finish-spaces writes it. */
+  /** Id → what is wanted of the space. */
   readonly wanted: string;
   /** Id → why something that is wanted is not done yet. */
   readonly unfinished: string;
+  /** What is wrong with these records themselves, for platform-health. */
+  readonly wantedProblems: string;
+  /**
+   * The key of PostgreSQL's copy. It is not in PostgreSQL: whoever gets into a database server must not get into the
+   * spaces' files.
+   */
+  readonly wantedKey: string;
+  /** Id → how often an unfinished space was tried. The time of the file is that of the last try. */
+  readonly tries: string;
+  /** Id → what its user of Redis was made of, without any password. */
+  readonly redisRecords: string;
+  /** What every user of Redis may do, and how the administrator gets in. */
+  readonly redisRules: string;
   /** Spaces that remove-space has removed. */
   readonly removed: string;
-  /** Spaces that were closed when a former ops-1 was lost. */
+  /** Spaces that were closed when a former ops-1 was lost. Only that machine knew why, so people have to look. */
   readonly closed: string;
   /** Directories in which Nextcloud may write its configuration while it upgrades. */
   readonly scratch: string;
@@ -62,6 +75,11 @@ export function placesIn(
     exports: `${data}/exports`,
     wanted: `${data}/wanted`,
     unfinished: `${data}/unfinished`,
+    wantedProblems: `${data}/wanted-problems`,
+    wantedKey: `${root}/etc/framaspace/wanted/key`,
+    tries: `${root}/run/framaspace/tries`,
+    redisRecords: `${data}/redis`,
+    redisRules: `${root}/etc/framaspace/redis`,
     removed: `${data}/removed`,
     closed: `${data}/closed`,
     scratch: `${data}/scratch`,

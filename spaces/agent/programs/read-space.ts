@@ -1,5 +1,5 @@
 // One space as the programs of ops-1 read it: as it is wanted, or as its space.json has it.
-import { readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import type { SpaceDocument } from "../../space-document.ts";
 import type { CatalogFile, PlatformFile } from "../machine-files.ts";
 import type { Places } from "./places.ts";
@@ -22,6 +22,21 @@ export interface Space {
 /** The id becomes a path. The whole rule is in spaces/fleet/ids.ts. */
 export const isId = (word: unknown): word is string =>
   typeof word === "string" && /^[a-z][a-z0-9-]{2,31}$/.test(word);
+
+/** The ids that have a file in a folder, sorted. */
+export function idsIn(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isFile() && isId(entry.name))
+    .map(({ name }) => name)
+    .sort();
+}
+
+/** The spaces that have a directory on this machine, sorted. */
+export function idsOfSpaces({ spaces }: Places): string[] {
+  return readdirSync(spaces)
+    .filter((name) => isId(name) && existsSync(`${spaces}/${name}/config/space.json`))
+    .sort();
+}
 
 /** Reads a space's JSON. Throws SpaceError if it is none, or if paths could not be made of it. */
 export function readSpace(places: Places, text: string): Space {

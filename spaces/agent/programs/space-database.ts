@@ -11,8 +11,8 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { CA } from "./places.ts";
-import { endOf, read, run, start, succeeds, type Ended } from "./run-command.ts";
+import { CA, type Places } from "./places.ts";
+import { endOf, read, run, start, succeeds, type CommandOptions, type Ended } from "./run-command.ts";
 import { held, type SpaceWork } from "./space-work.ts";
 
 /** Lets a session write to a database that is shut. Only the programs of ops-1 ask for this. */
@@ -75,9 +75,21 @@ export const forget = (work: SpaceWork, key: string) =>
   execute(work, `DELETE FROM framaspace WHERE key = '${key}'`);
 
 /** Runs a statement with the administrators' role. */
-export function administrate(work: SpaceWork, statement: string): Promise<Ended> {
-  const words = [...PLAIN_ROWS, "-d", "service=framaspace dbname=postgres", "-c", statement];
-  return run(`${work.places.postgresql}/psql`, words, { ...held(work), env: { HOME: "/root" } });
+export const administrate = (work: SpaceWork, statement: string) =>
+  psqlAsAdministrator(work.places, "postgres", ["-c", statement], held(work));
+
+/** psql with the administrators' role. */
+export function psqlAsAdministrator(
+  { postgresql }: Places,
+  database: string,
+  words: readonly string[],
+  { env, ...options }: CommandOptions = {},
+): Promise<Ended> {
+  const connection = ["-d", `service=framaspace dbname=${database}`];
+  return run(`${postgresql}/psql`, [...PLAIN_ROWS, ...connection, ...words], {
+    ...options,
+    env: { HOME: "/root", ...env },
+  });
 }
 
 /** Writes a whole dump or none: `FILE.sql.zst`. It is on disk then. Resolves to whether it is. */

@@ -19,6 +19,23 @@ export class SpaceError extends Error {
   }
 }
 
+/** What a program cannot do, whichever space it is about. */
+export class ProgramError extends Error {
+  override readonly name = "ProgramError";
+  readonly who: string;
+
+  /** @param who The program, or what it asked. */
+  constructor(who: string, what: string) {
+    super(what);
+    this.who = who;
+  }
+
+  /** The line that people read. */
+  get line(): string {
+    return `${this.who}: ${this.message}`;
+  }
+}
+
 /** Something failed that nothing of ours says more about: a command, a full disk. */
 export class UnexpectedError extends SpaceError {
   readonly status: number;
@@ -49,5 +66,7 @@ export class CommandError extends Error {
 /** The error, with space and step if it does not name them itself. */
 export function namingStep(work: { space: { id: string }; step: string }, error: unknown): Error {
   if (error instanceof SpaceError || error instanceof AlreadySaid) return error;
+  if (error instanceof ProgramError)
+    return new SpaceError({ id: work.space.id, step: work.step }, error.message);
   return new UnexpectedError({ id: work.space.id, step: work.step }, error);
 }

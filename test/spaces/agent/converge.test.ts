@@ -195,7 +195,11 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
 
   it("keeps the wanted state before it begins, and uses it the next time", () => {
     writeFileSync(at("not-kept"), "");
-    expect(converge().exitCode).toBe(1);
+    expect(converge()).toMatchObject({
+      exitCode: 1,
+      stderr:
+        "space lotus, keeping: what is wanted of lotus cannot be kept in PostgreSQL; look at the primary (psql service=framaspace), then run up again",
+    });
     expect(existsSync(at("found"))).toBe(false);
     rmSync(at("not-kept"));
     converge();

@@ -120,7 +120,7 @@ beforeEach(() => {
     "bin",
     "db",
     "run/framaspace",
-    "etc/framaspace",
+    "etc/framaspace/wanted",
     "var/lib/postgresql",
     "var/lib/framaspace",
     "srv/spaces/lotus/config",
@@ -139,6 +139,7 @@ beforeEach(() => {
     at("etc/framaspace/catalog.json"),
     '{"apps":[],"appsOptional":[],"appsOff":[],"appsRefused":[],"officeApps":{},"upgrade":{"stopAtFailedPercent":10}}',
   );
+  writeFileSync(at("etc/framaspace/wanted/key"), "of-this-platform\n");
   writeFileSync(at("etc/framaspace/web-servers"), "web-1\n");
   writeFileSync(at("var/lib/framaspace/postgres.json"), '{"primary":"postgres-1"}');
   writeFileSync(at("facts"), "version 34.0.4.1\n");

@@ -8,10 +8,12 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { text } from "node:stream/consumers";
 import { readIfThere } from "../cut-off.ts";
 import type { Places } from "../places.ts";
+import type { Result } from "../program.ts";
 import { isId, readSpace, textOf, type StoredDocument } from "../read-space.ts";
 import { read } from "../run-command.ts";
 import { namingStep, SpaceError } from "../space-error.ts";
 import { beginWork, held, heldButSpace, lockSpace } from "../space-work.ts";
+import { keepWanted } from "../wanted-records.ts";
 import { releaseOf, type Converging, type WithData } from "./converging.ts";
 import { look, NO_FACTS } from "./database-facts.ts";
 import { installSchema, makeDirectory, writeFiles } from "./installation.ts";
@@ -25,14 +27,14 @@ import { putBack, repair, upgrade } from "./upgrade.ts";
 import { markUpgraded } from "./wave.ts";
 
 /**
- * Runs the program. Resolves to what it prints.
+ * Runs the program.
  * @param argv The words of its command line.
  */
 export async function convergeSpace(
   places: Places,
   argv: readonly string[],
   patienceSeconds = 30,
-): Promise<string> {
+): Promise<Result> {
   const work = await begin(places, argv, patienceSeconds);
   let begun = false;
   try {
@@ -42,11 +44,12 @@ export async function convergeSpace(
     begun = true;
     const archive = await converge(work);
     end(work);
-    return `${JSON.stringify(resultOf(work, archive))}\n`;
+    return { output: `${JSON.stringify(resultOf(work, archive))}\n`, status: 0 };
   } catch (error) {
-    if (begun && error instanceof SpaceError)
-      writeFileSync(work.reason, `${error.step}: ${error.message.replaceAll("\n", " ")}\n`);
-    throw namingStep(work, error);
+    const named = namingStep(work, error);
+    if (begun && named instanceof SpaceError)
+      writeFileSync(work.reason, `${named.step}: ${named.message.replaceAll("\n", " ")}\n`);
+    throw named;
   }
 }
 
@@ -79,7 +82,7 @@ async function begin(
 async function keep(work: Converging): Promise<void> {
   work.step = "keeping";
   const { id, document } = work.space;
-  await read("finish-spaces", ["--keep", id], { ...heldButSpace(work), input: `${textOf(document)}\n` });
+  await keepWanted(work.places, id, `${textOf(document)}\n`);
 }
 
 /** The space is unfinished until everything is done. It is wanted, so it no longer counts as removed. */
@@ -93,7 +96,7 @@ function noteBegun({ places, space, reason }: Converging): void {
 function end({ places, space, reason, left }: Converging): void {
   if (left.length > 0) writeFileSync(reason, `${left.join("; ")}\n`);
   else
-    for (const file of [reason, `${places.run}/tries/${space.id}`, `${places.closed}/${space.id}`])
+    for (const file of [reason, `${places.tries}/${space.id}`, `${places.closed}/${space.id}`])
       rmSync(file, { force: true });
 }
 
