@@ -45,7 +45,8 @@ const FAKES = {
     # Nextcloud logs this to standard error where it is set up so, and ends with status 0.
     [ ! -e "$ROOT/refuses" ] || [[ $* != *--email* && $* != user:welcome* ]] || [ "$NC_log_type" != errorlog ] ||
       cat "$ROOT/refuses" >&2`,
-  "redis-users": "cat",
+  // It knows every user, and has none when it is asked for a list.
+  "redis-cli": 'case " $* " in *" SELECT "*) echo OK ;; *" ACL LIST "*) ;; *) sed "s/.*/OK/" ;; esac',
   "distribute-spaces":
     'echo "distribute $1" >>"$ROOT/calls"; cat "$ROOT/missed" 2>/dev/null && exit 1; exit 0',
   // Four answers: that of the space, which follows the maintenance file; that of a request past the maintenance; that of
@@ -79,6 +80,7 @@ export function makeOps(root: string): void {
     "bin",
     "run",
     "etc/framaspace/wanted",
+    "etc/framaspace/redis",
     "srv/spaces",
     "srv/releases/34.0.4",
     "srv/releases/35.0.2",
@@ -86,10 +88,16 @@ export function makeOps(root: string): void {
     mkdirSync(at(folder), { recursive: true });
   for (const release of ["34.0.4", "35.0.2"]) writeFileSync(at("srv/releases", release, "index.php"), "");
   writeFileSync(at("etc/framaspace/wanted/key"), "of-this-platform\n");
+  for (const [name, text] of [
+    ["admin", "of-redis"],
+    ["commands", "resetchannels -@all +get"],
+    ["databases", "16"],
+  ] as const)
+    writeFileSync(at("etc/framaspace/redis", name), `${text}\n`);
   fakeCommands(root, FAKES);
   writeFileSync(
     at("etc/framaspace/platform.json"),
-    '{"database":{"hosts":"postgres-1,postgres-2"},"mail":{"host":"relay","port":25}}',
+    '{"database":{"hosts":"postgres-1,postgres-2"},"redis":{"host":"redis-1","port":6379},"mail":{"host":"relay","port":25}}',
   );
   writeFileSync(
     at("etc/framaspace/catalog.json"),
@@ -131,4 +139,5 @@ export const LOTUS = {
   office: "collabora",
   limits: { accounts: 50, storageBytes: 40 * 2 ** 30 },
   database: { name: "lotus", user: "lotus", password: "hidden" },
+  redis: { user: "lotus", password: "hidden", prefix: "lotus:" },
 };

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { convergeSpace } from "../../spaces/agent/programs/converge/converge.ts";
 import { finishSpaces } from "../../spaces/agent/programs/finish-spaces.ts";
 import { placesIn } from "../../spaces/agent/programs/places.ts";
+import { redisUsers } from "../../spaces/agent/programs/redis-users.ts";
 import { runProgram, type Result } from "../../spaces/agent/programs/program.ts";
 
 const [root = "", program = "", ...words] = process.argv.slice(2);
@@ -13,6 +14,7 @@ const places = placesIn(root, library, join(root, "bin"));
 const PROGRAMS: Readonly<Record<string, () => Promise<Result>>> = {
   "converge-space": () => convergeSpace(places, words, 1),
   "finish-spaces": () => finishSpaces(places, words),
+  "redis-users": () => redisUsers(places, words),
 };
 const run = PROGRAMS[program];
 if (!run) throw new Error(`no program of TypeScript is called ${program}`);

@@ -86,6 +86,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(readlinkSync(space("release"))).toBe(at("srv/releases/34.0.4"));
     expect(JSON.parse(readFileSync(space("config/space.json"), "utf8"))).toEqual({
       ...LOTUS,
+      redis: { ...LOTUS.redis, database: 1 },
       version: "34.0.4.1",
     });
     expect(asked()).toEqual([
@@ -221,7 +222,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(again().exitCode).toBe(0);
     expect(unfinished()).toBeUndefined();
     // Killed somewhere in the middle.
-    fake(at("bin/redis-users"), "kill -9 $PPID; sleep 1");
+    fake(at("bin/redis-cli"), "kill -9 $PPID; sleep 1");
     converge();
     expect(unfinished()).toBe("begun, and cut off");
   });
@@ -565,7 +566,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
       writeFileSync(join(prepared, "apps"), `${apps}\n`);
       writeFileSync(
         at("etc/framaspace/platform.json"),
-        `{"domain":"example.org","port":8443,"database":{"hosts":"postgres-1"},"mail":{"host":"relay","port":25}${platform}}`,
+        `{"domain":"example.org","port":8443,"database":{"hosts":"postgres-1"},"redis":{"host":"redis-1","port":6379},"mail":{"host":"relay","port":25}${platform}}`,
       );
     };
     const OFFICE = ',"office":{"suites":["collabora"],"url":"http://office-1:9980","clients":"10.0.41.0/24"}';

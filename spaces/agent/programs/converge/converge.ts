@@ -9,10 +9,11 @@ import { text } from "node:stream/consumers";
 import { readIfThere } from "../cut-off.ts";
 import type { Places } from "../places.ts";
 import type { Result } from "../program.ts";
-import { isId, readSpace, textOf, type StoredDocument } from "../read-space.ts";
+import { isId, readSpace, textOf } from "../read-space.ts";
+import { giveRedisUser } from "../redis-users.ts";
 import { read } from "../run-command.ts";
 import { namingStep, SpaceError } from "../space-error.ts";
-import { beginWork, held, heldButSpace, lockSpace } from "../space-work.ts";
+import { beginWork, held, lockSpace } from "../space-work.ts";
 import { keepWanted } from "../wanted-records.ts";
 import { releaseOf, type Converging, type WithData } from "./converging.ts";
 import { look, NO_FACTS } from "./database-facts.ts";
@@ -146,12 +147,9 @@ function versionOnDisk({ space, wanted }: Converging): string {
   return /"version":"([0-9.]+)"/.exec(text)?.[1] ?? `${wanted.release}.0`;
 }
 
-/** redis-users adds the number of the space's database. */
+/** The document gets the number of the space's database in Redis. */
 async function addRedisUser(work: Converging): Promise<void> {
-  const { space } = work;
-  const options = { ...heldButSpace(work), input: `${textOf(space.document)}\n` };
-  const document = JSON.parse(await read("redis-users", [space.id], options)) as StoredDocument;
-  work.space = { ...space, document };
+  work.space = { ...work.space, document: await giveRedisUser(work.places, work.space.document) };
 }
 
 /** The database is installed, and no upgrade of it is half done. */
