@@ -3,14 +3,16 @@
 import { join } from "node:path";
 import { convergeSpace } from "../../spaces/agent/programs/converge/converge.ts";
 import { placesIn } from "../../spaces/agent/programs/places.ts";
-import { runProgram } from "../../spaces/agent/programs/program.ts";
+import { runProgram, type Result } from "../../spaces/agent/programs/program.ts";
+import { trySpaces } from "../../spaces/agent/programs/try-spaces.ts";
 
 const [root = "", program = "", ...words] = process.argv.slice(2);
 const library = join(import.meta.dirname, "../../spaces/agent/rootfs-ops/usr/local/lib/framaspace");
 const places = placesIn(root, library, join(root, "bin"));
 
-const PROGRAMS: Readonly<Record<string, () => Promise<string>>> = {
+const PROGRAMS: Readonly<Record<string, () => Promise<Result>>> = {
   "converge-space": () => convergeSpace(places, words, 1),
+  "try-space": () => trySpaces(places, words),
 };
 const run = PROGRAMS[program];
 if (!run) throw new Error(`no program of TypeScript is called ${program}`);

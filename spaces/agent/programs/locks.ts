@@ -30,7 +30,7 @@ export async function lock(file: string, timeoutSeconds: number): Promise<number
   return undefined;
 }
 
-export function unlock(locks: Locks, which: "cron" | "proof"): void {
+export function unlock(locks: Locks, which: keyof Locks): void {
   const descriptor = locks[which];
   if (descriptor !== undefined) closeSync(descriptor);
   delete locks[which];

@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { text } from "node:stream/consumers";
 import { readIfThere } from "../cut-off.ts";
 import type { Places } from "../places.ts";
+import type { Result } from "../program.ts";
 import { isId, readSpace, textOf, type StoredDocument } from "../read-space.ts";
 import { read } from "../run-command.ts";
 import { namingStep, SpaceError } from "../space-error.ts";
@@ -25,24 +26,24 @@ import { putBack, repair, upgrade } from "./upgrade.ts";
 import { markUpgraded } from "./wave.ts";
 
 /**
- * Runs the program. Resolves to what it prints.
+ * Runs the program.
  * @param argv The words of its command line.
  */
 export async function convergeSpace(
   places: Places,
   argv: readonly string[],
   patienceSeconds = 30,
-): Promise<string> {
+): Promise<Result> {
   const work = await begin(places, argv, patienceSeconds);
   let begun = false;
   try {
-    await lockSpace(work);
+    work.locks.space = await lockSpace(places, { id: work.space.id, step: work.step });
     if (argv[0] !== "--again") await keep(work);
     noteBegun(work);
     begun = true;
     const archive = await converge(work);
     end(work);
-    return `${JSON.stringify(resultOf(work, archive))}\n`;
+    return { output: `${JSON.stringify(resultOf(work, archive))}\n`, status: 0 };
   } catch (error) {
     if (begun && error instanceof SpaceError)
       writeFileSync(work.reason, `${error.step}: ${error.message.replaceAll("\n", " ")}\n`);
@@ -65,7 +66,8 @@ async function begin(
   );
   const nothing = { name: "", contact: "", wave: "", apps: [], appsOptional: [], appsOff: [], office: "" };
   return {
-    ...beginWork(places, space, patienceSeconds),
+    ...beginWork(places, space),
+    patienceSeconds,
     wanted: { ...nothing, limits: { accounts: 0, storageBytes: 0 }, ...space.document },
     reason: `${places.unfinished}/${space.id}`,
     left: [],

@@ -130,8 +130,8 @@ export async function putBack(work: WithData): Promise<void> {
   await openSpace(work);
 }
 
-// What Nextcloud leaves to its administrator after an upgrade, as words for occ.
-const REPAIRS = [
+/** What Nextcloud leaves to its administrator after an upgrade, as words for occ. */
+export const REPAIRS = [
   ["db:add-missing-columns"],
   ["db:add-missing-primary-keys"],
   ["db:add-missing-indices"],
