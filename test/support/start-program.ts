@@ -6,6 +6,7 @@ import { finishSpaces } from "../../spaces/agent/programs/finish-spaces.ts";
 import { placesIn } from "../../spaces/agent/programs/places.ts";
 import { redisUsers } from "../../spaces/agent/programs/redis-users.ts";
 import { runProgram, type Result } from "../../spaces/agent/programs/program.ts";
+import { trySpaces } from "../../spaces/agent/programs/try-spaces.ts";
 
 const [root = "", program = "", ...words] = process.argv.slice(2);
 const library = join(import.meta.dirname, "../../spaces/agent/rootfs-ops/usr/local/lib/framaspace");
@@ -15,6 +16,7 @@ const PROGRAMS: Readonly<Record<string, () => Promise<Result>>> = {
   "converge-space": () => convergeSpace(places, words, 1),
   "finish-spaces": () => finishSpaces(places, words),
   "redis-users": () => redisUsers(places, words),
+  "try-space": () => trySpaces(places, words),
 };
 const run = PROGRAMS[program];
 if (!run) throw new Error(`no program of TypeScript is called ${program}`);

@@ -2,7 +2,7 @@
 // a lock belongs to the open file, not to the process that asked for it: so flock gets our descriptor, and ends.
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
-import { succeeds } from "./run-command.ts";
+import { succeeds, type Descriptors } from "./run-command.ts";
 
 /** What a program has locked, as descriptors. A lock is free again when all who have it are gone. */
 export interface Locks {
@@ -14,9 +14,15 @@ export interface Locks {
   proof?: number;
 }
 
-/** The descriptors that a command gets. Programs that leave a process behind must not hold the space. */
-export function descriptors({ space, cron, proof }: Locks, leavesProcesses = false): number[] {
-  return [leavesProcesses ? undefined : space, cron, proof].filter((lock) => lock !== undefined);
+/** The numbers that the locks' descriptors have in commands, and in shell programs, which close 9 for some of theirs. */
+const NUMBERS = { space: 9, cron: 7, proof: 6 } as const;
+
+/** What a command gets of the locks. One that leaves a process behind must not hold the space. */
+export function descriptors(locks: Locks, leavesProcesses = false): Descriptors {
+  const which = (["space", "cron", "proof"] as const).filter((one) => one !== "space" || !leavesProcesses);
+  return Object.fromEntries(
+    which.flatMap((one) => (locks[one] === undefined ? [] : [[NUMBERS[one], locks[one]]])),
+  );
 }
 
 /** Whether nobody has a lock. */
@@ -26,8 +32,7 @@ export const isFree = (file: string) => succeeds("flock", ["--nonblock", file, "
 export async function lock(file: string, timeoutSeconds: number): Promise<number | undefined> {
   mkdirSync(dirname(file), { recursive: true });
   const descriptor = openSync(file, "w");
-  // flock has it as its descriptor 3.
-  if (await succeeds("flock", ["--timeout", String(timeoutSeconds), "3"], { locks: [descriptor] }))
+  if (await succeeds("flock", ["--timeout", String(timeoutSeconds), "9"], { locks: { 9: descriptor } }))
     return descriptor;
   closeSync(descriptor);
   return undefined;

@@ -14,7 +14,7 @@ import { lock } from "./locks.ts";
 import type { Places } from "./places.ts";
 import type { Result } from "./program.ts";
 import { idsIn, isId, textOf, type StoredDocument } from "./read-space.ts";
-import { run, type Ended } from "./run-command.ts";
+import { run, type Descriptors, type Ended } from "./run-command.ts";
 import { ProgramError, SpaceError } from "./space-error.ts";
 
 const WHO = "Redis";
@@ -148,7 +148,7 @@ async function chooseNumber(server: Server, id: string): Promise<number> {
 /** Redis, for a program that has the lock. */
 interface Server {
   places: Places;
-  locks: number[];
+  locks: Descriptors;
 }
 
 interface Login {
@@ -164,7 +164,7 @@ async function locked<T>(places: Places, change: (server: Server) => Promise<T>)
   if (descriptor === undefined)
     throw new ProgramError(WHO, `another redis-users has been at it for a minute (fuser -v ${file})`);
   try {
-    return await change({ places, locks: [descriptor] });
+    return await change({ places, locks: { 7: descriptor } });
   } finally {
     closeSync(descriptor);
   }
@@ -172,7 +172,7 @@ async function locked<T>(places: Places, change: (server: Server) => Promise<T>)
 
 /** Whether Redis knows a space's user, with this password and number. */
 async function maySelect(places: Places, login: Login, number: number): Promise<boolean> {
-  const { output } = await ask({ places, locks: [] }, login, ["SELECT", String(number)]);
+  const { output } = await ask({ places, locks: {} }, login, ["SELECT", String(number)]);
   return output.trim() === "OK";
 }
 

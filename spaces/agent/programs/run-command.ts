@@ -17,8 +17,11 @@ export interface CommandOptions {
   /** A file for output and errors, instead of `Ended.output`. */
   log?: number;
   /** Descriptors of locks that the command holds, too: if this program is killed, they are locked until it ends. */
-  locks?: readonly number[];
+  locks?: Descriptors;
 }
+
+/** Number of a descriptor in the command → the descriptor here. */
+export type Descriptors = Readonly<Record<number, number>>;
 
 export interface Ended {
   /** As shells count: 128 and the number of a signal, 127 if there is no such command. */
@@ -72,16 +75,18 @@ export async function succeeds(
 export function start(
   command: string,
   words: readonly string[],
-  { env, cwd, input, errors = "inherit", log, locks = [], output }: StartOptions,
+  { env, cwd, input, errors = "inherit", log, locks = {}, output }: StartOptions,
 ): ChildProcess {
   const stdio: StdioOptions = [
     input === undefined ? "ignore" : "pipe",
     output,
     log ?? (errors === "ignore" ? "ignore" : "inherit"),
-    ...locks,
   ];
+  for (let number = stdio.length; number <= LARGEST_DESCRIPTOR; number += 1)
+    stdio.push(locks[number] ?? "ignore");
   return spawn(command, words, { stdio, ...(cwd !== undefined && { cwd }), env: { ...process.env, ...env } });
 }
+const LARGEST_DESCRIPTOR = 9;
 type StartOptions = CommandOptions & { output: "pipe" | number };
 
 /** The status with which a process ends, once all that it printed is read. */

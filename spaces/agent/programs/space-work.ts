@@ -25,7 +25,7 @@ export interface SpaceWork {
   step: string;
 }
 
-export function beginWork(places: Places, space: Space, patienceSeconds: number): SpaceWork {
+export function beginWork(places: Places, space: Space): SpaceWork {
   const changed: string[] = [];
   return {
     places,
@@ -34,7 +34,7 @@ export function beginWork(places: Places, space: Space, patienceSeconds: number)
     directory: new SpaceDirectory(space.directory, `${places.undistributed}/${space.id}`, (what) => {
       changed.push(what);
     }),
-    patienceSeconds,
+    patienceSeconds: 30,
     changed,
     door: { state: "open" },
     step: "reading",
@@ -51,13 +51,13 @@ export function say({ space }: SpaceWork, what: string): void {
   console.error(`space ${space.id}: ${what}`);
 }
 
-/** Only one program at a time works on a space, until that program ends. */
-export async function lockSpace(work: SpaceWork): Promise<void> {
-  const file = `${work.places.run}/space-${work.space.id}.lock`;
+/** Only one program at a time works on a space, until that program ends. Resolves to the lock's descriptor. */
+export async function lockSpace(places: Places, where: { id: string; step: string }): Promise<number> {
+  const file = `${places.run}/space-${where.id}.lock`;
   const descriptor = await lock(file, 600);
   if (descriptor === undefined)
-    throw failure(work, `another run has been at it for ten minutes (fuser -v ${file})`);
-  work.locks.space = descriptor;
+    throw new SpaceError(where, `another run has been at it for ten minutes (fuser -v ${file})`);
+  return descriptor;
 }
 
 /** The locks that a command holds for the program. */

@@ -289,6 +289,39 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(JSON.parse((await upgrade).stdout)).toMatchObject({ release: "35.0.2" });
   });
 
+  it("leaves its locks to the command that still runs when it is killed", async () => {
+    install();
+    fake(at("bin/pg_dump"), `echo $PPID >${at("program")}; sleep 2; echo dumped`);
+    const upgrade = execa("bash", [at("converge-space")], {
+      input: JSON.stringify({ ...LOTUS, ...UP }),
+      reject: false,
+      // The command that is left has them, too.
+      stdout: "ignore",
+      stderr: "ignore",
+      env: { PATH: `${at("bin")}:${process.env.PATH}` },
+    });
+    await expect.poll(() => existsSync(at("program")), { timeout: 10_000 }).toBe(true);
+    process.kill(Number(readFileSync(at("program"), "utf8")), "SIGKILL");
+    await upgrade;
+    const isFree = (name: string) =>
+      execaSync("flock", ["-n", at("run/framaspace", name), "true"], { reject: false }).exitCode === 0;
+    const names = ["space-lotus.lock", "cron-lotus.lock", "proof-35.0.2.lock"];
+    expect(names.map(isFree)).toEqual([false, false, false]);
+    await expect.poll(() => names.map(isFree), { timeout: 10_000 }).toEqual([true, true, true]);
+  });
+
+  it("undoes an upgrade if a command of the machine fails", () => {
+    install();
+    fake(at("bin/chown"), `[[ $* != *.new.config.space.json ]] || ! grep -q '"35.0.2"' "$2"`);
+    const { exitCode, stderr } = converge(UP);
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 1,
+      stderr: expect.stringContaining("Why: chown ended with status 1. All it said:"),
+    });
+    expect(existsSync(space("maintenance"))).toBe(false);
+    expect(did()).toEqual(["SET", "dump", "SET", "load", "RESET"]);
+  });
+
   it("opens a database that a killed run left closed to writes", () => {
     install();
     found("version 34.0.4.1\nquota 40 GB\ntitle Lotus\nadministrator x\nshut 1\n");

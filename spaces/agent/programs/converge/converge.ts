@@ -39,7 +39,7 @@ export async function convergeSpace(
   const work = await begin(places, argv, patienceSeconds);
   let begun = false;
   try {
-    await lockSpace(work);
+    work.locks.space = await lockSpace(places, { id: work.space.id, step: work.step });
     if (argv[0] !== "--again") await keep(work);
     noteBegun(work);
     begun = true;
@@ -69,7 +69,8 @@ async function begin(
   );
   const nothing = { name: "", contact: "", wave: "", apps: [], appsOptional: [], appsOff: [], office: "" };
   return {
-    ...beginWork(places, space, patienceSeconds),
+    ...beginWork(places, space),
+    patienceSeconds,
     wanted: { ...nothing, limits: { accounts: 0, storageBytes: 0 }, ...space.document },
     reason: `${places.unfinished}/${space.id}`,
     left: [],

@@ -1,4 +1,5 @@
 // Which apps are on in a space, and those of their settings that are the platform's.
+import type { PlatformFile } from "../../machine-files.ts";
 import { occ, ownConfig } from "../nextcloud-command.ts";
 import { execute } from "../space-database.ts";
 import { failure } from "../space-work.ts";
@@ -82,7 +83,9 @@ export async function matchApps(work: WithData): Promise<void> {
 export async function matchOffice(work: WithData): Promise<void> {
   if (!work.prepared.apps.includes("richdocuments")) return;
   const found = words(work.facts.office ?? "");
-  const different = officeSettings(work).filter(([key, value]) => !found.includes(`${key}=${value}`));
+  const different = officeSettings(work.space.platform).filter(
+    ([key, value]) => !found.includes(`${key}=${value}`),
+  );
   for (const [key, value] of different)
     if (!(await setApp(work, ["richdocuments", key, `--value=${value}`])))
       throw failure(work, `could not set ${key} of its office suite to ${value}`);
@@ -94,8 +97,7 @@ export async function matchOffice(work: WithData): Promise<void> {
  * alone. Web servers ask the suite directly; browsers reach it by the gateways. Documents are given to the suite alone.
  * It makes no previews: they would take what open documents need.
  */
-function officeSettings({ space }: Converging): [string, string][] {
-  const { office, domain, port } = space.platform;
+export function officeSettings({ office, domain, port }: PlatformFile): [string, string][] {
   if (!office?.suites.includes("collabora")) return [];
   return [
     ["preview_generation", "no"],

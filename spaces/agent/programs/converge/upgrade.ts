@@ -5,6 +5,7 @@ import { closeSpace, openSpace, shutDatabase } from "../close-space.ts";
 import { dropScratch, lastLine, makeScratch, occ, ownConfig, scratchConfig } from "../nextcloud-command.ts";
 import { bringBack } from "../old-versions.ts";
 import { dumpDatabase, execute, forget, loadDatabase } from "../space-database.ts";
+import { SpaceError } from "../space-error.ts";
 import { failure, type SpaceWork } from "../space-work.ts";
 import { distribute } from "../web-servers.ts";
 import { releaseOf, type WithData } from "./converging.ts";
@@ -28,7 +29,7 @@ export async function upgrade(work: WithData): Promise<void> {
   emptyLog(work);
   await takeDump(work, from);
   await execute(work, `INSERT INTO framaspace VALUES ('upgrade', '${version}')`);
-  if (!(await tryUpgrade(work, apps)) || !(await isSettled(work))) {
+  if (!(await tryUpgrade(work, apps).catch(undoing(work))) || !(await isSettled(work))) {
     const why = lastLine(readFileSync(logOf(work), "utf8"), 300);
     await putBack(work);
     markFailed(work, why);
@@ -57,6 +58,13 @@ async function takeDump(work: WithData, from: string): Promise<void> {
   );
 }
 
+/** What is left to do about an error of a trial: whatever failed, the upgrade is undone. What SpaceError says ends it. */
+const undoing = (work: SpaceWork) => (error: unknown) => {
+  if (error instanceof SpaceError) throw error;
+  appendFileSync(logOf(work), `${error instanceof Error ? error.message : String(error)}\n`);
+  return false;
+};
+
 /** From here on, the space is on the new release. Resolves to whether its database says so. */
 const isSettled = (work: SpaceWork) => whether(forget(work, "upgrade"));
 
@@ -81,12 +89,11 @@ async function tryUpgrade(work: WithData, appsBefore: readonly string[]): Promis
     return why(
       `occ upgrade ended with status ${status}: ${lastLine(readFileSync(logOf(work), "utf8"), Infinity)}`,
     );
-  const written = execute(
+  await execute(
     work,
     `UPDATE framaspace SET value = '${prepared.version}' WHERE key = 'version'`,
     `INSERT INTO framaspace VALUES ('repair', '${prepared.version}') ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
   );
-  if (!(await whether(written))) return false;
   work.facts = await look(work);
   const lost = appsBefore.filter((app) => !work.facts.apps.includes(app) && prepared.apps.includes(app));
   if (lost.length > 0 && (await logged(work, ownConfig(work), ["app:enable", ...lost])) !== 0)
@@ -130,8 +137,8 @@ export async function putBack(work: WithData): Promise<void> {
   await openSpace(work);
 }
 
-// What Nextcloud leaves to its administrator after an upgrade, as words for occ.
-const REPAIRS = [
+/** What Nextcloud leaves to its administrator after an upgrade, as words for occ. */
+export const REPAIRS = [
   ["db:add-missing-columns"],
   ["db:add-missing-primary-keys"],
   ["db:add-missing-indices"],

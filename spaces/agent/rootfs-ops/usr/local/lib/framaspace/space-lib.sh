@@ -71,8 +71,7 @@ read_space() {
 }
 
 # office_settings: prints what Collabora's connector has to know, one `key value` on a line; nothing where there is no
-# Collabora. The connector looks for it in the database alone. Web servers ask the suite directly; browsers reach it by
-# the gateways. Documents are given to the suite alone. It makes no previews: they would take what open documents need.
+# Collabora. Why: spaces/agent/programs/converge/space-apps.ts.
 office_settings() {
   jq -r 'select(.office.suites | index("collabora")) |
     ["preview_generation no", "public_wopi_url https://collabora.\(.domain)\(.port | if . then ":\(.)" else "" end)",
@@ -144,16 +143,6 @@ load_database() {
     PGOPTIONS='-c client_min_messages=warning' as_role psql -XAtq -1 -v ON_ERROR_STOP=1 -f - >/dev/null
 }
 
-# scratch_config: makes $SCRATCH/$ID, a configuration directory for occ in which Nextcloud may write, and that does not
-# limit the space's accounts. It holds secrets: call drop_scratch when done.
-scratch_config() {
-  rm -rf "${SCRATCH:?}/$ID"
-  install -d -m 0711 "$SCRATCH"
-  install -d -m 0700 -o www-data -g www-data "$SCRATCH/$ID"
-  (umask 077 && printf '%s\n' "<?php \$CONFIG = ['config_is_read_only' => false, 'one-click-instance' => false] + (require '/usr/local/share/framaspace/config.php')('$DIRECTORY/config');" >"$SCRATCH/$ID/config.php")
-  chown www-data:www-data "$SCRATCH/$ID/config.php"
-}
-
 drop_scratch() { rm -rf "${SCRATCH:?}/$ID"; }
 
 # run_php CONFIG_DIRECTORY RELEASE SCRIPT WORDS…: runs a program of Nextcloud's, as the user and within the limits that
@@ -174,7 +163,8 @@ run_php() (
 # occ CONFIG_DIRECTORY RELEASE WORDS…: Nextcloud's command line.
 occ() { run_php "$1" "$2" occ --no-interaction --no-ansi "${@:3}"; }
 
-# What Nextcloud leaves to its administrator after an installation or an upgrade, as words for occ.
+# What Nextcloud leaves to its administrator after an installation, as words for occ. After an upgrade it is the same
+# (spaces/agent/programs/converge/upgrade.ts).
 # shellcheck disable=SC2034 # The programs use it.
 REPAIRS=(db:add-missing-columns db:add-missing-primary-keys db:add-missing-indices "maintenance:repair --include-expensive")
 
@@ -247,14 +237,6 @@ SQL_NEW_FINGERPRINT="INSERT INTO framaspace VALUES ('fingerprint', md5(random():
 # distribute: copies the directory to every web server. If one does not answer, the timer copies it as soon as it does.
 distribute() {
   if distribute-spaces "$ID" 9>&- >/dev/null; then rm -f "$UNDISTRIBUTED/$ID"; fi
-}
-
-# reachable_web_servers: prints those that are not known to be unreachable.
-reachable_web_servers() {
-  local web
-  while read -r web; do
-    [ -e "/run/framaspace/unreachable/$web" ] || echo "$web"
-  done </etc/framaspace/web-servers
 }
 
 # ask_pages STATUS [HEADER]: prints "<web server> <status>" for each web server whose status.php answers with another
