@@ -28,6 +28,7 @@ export const CHECKS: readonly Check[] = [
   officeSuitesExist,
   wavesExist,
   storageSuffices,
+  exportsOutliveLiveData,
   rotatedSpacesExist,
 ];
 
@@ -244,6 +245,20 @@ function storageSuffices(fleet: Fleet): Problem[] {
       ...sources.environment.at(["storage", "commitRatio"]),
       who: "storage",
       what: `spaces are promised ${committed}, but ${promisable} is the most (${usable} usable × commitRatio ${environment.storage?.commitRatio}); archive spaces, add storage servers, or raise commitRatio if measured use allows`,
+    },
+  ];
+}
+
+/** Live data goes only while its export is whole. An export that has expired by then would be made again and again. */
+function exportsOutliveLiveData({ environment, catalog, sources }: Fleet): Problem[] {
+  const exportDays = environment?.storage?.retention.exportDays;
+  if (!catalog || exportDays === undefined || catalog.archive.graceDays < exportDays) return [];
+  return [
+    {
+      file: sources.environment.file,
+      ...sources.environment.at(["storage", "retention", "exportDays"]),
+      who: "storage.retention",
+      what: `exportDays is ${exportDays}, and the live data of an archived space goes after ${catalog.archive.graceDays} days (archive.graceDays of ${sources.catalog.file}); write more than ${catalog.archive.graceDays}`,
     },
   ];
 }

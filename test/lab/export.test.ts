@@ -1,6 +1,7 @@
 // Spaces that are exported, restored, copied and given up: by the programs of ops-1, also when they are killed, and
 // also under faults. The spaces have the tables of Nextcloud that the programs read and, if MinIO is available, files.
 import { ExecaError } from "execa";
+import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DOMAIN, sharedLab as lab, storageWords } from "../support/suite-lab.ts";
 
@@ -27,11 +28,15 @@ INSERT INTO oc_mimetypes VALUES (2, 'httpd/unix-directory'), (3, 'text/plain');`
 
 const FILES = 40;
 
+/** Nextcloud keeps the storage of an account with a long name under a digest. */
+const ALICE = "alice".padEnd(64, "-b");
+const STORAGE = createHash("md5").update(`object::user:${ALICE}`).digest("hex");
+
 /** Gives a space the tables, rows and files of a space in use. */
 async function fill(id: string): Promise<void> {
   const instance = await on("ops-1", `jq -r .nextcloud.instanceId /srv/spaces/${id}/config/space.json`);
   const rows = hasStorage
-    ? `INSERT INTO oc_storages VALUES (1, 'object::store:amazon::space-${id}'), (2, 'object::user:alice');
+    ? `INSERT INTO oc_storages VALUES (1, 'object::store:amazon::space-${id}'), (2, '${STORAGE}');
 INSERT INTO oc_filecache (fileid, storage, path, path_hash, name, mimetype, size) VALUES (1, 2, '', md5(''), '', 2, -1),
   (2, 1, 'appdata_${instance}', md5('appdata_${instance}'), 'appdata_${instance}', 2, 6),
   (3, 1, 'appdata_${instance}/logo', md5('appdata_${instance}/logo'), 'logo', 3, 6);
@@ -39,9 +44,9 @@ INSERT INTO oc_filecache (fileid, storage, path, path_hash, name, mimetype, size
   SELECT n, 2, 'files/note ' || n || '.txt', md5('files/note ' || n || '.txt'), 'note ' || n || '.txt', 3, 8, 1700000000 FROM generate_series(101, ${100 + FILES}) n;`
     : "";
   const sql = `${EMPTY}
-INSERT INTO oc_users (uid) VALUES ('alice'), ('bob');
-INSERT INTO oc_preferences VALUES ('alice', 'login', 'lastLogin', '1700000000');
-INSERT INTO oc_authtoken VALUES (1, 'alice', 1700000600);
+INSERT INTO oc_users (uid) VALUES ('${ALICE}'), ('bob');
+INSERT INTO oc_preferences VALUES ('${ALICE}', 'login', 'lastLogin', '1700000000');
+INSERT INTO oc_authtoken VALUES (1, '${ALICE}', 1700000600);
 ${rows}`;
   await on("ops-1", `cat >/root/fill.sql <<'END'\n${sql}\nEND`);
   await inside(id, "sql -q -f /root/fill.sql");
@@ -328,7 +333,7 @@ describe("a copy", () => {
     if (!hasStorage) return;
     const instance = await on("ops-1", `jq -r .nextcloud.instanceId /srv/spaces/${CLONE}/config/space.json`);
     expect(await inside(CLONE, `sql -c "SELECT id FROM oc_storages ORDER BY 1"`)).toBe(
-      `object::store:amazon::space-${CLONE}\nobject::user:alice`,
+      `${STORAGE}\nobject::store:amazon::space-${CLONE}`,
     );
     expect(
       await inside(

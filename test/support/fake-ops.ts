@@ -38,6 +38,7 @@ const FAKES = {
   setpriv: String.raw`while [[ $1 != */occ ]]; do shift; done; shift 3; echo "$*" >>"$ROOT/asked"
     [ ! -e "$ROOT/fails" ] || [[ $* != "$(cat "$ROOT/fails")"* ]] || { echo "no luck"; exit "$(cat "$ROOT/ends" 2>/dev/null || echo 5)"; }
     [[ $* != user:add* ]] || echo "was created successfully"
+    [[ $* != user:auth-tokens:add* ]] || printf 'app password:\nof-the-app\n'
     case $* in
       user:add*framaspace-try) echo "member 1" >>"$ROOT/found" ;;
       user:delete*) grep -q ^member "$ROOT/found" && sed -i '/^member/d' "$ROOT/found" ;;
@@ -56,7 +57,7 @@ const FAKES = {
       *smtp*) [ ! -e "$ROOT/no-relay" ]; exit ;;
       *Behind*status.php*) echo "{\"installed\":true,\"maintenance\":false,\"needsDbUpgrade\":false,\"versionstring\":\"$(cat "$ROOT/served" 2>/dev/null || echo 35.0.2)\"}"; exit ;;
       *Behind*remote.php/dav/*)
-        while [ "$#" -gt 1 ]; do case $1 in -o) out=$2; shift ;; -X) method=$2; shift ;; -T) file=$2; shift ;; Destination:*) to=${"${1#*/dav/}"} ;; esac; shift; done
+        while [ "$#" -gt 1 ]; do case $1 in -o) out=$2; shift ;; -K) grep -q :of-the-app "$2" || exit; shift ;; -X) method=$2; shift ;; -T) file=$2; shift ;; Destination:*) to=${"${1#*/dav/}"} ;; esac; shift; done
         path=${"${1#*/dav/}"} dav=$ROOT/dav; mkdir -p "$dav"
         echo "$method $path" >>"$ROOT/asked-dav"
         # shellcheck disable=SC2053 # A pattern.

@@ -3,6 +3,7 @@
 import { run, succeeds } from "./run-command.ts";
 import { sql } from "./space-database.ts";
 import { held, say, type SpaceWork } from "./space-work.ts";
+import { STORAGES } from "./storage-queries.ts";
 
 /** One line of `mc ls --json --versions`. */
 interface Version {
@@ -97,6 +98,6 @@ async function knownSizes(work: SpaceWork): Promise<Map<string, number> | undefi
 
 const SIZES = String.raw`SELECT to_regclass('public.oc_filecache') IS NOT NULL AS nextcloud \gset
 \if :nextcloud
-SELECT 'urn:oid:' || fileid, size FROM oc_filecache JOIN oc_storages ON numeric_id = storage WHERE id LIKE 'object::%';
+SELECT 'urn:oid:' || fileid, size FROM oc_filecache JOIN ${STORAGES} s ON numeric_id = storage WHERE id LIKE 'object::%';
 \endif
 `;

@@ -27,11 +27,7 @@ export async function tryThrough(work: SpaceWork, web: string, webs: readonly st
   const visit = visitOf(web);
   const shut =
     unexpected(await askPage(work, visit, "index.php/login"), [200], "the login page") ??
-    unexpected(
-      await askDav(work, visit, "PROPFIND", `files/${MEMBER}/`, ["-H", "Depth: 0"]),
-      [207, 200],
-      "a login",
-    );
+    unexpected(await logIn(work, visit), [207, 200], "a login");
   if (shut !== undefined) return [shut];
   const uploads = {
     [`whole-${web}`]: (name: string) => tryWhole(work, visit, name),
@@ -55,6 +51,12 @@ export async function tryThrough(work: SpaceWork, web: string, webs: readonly st
   return found.filter((problem) => problem !== undefined);
 }
 
+/** With the account's own password. All other requests have an app password. */
+function logIn(work: SpaceWork, visit: Visit): Promise<Answer> {
+  const words = ["-K", memberFile(work, "password"), "-X", "PROPFIND"];
+  return ask(work, visit, `remote.php/dav/files/${MEMBER}/`, words);
+}
+
 /** Asks as the scripts of Nextcloud's pages do. */
 function askPage(work: SpaceWork, visit: Visit, path: string, more: readonly string[] = []): Promise<Answer> {
   return ask(work, visit, path, ["-H", "OCS-APIRequest: true", "-H", "Accept: application/json", ...more]);
@@ -62,7 +64,7 @@ function askPage(work: SpaceWork, visit: Visit, path: string, more: readonly str
 
 /** The same, logged in. */
 const askAsMember = (work: SpaceWork, visit: Visit, path: string, more: readonly string[] = []) =>
-  askPage(work, visit, path, ["-K", memberFile(work, "login"), ...more]);
+  askPage(work, visit, path, ["-K", memberFile(work, "app-password"), ...more]);
 
 /** What the space can do. An administrator may turn links off, or want a password for them. */
 interface Capabilities {

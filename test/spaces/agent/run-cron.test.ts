@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { USED_STORAGE } from "../../../spaces/agent/programs/storage-queries.ts";
 import { fakeCommands, onPath, programIn } from "../../support/fakes.ts";
 
 const tools = onPath("jq", "flock");
@@ -41,7 +42,8 @@ beforeEach(() => {
       exit "$(cat $ROOT/status 2>/dev/null || echo 0)"`,
     psql: 'printf "%s\\n" "$@" >>$ROOT/asked; case "$*" in *oc_authtoken*) echo 1 ;; *oc_filecache*) echo 0 ;; esac',
   });
-  for (const name of ["space-lib.sh", "used-storage.sql"]) writeFileSync(at(name), programIn(root, name));
+  writeFileSync(at("space-lib.sh"), programIn(root, "space-lib.sh"));
+  writeFileSync(at("used-storage.sql"), USED_STORAGE);
   const program = programIn(root, "run-cron").replace(/^LONG_SECONDS=.*$/m, "LONG_SECONDS=1");
   writeFileSync(at("run-cron-for-ever"), program);
   // One space's job, without the endless loop around it.

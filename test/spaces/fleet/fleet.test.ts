@@ -225,6 +225,12 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
   spaces/tenants/demo/002.yaml:17:10  space "zinnia": state is "deleted"; write one of active, suspended, archived.`,
   ],
   [
+    "exports that expire before the live data goes",
+    (root) => replaceIn(root, CONFIGURATION, "exportDays: 365", "exportDays: 30"),
+    `Environment demo is not valid: 1 problem.
+  Pulumi.demo.yaml:25:77  storage.retention: exportDays is 30, and the live data of an archived space goes after 30 days (archive.graceDays of spaces/catalog.yaml); write more than 30.`,
+  ],
+  [
     "more storage promised than there is room for",
     (root) => replaceIn(root, CATALOG, "storageGb: 40", "storageGb: 4000"),
     `Environment demo is not valid: 1 problem.

@@ -1,8 +1,8 @@
 // What a space's database says of itself. The table framaspace is outside Nextcloud's prefix, and every dump has it.
-import { readFileSync } from "node:fs";
 import { MEMBER } from "../member.ts";
 import { sql } from "../space-database.ts";
 import { failure, type SpaceWork } from "../space-work.ts";
+import { USED_STORAGE } from "../storage-queries.ts";
 
 /** Key → value. `version` is there once the space is installed; else `tables`, the number of tables of others. */
 export interface Facts extends Readonly<Partial<Record<FactName, string>>> {
@@ -42,7 +42,7 @@ export async function look(work: SpaceWork): Promise<Facts> {
   const variables = ["-v", `refused=${catalog.appsRefused.join(" ")}`, "-v", `member=${MEMBER}`];
   // Rows end with a zero byte, because administrators of the space choose some of the values, and a new line in one
   // must not pass for another row.
-  const { status, output } = await sql(work, ["-0", "-F", " ", ...variables, "-f", "-"], queries(work));
+  const { status, output } = await sql(work, ["-0", "-F", " ", ...variables, "-f", "-"], QUERIES);
   if (status !== 0)
     throw failure(
       work,
@@ -62,14 +62,7 @@ export async function look(work: SpaceWork): Promise<Facts> {
 /** The words of a list. */
 export const words = (text: string): string[] => text.split(/\s+/).filter(Boolean);
 
-/** The query for the bytes that a space uses, without its comments. */
-function usedStorage({ places }: SpaceWork): string {
-  return readFileSync(`${places.library}/used-storage.sql`, "utf8").replace(/^--.*\n/gm, "");
-}
-
-const queries = (
-  work: SpaceWork,
-) => String.raw`SELECT to_regclass('public.framaspace') IS NOT NULL AS ours \gset
+const QUERIES = String.raw`SELECT to_regclass('public.framaspace') IS NOT NULL AS ours \gset
 \if :ours
 SELECT key, value FROM framaspace;
 SELECT 'apps', string_agg(appid, ' ' ORDER BY appid) FROM oc_appconfig WHERE configkey = 'enabled' AND configvalue <> 'no';
@@ -79,7 +72,7 @@ SELECT 'office', string_agg(configkey || '=' || regexp_replace(configvalue, '\s'
  WHERE appid = 'richdocuments' AND configkey IN ('preview_generation', 'public_wopi_url', 'wopi_allowlist', 'wopi_url');
 SELECT 'accounts', count(*) FROM oc_users WHERE uid <> :'member' AND NOT EXISTS (SELECT FROM oc_preferences
   WHERE userid = uid AND appid = 'core' AND configkey = 'enabled' AND configvalue IN ('false', '0'));
-SELECT 'used', (${usedStorage(work)});
+SELECT 'used', (${USED_STORAGE});
 SELECT 'default-quota', configvalue FROM oc_appconfig WHERE appid = 'files' AND configkey = 'default_quota';
 SELECT 'own-title', 1 WHERE NOT EXISTS (SELECT FROM oc_appconfig JOIN framaspace ON value = configvalue
   WHERE appid = 'theming' AND configkey = 'name' AND key = 'title');

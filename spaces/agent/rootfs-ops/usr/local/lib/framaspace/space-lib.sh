@@ -361,10 +361,10 @@ bring_back() {
 
 # list_sizes: prints the key in the bucket and the size of each file that Nextcloud knows.
 list_sizes() {
-  sql -F ' ' -f - <<'SQL'
+  sql -F ' ' -v storages="$(</usr/local/lib/framaspace/storages.sql)" -f - <<'SQL'
 SELECT to_regclass('public.oc_filecache') IS NOT NULL AS nextcloud \gset
 \if :nextcloud
-SELECT 'urn:oid:' || fileid, size FROM oc_filecache JOIN oc_storages ON numeric_id = storage WHERE id LIKE 'object::%';
+SELECT 'urn:oid:' || fileid, size FROM oc_filecache JOIN :storages s ON numeric_id = storage WHERE id LIKE 'object::%';
 \endif
 SQL
 }

@@ -1,10 +1,9 @@
-// What counts as a space's used storage. The query runs on SQLite, which has two functions of PostgreSQL's less.
+// The names of a space's storages, and what counts as used. The queries run on SQLite, which lacks two functions of PostgreSQL's.
 import { createHash } from "node:crypto";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { sourceOf } from "../../support/fakes.ts";
+import { STORAGES, USED_STORAGE } from "../../../spaces/agent/programs/storage-queries.ts";
 
-const QUERY = sourceOf("used-storage.sql");
 const md5 = (text: string) => createHash("md5").update(text).digest("hex");
 /** Nextcloud cuts no id: it stores the digest of one that is longer than 64 characters. */
 const stored = (id: string) => (id.length > 64 ? md5(id) : id);
@@ -27,7 +26,7 @@ function storage(id: string, size: number): void {
   insert.run(lastInsertRowid, md5(""), size);
   insert.run(lastInsertRowid, md5("files"), size);
 }
-const used = () => Object.values(database.prepare(QUERY).get() ?? {})[0];
+const used = () => Object.values(database.prepare(USED_STORAGE).get() ?? {})[0];
 
 it("is that of accounts and of Nextcloud itself, in the bucket or on disk", () => {
   expect(used()).toBe(0);
@@ -56,4 +55,13 @@ it.each(["object::user:", "home::"])("is that of an account with a long name, to
   database.prepare("INSERT INTO oc_users VALUES (?)").run(uid);
   storage(kind + uid, 10);
   expect(used()).toBe(10);
+});
+
+it("names the storage of an account with a long name, whose digest alone Nextcloud keeps", () => {
+  const uid = "a".repeat(64);
+  database.prepare("INSERT INTO oc_users VALUES (?), ('bob')").run(uid);
+  const names = ["home::bob", `object::user:${uid}`, "object::user:gone".padEnd(80, "e")];
+  for (const name of names) storage(name, 1);
+  const named = database.prepare(`SELECT id FROM ${STORAGES} s ORDER BY numeric_id`).all();
+  expect(named.map(({ id }) => id)).toEqual(["home::bob", `object::user:${uid}`, stored(names[2] ?? "")]);
 });
