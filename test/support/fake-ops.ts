@@ -48,8 +48,8 @@ const FAKES = {
       cat "$ROOT/refuses" >&2`,
   // It knows every user, and has none when it is asked for a list.
   "redis-cli": 'case " $* " in *" SELECT "*) echo OK ;; *" ACL LIST "*) ;; *) sed "s/.*/OK/" ;; esac',
-  "distribute-spaces":
-    'echo "distribute $1" >>"$ROOT/calls"; cat "$ROOT/missed" 2>/dev/null && exit 1; exit 0',
+  // One line for each copy of a space, to whichever web servers.
+  rsync: '[ "${@: -1}" != root@web-1: ] || echo "distribute $(basename "${@: -2:1}")" >>"$ROOT/calls"',
   // Four answers: that of the space, which follows the maintenance file; that of a request past the maintenance; that of
   // the relay; and that of WebDAV, which keeps files. The file `refuses-dav` has a pattern of what WebDAV refuses.
   curl: String.raw`seen=$(cat "$ROOT/status"); [ ! -e "$ROOT/srv/spaces/lotus/maintenance" ] || seen=503

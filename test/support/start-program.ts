@@ -2,6 +2,7 @@
 //   node test/support/start-program.ts FOLDER PROGRAM WORDS…
 import { join } from "node:path";
 import { convergeSpace } from "../../spaces/agent/programs/converge/converge.ts";
+import { distributeSpaces } from "../../spaces/agent/programs/distribute-spaces.ts";
 import { finishSpaces } from "../../spaces/agent/programs/finish-spaces.ts";
 import { placesIn } from "../../spaces/agent/programs/places.ts";
 import { redisUsers } from "../../spaces/agent/programs/redis-users.ts";
@@ -14,6 +15,7 @@ const places = placesIn(root, library, join(root, "bin"));
 
 const PROGRAMS: Readonly<Record<string, () => Promise<Result>>> = {
   "converge-space": () => convergeSpace(places, words, 1),
+  "distribute-spaces": () => distributeSpaces(places, words),
   "finish-spaces": () => finishSpaces(places, words),
   "redis-users": () => redisUsers(places, words),
   "try-space": () => trySpaces(places, words),

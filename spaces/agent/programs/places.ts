@@ -50,6 +50,8 @@ export interface Places {
   readonly platform: string;
   readonly catalog: string;
   readonly webServers: string;
+  /** How ssh gets to web servers, to copy. */
+  readonly distributeSsh: string;
   /** SQL that shell programs use, too. */
   readonly library: string;
   /** PostgreSQL's own programs, without Debian's wrapper in Perl, which takes longer than a query. */
@@ -90,6 +92,7 @@ export function placesIn(
     platform: `${root}/etc/framaspace/platform.json`,
     catalog: `${root}/etc/framaspace/catalog.json`,
     webServers: `${root}/etc/framaspace/web-servers`,
+    distributeSsh: `${root}/etc/framaspace/distribute/ssh_config`,
     library,
     postgresql,
   };

@@ -53,7 +53,7 @@ export async function tryThrough(work: SpaceWork, web: string, webs: readonly st
 
 /** With the account's own password. All other requests have an app password. */
 function logIn(work: SpaceWork, visit: Visit): Promise<Answer> {
-  const words = ["-K", memberFile(work, "password"), "-X", "PROPFIND"];
+  const words = ["-K", memberFile(work, "password"), "-X", "PROPFIND", "-H", "Depth: 0"];
   return ask(work, visit, `remote.php/dav/files/${MEMBER}/`, words);
 }
 

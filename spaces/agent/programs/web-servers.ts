@@ -1,6 +1,7 @@
 // The web servers, as ops-1 sees them.
-import { existsSync, readFileSync, rmSync } from "node:fs";
-import { run, succeeds } from "./run-command.ts";
+import { existsSync, rmSync } from "node:fs";
+import { copyToWebServers, isUnreachable, webServersOf } from "./distribute-spaces.ts";
+import { run } from "./run-command.ts";
 import { held, heldButSpace, type SpaceWork } from "./space-work.ts";
 
 /** A header with which ops-1 sees the space behind its maintenance. */
@@ -12,14 +13,11 @@ export interface WrongAnswer {
   answer: string;
 }
 
-export const webServers = ({ places }: SpaceWork): string[] =>
-  readFileSync(places.webServers, "utf8").split("\n").filter(Boolean);
-
-const isUnreachable = ({ places }: SpaceWork, web: string) => existsSync(`${places.run}/unreachable/${web}`);
+export const webServers = ({ places }: SpaceWork): string[] => webServersOf(places);
 
 /** Those that are not known to be unreachable. */
-export const reachableWebServers = (work: SpaceWork): string[] =>
-  webServers(work).filter((web) => !isUnreachable(work, web));
+export const reachableWebServers = ({ places }: SpaceWork): string[] =>
+  webServersOf(places).filter((web) => !isUnreachable(places, web));
 
 export const isUndistributed = ({ places, space }: SpaceWork) =>
   existsSync(`${places.undistributed}/${space.id}`);
@@ -27,8 +25,8 @@ export const isUndistributed = ({ places, space }: SpaceWork) =>
 /** Copies the directory to every web server. If one does not answer, the timer copies it as soon as it does. */
 export async function distribute(work: SpaceWork): Promise<void> {
   const { places, space } = work;
-  if (await succeeds("distribute-spaces", [space.id], heldButSpace(work)))
-    rmSync(`${places.undistributed}/${space.id}`, { force: true });
+  const missed = await copyToWebServers(places, space.id, heldButSpace(work).locks);
+  if (missed.length === 0) rmSync(`${places.undistributed}/${space.id}`, { force: true });
 }
 
 /**

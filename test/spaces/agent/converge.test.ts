@@ -678,7 +678,6 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     install();
     mkdirSync(at("run/framaspace/unreachable"), { recursive: true });
     writeFileSync(at("run/framaspace/unreachable/web-2"), "");
-    writeFileSync(at("missed"), "web-2\n");
     const { exitCode, pending, stderr } = converge({ state: "active", name: "Other" });
     expect({ exitCode, pending }).toEqual({ exitCode: 0, pending: ["web-2"] });
     expect(stderr).toContain("space lotus: not served by web-2 unreachable; tried again twice a minute");

@@ -14,6 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { STORAGES } from "../../../spaces/agent/programs/storage-queries.ts";
 import { onPath, fakeCommands, programIn, startOf, ZSTD } from "../../support/fakes.ts";
 
 const PROGRAMS = [
@@ -40,6 +41,7 @@ const FAKES = {
   ssh: ":",
   "redis-users": "cat",
   "distribute-spaces": ":",
+  rsync: ":",
   mv: `${FUSE}\nexec /bin/mv "$@"`,
   psql: String.raw`${FUSE}
     said=$({ for word; do echo "$word"; done; [ -t 0 ] || timeout 5 cat; })
@@ -131,6 +133,7 @@ beforeEach(() => {
   for (const release of ["34.0.4", "35.0.2"]) writeFileSync(at("srv/releases", release, "index.php"), "");
   fakeCommands(root, FAKES);
   for (const name of LIBRARIES) writeFileSync(at(name), programIn(root, name));
+  writeFileSync(at("storages.sql"), STORAGES);
   for (const name of PROGRAMS) writeFileSync(at("bin", name), programIn(root, name), { mode: 0o755 });
   writeFileSync(at("bin/converge-space"), startOf(root, "converge-space"), { mode: 0o755 });
   writeFileSync(at("scratch-postgres.sh"), `ROOT=${root}\nPGBIN=${at("bin")}\n${SCRATCH}`);
