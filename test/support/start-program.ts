@@ -7,6 +7,7 @@ import { finishSpaces } from "../../spaces/agent/programs/finish-spaces.ts";
 import { placesIn } from "../../spaces/agent/programs/places.ts";
 import { redisUsers } from "../../spaces/agent/programs/redis-users.ts";
 import { runProgram, type Result } from "../../spaces/agent/programs/program.ts";
+import { runCron } from "../../spaces/agent/programs/run-cron.ts";
 import { trySpaces } from "../../spaces/agent/programs/try-spaces.ts";
 
 const [root = "", program = "", ...words] = process.argv.slice(2);
@@ -18,6 +19,8 @@ const PROGRAMS: Readonly<Record<string, () => Promise<Result>>> = {
   "distribute-spaces": () => distributeSpaces(places, words),
   "finish-spaces": () => finishSpaces(places, words),
   "redis-users": () => redisUsers(places, words),
+  // A job is long after one second.
+  "run-cron": () => runCron(places, 1),
   "try-space": () => trySpaces(places, words),
 };
 const run = PROGRAMS[program];

@@ -34,6 +34,8 @@ export interface Places {
   readonly redisRecords: string;
   /** What every user of Redis may do, and how the administrator gets in. */
   readonly redisRules: string;
+  /** Id → when its last background job began, and whether it is in use. run-cron says how. */
+  readonly cron: string;
   /** Spaces that remove-space has removed. */
   readonly removed: string;
   /** Spaces that were closed when a former ops-1 was lost. Only that machine knew why, so people have to look. */
@@ -82,6 +84,7 @@ export function placesIn(
     tries: `${root}/run/framaspace/tries`,
     redisRecords: `${data}/redis`,
     redisRules: `${root}/etc/framaspace/redis`,
+    cron: `${data}/cron`,
     removed: `${data}/removed`,
     closed: `${data}/closed`,
     scratch: `${data}/scratch`,

@@ -86,11 +86,8 @@ lock_space() {
   flock --timeout 600 9 || fail "another run has been at it for ten minutes (fuser -v /run/framaspace/space-$ID.lock)"
 }
 
-# is_cut_off: whether a restore onto the space was begun and is not finished.
-is_cut_off() { [ -e "$RESTORING/$ID" ] || [ -e "$RESTORING_AT/$ID" ]; }
-
-# refuse_cut_off PROGRAM: fails if is_cut_off, and names the command that finishes the restore. The two programs that
-# restore check their own work themselves.
+# refuse_cut_off PROGRAM: fails if a restore onto the space was begun and is not finished, and names the command that
+# finishes it. The two programs that restore check their own work themselves.
 refuse_cut_off() {
   local source moment
   if [ "$1" != restore-space-at ] && [ -e "$RESTORING_AT/$ID" ]; then
@@ -154,7 +151,7 @@ run_php() (
   cd "$code"
   export NEXTCLOUD_CONFIG_DIR=$config HOME=$DIRECTORY/tmp PGSSLMODE=verify-full PGSSLROOTCERT=$CA \
     PGTARGETSESSIONATTRS=read-write PGCONNECT_TIMEOUT=5 PGCHANNELBINDING=disable PGOPTIONS=$WRITES
-  exec timeout "${LONGEST_SECONDS:-0}" setpriv --reuid=www-data --regid=www-data --init-groups --no-new-privs \
+  exec setpriv --reuid=www-data --regid=www-data --init-groups --no-new-privs \
     php -d open_basedir="$code/:$DIRECTORY/:$config/:/usr/local/share/framaspace/:/etc/framaspace/platform.json:$CA:/dev/urandom" \
     -d sys_temp_dir="$DIRECTORY/tmp" -d upload_tmp_dir="$DIRECTORY/tmp" -d syslog.ident="$ID" \
     "$code/$1" "${@:2}" 9>&- </dev/null
@@ -172,18 +169,6 @@ REPAIRS=(db:add-missing-columns db:add-missing-primary-keys db:add-missing-indic
 # back with a new release, or if the app is turned off and on.
 # shellcheck disable=SC2034 # The programs use it.
 SQL_DROP_JOBS="DELETE FROM oc_jobs WHERE class = 'OCA\Talk\BackgroundJob\CheckMatterbridges'"
-
-# Two settings with which a space's administrator would stop the space: without a module for encryption, all files
-# answer 503; with no mode, no background job runs. nginx refuses both (infra/web/web.ts). But Nextcloud also takes a
-# setting's name from a JSON body, in place of the name in the address.
-# shellcheck disable=SC2034 # The programs use it.
-SQL_RESET_SETTINGS="DELETE FROM oc_appconfig WHERE appid = 'core' AND configkey = 'encryption_enabled';
-  UPDATE oc_appconfig SET configvalue = 'cron' WHERE appid = 'core' AND configkey = 'backgroundjobs_mode' AND configvalue <> 'cron'"
-
-# mark_full BYTES: if a space uses all of its plan's storage, nginx takes no more files, and serves those it has.
-mark_full() {
-  if [ "$1" -ge "$STORAGE_BYTES" ]; then put full 0640 root:www-data ''; else drop full; fi
-}
 
 # touches: called before the space's directory changes, so that the next run distributes it if this one is killed.
 touches() { [ -e "$UNDISTRIBUTED/$ID" ] || : >"$UNDISTRIBUTED/$ID"; }
