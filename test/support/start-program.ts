@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { convergeSpace } from "../../spaces/agent/programs/converge/converge.ts";
 import { distributeSpaces } from "../../spaces/agent/programs/distribute-spaces.ts";
 import { finishSpaces } from "../../spaces/agent/programs/finish-spaces.ts";
+import { listSpaces } from "../../spaces/agent/programs/list-spaces.ts";
 import { placesIn } from "../../spaces/agent/programs/places.ts";
 import { redisUsers } from "../../spaces/agent/programs/redis-users.ts";
 import { runProgram, type Result } from "../../spaces/agent/programs/program.ts";
@@ -18,6 +19,7 @@ const PROGRAMS: Readonly<Record<string, () => Promise<Result>>> = {
   "converge-space": () => convergeSpace(places, words, 1),
   "distribute-spaces": () => distributeSpaces(places, words),
   "finish-spaces": () => finishSpaces(places, words),
+  "list-spaces": () => listSpaces(places, words),
   "redis-users": () => redisUsers(places, words),
   // A job is long after one second.
   "run-cron": () => runCron(places, 1),

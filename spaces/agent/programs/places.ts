@@ -36,6 +36,8 @@ export interface Places {
   readonly redisRules: string;
   /** Id → when its last background job began, and whether it is in use. run-cron says how. */
   readonly cron: string;
+  /** What list-spaces heard from all databases, last time. */
+  readonly survey: string;
   /** Spaces that remove-space has removed. */
   readonly removed: string;
   /** Spaces that were closed when a former ops-1 was lost. Only that machine knew why, so people have to look. */
@@ -85,6 +87,7 @@ export function placesIn(
     redisRecords: `${data}/redis`,
     redisRules: `${root}/etc/framaspace/redis`,
     cron: `${data}/cron`,
+    survey: `${data}/survey`,
     removed: `${data}/removed`,
     closed: `${data}/closed`,
     scratch: `${data}/scratch`,

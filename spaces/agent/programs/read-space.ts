@@ -25,6 +25,7 @@ export const isId = (word: unknown): word is string =>
 
 /** The ids that have a file in a folder, sorted. */
 export function idsIn(folder: string): string[] {
+  if (!existsSync(folder)) return [];
   return readdirSync(folder, { withFileTypes: true })
     .filter((entry) => entry.isFile() && isId(entry.name))
     .map(({ name }) => name)
