@@ -7,7 +7,7 @@ import { runTool, type Outcome } from "./tool.ts";
 export async function checkShell(root: string): Promise<Outcome> {
   const scripts = globSync(["**/*.sh", "**/usr/local/sbin/*", ".ci/run"], {
     cwd: root,
-    exclude: ["node_modules", ".lab"],
+    exclude: ["node_modules", ".lab", "**/*.ts"],
   });
   const outcome = await runTool(root, "shellcheck", ["--external-sources", ...scripts]);
   if (outcome.state === "failed" && outcome.text.includes("ENOENT"))

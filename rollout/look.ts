@@ -1,4 +1,4 @@
-// Looks whether spaces serve as people use them. ops-1 does it (spaces/agent/rootfs-ops/usr/local/sbin/try-space).
+// Looks whether spaces serve as people use them. ops-1 does it (spaces/agent/programs/try-spaces.ts).
 import { execa } from "execa";
 
 /**

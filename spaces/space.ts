@@ -9,6 +9,7 @@ import { SPACE_POLICY, spaceNames } from "../infra/inventory/names.ts";
 import type { Secrets } from "../infra/pki/secrets.ts";
 import { GIGABYTE, type Catalog } from "./fleet/catalog.ts";
 import type { Entry } from "./fleet/entry.ts";
+import type { WantedSpace } from "./space-document.ts";
 
 /** What the spaces of a stack share. */
 export interface SpaceContext {
@@ -131,10 +132,7 @@ function releaseOf(entry: Entry, catalog: Catalog): string {
   return release;
 }
 
-/**
- * What converge-space reads. The space's `space.json`, which the shared config.php reads, is nearly the same.
- * converge-space adds `version`: the four-part version that the space's database is on.
- */
+/** What converge-space reads. */
 export function wantedSpace(
   entry: Entry,
   {
@@ -144,7 +142,7 @@ export function wantedSpace(
     minio: storage,
   }: Pick<SpaceContext, "domain" | "catalog" | "secrets" | "minio">,
   passwords: Record<"database" | "s3" | "redis" | "secret" | "salt", string>,
-) {
+): WantedSpace {
   const names = spaceNames(entry.id, domain);
   const { storageGb, accounts } = planOf(entry, catalog);
   return {
@@ -157,7 +155,6 @@ export function wantedSpace(
     ...(entry.state === "archived" && { archive: catalog.archive }),
     wave: entry.wave,
     release: releaseOf(entry, catalog),
-    // These are the same for all spaces. They are here so that a change of them makes every space converge.
     apps: catalog.apps,
     appsOptional: catalog.appsOptional,
     appsOff: catalog.appsOff,
@@ -167,7 +164,6 @@ export function wantedSpace(
     limits: { accounts, storageBytes: storageGb * GIGABYTE },
     database: { name: names.database, user: names.role, password: passwords.database },
     ...(storage && { s3: { bucket: names.bucket, user: names.s3User, secret: passwords.s3 } }),
-    // redis-users on ops-1 adds the number of its database.
     redis: { user: names.redisUser, password: passwords.redis, prefix: names.redisPrefix },
     nextcloud: {
       // Not a secret: it is the name of the session cookie.

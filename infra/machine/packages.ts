@@ -21,7 +21,8 @@ export const PACKAGES: Readonly<Record<Role | "base" | "restore", readonly strin
     "systemd-timesyncd",
     "unattended-upgrades",
   ],
-  ops: ["php8.4-cli", ...PHP, "postgresql-client-17", "redis-tools", "jq", "bzip2", "zstd"],
+  // nodejs: the programs that work on spaces.
+  ops: ["nodejs", "php8.4-cli", ...PHP, "postgresql-client-17", "redis-tools", "jq", "bzip2", "zstd"],
   logs: ["logrotate"],
   gateway: ["nginx"],
   // python3: rrsync, which lets ops-1 write to one directory only, is a Python program.

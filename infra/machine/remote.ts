@@ -7,6 +7,7 @@ import { join, relative } from "node:path";
 import type { MachineSpec } from "../inventory/addresses.ts";
 import { sshKeyPair } from "../pki/keys.ts";
 import type { Secrets } from "../pki/secrets.ts";
+import { renderProgram } from "./program-file.ts";
 import { assignments, hereDocument, quote, type Setting } from "./shell.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -84,7 +85,7 @@ export interface RemoteFile {
 
 /**
  * The files of a folder that mirrors a machine's file system. They belong to root. Programs have mode 0755, others
- * 0644.
+ * 0644. `NAME.ts` is a program in TypeScript, and gets to the machine as NAME.
  * @param folder Path in this repository: `infra/logs/rootfs`.
  */
 export function rootfs(folder: string): RemoteFile[] {
@@ -94,7 +95,9 @@ export function rootfs(folder: string): RemoteFile[] {
       const file = join(parentPath, name);
       const path = `/${relative(join(ROOT, folder), file)}`;
       const mode = path.startsWith("/usr/local/sbin/") ? "0755" : "0644";
-      return { path, mode, content: readFileSync(file, "utf8") };
+      return path.endsWith(".ts")
+        ? { path: path.replace(/\.ts$/, ""), mode, content: renderProgram(relative(ROOT, file)) }
+        : { path, mode, content: readFileSync(file, "utf8") };
     })
     .sort((a, b) => (a.path < b.path ? -1 : 1));
 }

@@ -59,7 +59,7 @@ const COMMANDS = [
 
 /**
  * The commands that every space's user may call. redis-users on ops-1 creates these users
- * (spaces/agent/rootfs-ops/usr/local/sbin/redis-users) and adds each one's key pattern and database. A space can't see
+ * (spaces/agent/programs/redis-users.ts) and adds each one's key pattern and database. A space can't see
  * what others do (MONITOR, CLIENT LIST), change settings, or empty a database. KEYS is necessary: without it
  * Nextcloud's `clear()` throws. KEYS ignores the key pattern of a user, so each space has its own database, whose names
  * no other space can list.

@@ -12,6 +12,8 @@ import { Access, rootfs } from "../../infra/machine/remote.ts";
 import type { Secrets } from "../../infra/pki/secrets.ts";
 import type { SpaceSoftware } from "../../infra/web/web.ts";
 import { REFUSED_APPS, type Catalog } from "../fleet/catalog.ts";
+import type { CatalogFile, PlatformFile } from "./machine-files.ts";
+import { STORAGES } from "./programs/storage-queries.ts";
 
 interface SoftwareArgs {
   environment: Environment;
@@ -49,6 +51,7 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
       ...rootfs("spaces/agent/rootfs-ops"),
       // restore-space-at needs the backups, which object storage holds.
       ...(environment.storage ? rootfs("spaces/agent/rootfs-backups") : []),
+      { path: "/usr/local/lib/framaspace/storages.sql", content: lines([STORAGES]) },
       { path: "/etc/framaspace/catalog.json", content: renderCatalog(catalog) },
       {
         path: "/etc/framaspace/wanted/key",
@@ -105,7 +108,8 @@ export function renderCatalog(catalog: Catalog): string {
   const { apps, appsOptional, appsOff, officeSuites, upgrade, archive, cron } = catalog;
   const officeApps = Object.fromEntries(Object.entries(officeSuites).map(([suite, { app }]) => [suite, app]));
   const appsRefused = [...REFUSED_APPS.keys()];
-  return `${JSON.stringify({ apps, appsOptional, appsOff, appsRefused, officeApps, upgrade, archive, cron }, null, 2)}\n`;
+  const file: CatalogFile = { apps, appsOptional, appsOff, appsRefused, officeApps, upgrade, archive, cron };
+  return `${JSON.stringify(file, null, 2)}\n`;
 }
 
 /** /etc/framaspace/platform.json: what config.php and theme.php need to know about this environment. */
@@ -141,5 +145,5 @@ export function renderPlatform(
       },
     }),
   };
-  return pulumi.output(platform).apply((value) => `${JSON.stringify(value, null, 2)}\n`);
+  return pulumi.output(platform).apply((file: PlatformFile) => `${JSON.stringify(file, null, 2)}\n`);
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { isSecret, reveal, type Resource } from "../../evaluate/graph.ts";
 import { loadFleet } from "../../spaces/fleet/load-fleet.ts";
+import { wantedSpaceSchema } from "../../spaces/space-document.ts";
 import { graphOf } from "../support/platform-graph.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -77,7 +78,7 @@ describe.each(entries)("space $id", ({ id, state, ...entry }) => {
         .filter((part) => part !== undefined)
         .map(kind),
     ).toEqual(expect.arrayContaining(["Database", "S3Bucket", "IamUserPolicyAttachment"]));
-    const wanted = JSON.parse(String(reveal(converge.inputs.stdin))) as { twoFactor?: string };
+    const wanted = wantedSpaceSchema.parse(JSON.parse(String(reveal(converge.inputs.stdin))));
     expect(wanted.twoFactor).toBe(entry.twoFactor);
     expect(wanted).toMatchObject({
       id,

@@ -60,3 +60,10 @@ export function programIn(root: string, name: string): string {
     .replaceAll(/(?<=[ ="'<>(])\/(srv|run|etc|var)(?=\/)/g, (folder) => `${root}${folder}`)
     .replace(/^PGBIN=.*$/m, `PGBIN=${join(root, "bin")}`);
 }
+
+/**
+ * The same for a program in TypeScript: a shell script that starts it from its source. Its patience is one second.
+ */
+export function startOf(root: string, name: string): string {
+  return `#!/bin/bash\nexec ${process.execPath} ${join(import.meta.dirname, "start-program.ts")} ${root} ${name} "$@"\n`;
+}

@@ -1,6 +1,5 @@
 // converge-space with everything around it faked: no root, no network. The lab tests what it does on real machines.
 import { execa, execaSync } from "execa";
-import { createHash } from "node:crypto";
 import {
   cpSync,
   existsSync,
@@ -15,80 +14,10 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { onPath, fakeCommands, programIn, fake, ZSTD } from "../../support/fakes.ts";
+import { LOTUS, makeOps } from "../../support/fake-ops.ts";
+import { fake, onPath, startOf } from "../../support/fakes.ts";
 
-const SCRIPTS = ["space-lib.sh", "member-lib.sh", "converge-space"] as const;
 const tools = onPath("jq", "flock");
-
-/** The fakes of the programs that it calls, as shell. `calls` lists the calls; other files contain the answers. */
-const FAKES = {
-  chown: ":",
-  sync: ":",
-  install: 'for word; do case $word in "$ROOT"/*) mkdir -p "$word" ;; esac; done',
-  // The file `found` is the table framaspace, with one line for each key.
-  psql: String.raw`did() { echo "$1" >>"$ROOT/did"; }
-    [ ! -e "$ROOT/no-database" ] || { echo "psql: FATAL: no pg_hba.conf entry" >&2; exit 2; }
-    case " $* " in
-      *" -1 "*) cat >/dev/null; [ ! -e "$ROOT/found" ] || { echo "loaded" >>"$ROOT/calls"; did load; }
-        echo "version ${"${INSTALLS:-34.0.4.1}"}" >"$ROOT/found"; printf '%s\n' "quota 40 GB" "title Lotus" >>"$ROOT/found" ;;
-      *" -f - "*) cat >/dev/null
-        # With -0, rows end with a zero byte. The files have one row on each line, and \n for a new line in a value.
-        case " $* " in *" -0 "*) ends='\0' ;; *) ends='\n' ;; esac
-        if [ -e "$ROOT/found" ]; then cat "$ROOT/found" "$ROOT/more"; else echo tables 0; fi | tr '\n' "$ends" | sed 's/\\n/\n/g' ;;
-      *) for word; do case $word in
-          "ALTER ROLE"*) did "$(sed -E 's/.* (SET|RESET) .*/\1/' <<<"$word")" ;;
-          *pg_terminate_backend*) did terminate; rm -f "$ROOT/sessions" ;;
-          "SELECT count(*) FROM pg_stat_activity"*) cat "$ROOT/sessions" 2>/dev/null || echo 0 ;;
-          "UPDATE framaspace SET value = "*) sed -i "s/^version .*/version $(cut -d"'" -f2 <<<"$word")/" "$ROOT/found" ;;
-          "INSERT INTO framaspace VALUES ("*) echo "$word" | sed -E "s/.*\('([a-z]+)', ('(([^']|'')*)'|(current_date)).*/\1 \3\5/; s/''/'/g" >>"$ROOT/found" ;;
-          "DELETE FROM oc_"* | "UPDATE oc_"*) echo "$word" >>"$ROOT/statements" ;;
-          "DELETE FROM framaspace WHERE key = "*) sed -i "/^$(cut -d"'" -f2 <<<"$word") /d" "$ROOT/found" ;;
-        esac; done ;;
-    esac`,
-  pg_dump: 'echo dump >>"$ROOT/did"; echo dumped',
-  zstd: ZSTD,
-  "prepare-release": 'echo "release $1: it lacks forms" >&2; exit 1',
-  // occ: the file `asked` lists its arguments. It fails at the arguments in the file `fails`.
-  setpriv: String.raw`while [[ $1 != */occ ]]; do shift; done; shift 3; echo "$*" >>"$ROOT/asked"
-    [ ! -e "$ROOT/fails" ] || [[ $* != "$(cat "$ROOT/fails")"* ]] || { echo "no luck"; exit "$(cat "$ROOT/ends" 2>/dev/null || echo 5)"; }
-    [[ $* != user:add* ]] || echo "was created successfully"
-    [[ $* != user:auth-tokens:add* ]] || printf 'app password:\nof-the-app\n'
-    case $* in
-      user:add*framaspace-try) echo "member 1" >>"$ROOT/found" ;;
-      user:delete*) grep -q ^member "$ROOT/found" && sed -i '/^member/d' "$ROOT/found" ;;
-    esac
-    # Nextcloud logs this to standard error where it is set up so, and ends with status 0.
-    [ ! -e "$ROOT/refuses" ] || [[ $* != *--email* && $* != user:welcome* ]] || [ "$NC_log_type" != errorlog ] ||
-      cat "$ROOT/refuses" >&2`,
-  "redis-users": "cat",
-  // --keep ID: the wanted state of a space, in PostgreSQL and here.
-  "finish-spaces": String.raw`mkdir -p "$ROOT/var/lib/framaspace/wanted"; [ ! -e "$ROOT/not-kept" ] || exit 1
-    cat >"$ROOT/var/lib/framaspace/wanted/$2"`,
-  "distribute-spaces":
-    'echo "distribute $1" >>"$ROOT/calls"; cat "$ROOT/missed" 2>/dev/null && exit 1; exit 0',
-  // Four answers: that of the space, which follows the maintenance file; that of a request past the maintenance; that of
-  // the relay; and that of WebDAV, which keeps files. The file `refuses-dav` has a pattern of what WebDAV refuses.
-  curl: String.raw`seen=$(cat "$ROOT/status"); [ ! -e "$ROOT/srv/spaces/lotus/maintenance" ] || seen=503
-    case $* in
-      *smtp*) [ ! -e "$ROOT/no-relay" ]; exit ;;
-      *Behind*status.php*) echo "{\"installed\":true,\"maintenance\":false,\"needsDbUpgrade\":false,\"versionstring\":\"$(cat "$ROOT/served" 2>/dev/null || echo 35.0.2)\"}"; exit ;;
-      *Behind*remote.php/dav/*)
-        while [ "$#" -gt 1 ]; do case $1 in -o) out=$2; shift ;; -K) grep -q :of-the-app "$2" || exit; shift ;; -X) method=$2; shift ;; -T) file=$2; shift ;; Destination:*) to=${"${1#*/dav/}"} ;; esac; shift; done
-        path=${"${1#*/dav/}"} dav=$ROOT/dav; mkdir -p "$dav"
-        echo "$method $path" >>"$ROOT/asked-dav"
-        # shellcheck disable=SC2053 # A pattern.
-        if [ -e "$ROOT/refuses-dav" ] && [[ "$method $path" == $(<"$ROOT/refuses-dav") ]]; then echo "Request entity too large" >"$out"; echo 413; exit; fi
-        case $method in
-          MKCOL) mkdir -p "$dav/$path"; echo 201 ;;
-          PUT) mkdir -p "$(dirname "$dav/$path")"; cp "$file" "$dav/$path"; echo 201 ;;
-          MOVE) cat "$(dirname "$dav/$path")"/? >"$dav/$to"; echo 201 ;;
-          GET) cp "$dav/$path" "$out"; [ ! -e "$ROOT/loses" ] || : >"$out"; echo 200 ;;
-          DELETE) rm "$dav/$path"; echo 204 ;;
-        esac; exit ;;
-      *Behind*) echo 200; exit ;;
-    esac
-    for word; do case $word in http*) [ "$seen" = silent ] || echo "$word $seen" ;; esac; done`,
-};
 
 const folder = mkdtempSync(join(tmpdir(), "converge-"));
 /** What replaces the machine, and copies of it: as it is new, and with the space in it. */
@@ -104,67 +33,7 @@ function takeCopy(which: keyof typeof copies): void {
 /** Has the space installed, as `converge()` does, which takes longer. */
 const install = () => takeCopy("installed");
 
-function makeMachine(): void {
-  for (const folder of [
-    "bin",
-    "run",
-    "etc/framaspace",
-    "srv/spaces",
-    "srv/releases/34.0.4",
-    "srv/releases/35.0.2",
-  ])
-    mkdirSync(at(folder), { recursive: true });
-  for (const release of ["34.0.4", "35.0.2"]) writeFileSync(at("srv/releases", release, "index.php"), "");
-  fakeCommands(root, FAKES);
-  writeFileSync(
-    at("etc/framaspace/platform.json"),
-    '{"database":{"hosts":"postgres-1,postgres-2"},"mail":{"host":"relay","port":25}}',
-  );
-  writeFileSync(
-    at("etc/framaspace/catalog.json"),
-    '{"apps":["deck","office"],"appsOptional":["registration"],"appsOff":["app_api","files_external"],"appsRefused":["onlyoffice"],"officeApps":{"collabora":"office"},"upgrade":{"stopAtFailedPercent":10}}',
-  );
-  for (const [release, version] of [
-    ["34.0.4", "34.0.4.1"],
-    ["35.0.2", "35.0.2.1"],
-  ] as const) {
-    const prepared = at("var/lib/framaspace/releases", release);
-    mkdirSync(prepared, { recursive: true });
-    writeFileSync(join(prepared, "version"), `${version}\n`);
-    writeFileSync(join(prepared, "apps"), "deck files office\n");
-    writeFileSync(join(prepared, "schema.sql"), "");
-    writeFileSync(join(prepared, "key"), "");
-    const sums = ["schema.sql", "version", "apps"].map((name) => {
-      const text = readFileSync(join(prepared, name));
-      return `${createHash("sha256").update(text).digest("hex")}  ${name}\n`;
-    });
-    writeFileSync(join(prepared, "checksums"), sums.join(""));
-  }
-  writeFileSync(at("more"), "apps deck files office\napproval 1\naccounts 1\nused 0\ndefault-quota 40 GB\n");
-  writeFileSync(at("etc/framaspace/web-servers"), "web-1\nweb-2\n");
-  writeFileSync(at("status"), "200");
-  for (const name of SCRIPTS) {
-    const program = programIn(root, name);
-    writeFileSync(at(name), program.replace(/^PATIENCE=.*$/m, "PATIENCE=1"));
-  }
-}
 afterAll(() => rmSync(folder, { recursive: true }));
-
-const LOTUS = {
-  id: "lotus",
-  host: "lotus.example.org",
-  name: "Lotus",
-  contact: "bureau@lotus.example",
-  state: "active",
-  wave: "main",
-  release: "34.0.4",
-  apps: ["deck", "office"],
-  appsOptional: ["registration"],
-  appsOff: ["app_api", "files_external"],
-  office: "collabora",
-  limits: { accounts: 50, storageBytes: 40 * 2 ** 30 },
-  database: { name: "lotus", user: "lotus", password: "hidden" },
-};
 
 function converge(change: Record<string, unknown> = {}) {
   return run(JSON.stringify({ ...LOTUS, ...change }));
@@ -198,7 +67,8 @@ const UP = { release: "35.0.2" };
 
 describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
   beforeAll(() => {
-    makeMachine();
+    makeOps(root);
+    writeFileSync(at("converge-space"), startOf(root, "converge-space"));
     copy(root, copies.new);
     const { exitCode, stderr } = converge();
     if (exitCode !== 0 || stderr !== "") throw new Error(`no space to begin with: ${exitCode}, ${stderr}`);
@@ -216,6 +86,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(readlinkSync(space("release"))).toBe(at("srv/releases/34.0.4"));
     expect(JSON.parse(readFileSync(space("config/space.json"), "utf8"))).toEqual({
       ...LOTUS,
+      redis: { ...LOTUS.redis, database: 1 },
       version: "34.0.4.1",
     });
     expect(asked()).toEqual([
@@ -325,7 +196,11 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
 
   it("keeps the wanted state before it begins, and uses it the next time", () => {
     writeFileSync(at("not-kept"), "");
-    expect(converge().exitCode).toBe(1);
+    expect(converge()).toMatchObject({
+      exitCode: 1,
+      stderr:
+        "space lotus, keeping: what is wanted of lotus cannot be kept in PostgreSQL; look at the primary (psql service=framaspace), then run up again",
+    });
     expect(existsSync(at("found"))).toBe(false);
     rmSync(at("not-kept"));
     converge();
@@ -347,7 +222,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(again().exitCode).toBe(0);
     expect(unfinished()).toBeUndefined();
     // Killed somewhere in the middle.
-    fake(at("bin/redis-users"), "kill -9 $PPID; sleep 1");
+    fake(at("bin/redis-cli"), "kill -9 $PPID; sleep 1");
     converge();
     expect(unfinished()).toBe("begun, and cut off");
   });
@@ -412,6 +287,39 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     for (; !over.signal.aborted; await sleep(50)) closed ||= existsSync(space("maintenance"));
     expect(closed).toBe(false);
     expect(JSON.parse((await upgrade).stdout)).toMatchObject({ release: "35.0.2" });
+  });
+
+  it("leaves its locks to the command that still runs when it is killed", async () => {
+    install();
+    fake(at("bin/pg_dump"), `echo $PPID >${at("program")}; sleep 2; echo dumped`);
+    const upgrade = execa("bash", [at("converge-space")], {
+      input: JSON.stringify({ ...LOTUS, ...UP }),
+      reject: false,
+      // The command that is left has them, too.
+      stdout: "ignore",
+      stderr: "ignore",
+      env: { PATH: `${at("bin")}:${process.env.PATH}` },
+    });
+    await expect.poll(() => existsSync(at("program")), { timeout: 10_000 }).toBe(true);
+    process.kill(Number(readFileSync(at("program"), "utf8")), "SIGKILL");
+    await upgrade;
+    const isFree = (name: string) =>
+      execaSync("flock", ["-n", at("run/framaspace", name), "true"], { reject: false }).exitCode === 0;
+    const names = ["space-lotus.lock", "cron-lotus.lock", "proof-35.0.2.lock"];
+    expect(names.map(isFree)).toEqual([false, false, false]);
+    await expect.poll(() => names.map(isFree), { timeout: 10_000 }).toEqual([true, true, true]);
+  });
+
+  it("undoes an upgrade if a command of the machine fails", () => {
+    install();
+    fake(at("bin/chown"), `[[ $* != *.new.config.space.json ]] || ! grep -q '"35.0.2"' "$2"`);
+    const { exitCode, stderr } = converge(UP);
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 1,
+      stderr: expect.stringContaining("Why: chown ended with status 1. All it said:"),
+    });
+    expect(existsSync(space("maintenance"))).toBe(false);
+    expect(did()).toEqual(["SET", "dump", "SET", "load", "RESET"]);
   });
 
   it("opens a database that a killed run left closed to writes", () => {
@@ -692,7 +600,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
       writeFileSync(join(prepared, "apps"), `${apps}\n`);
       writeFileSync(
         at("etc/framaspace/platform.json"),
-        `{"domain":"example.org","port":8443,"database":{"hosts":"postgres-1"},"mail":{"host":"relay","port":25}${platform}}`,
+        `{"domain":"example.org","port":8443,"database":{"hosts":"postgres-1"},"redis":{"host":"redis-1","port":6379},"mail":{"host":"relay","port":25}${platform}}`,
       );
     };
     const OFFICE = ',"office":{"suites":["collabora"],"url":"http://office-1:9980","clients":"10.0.41.0/24"}';
@@ -770,7 +678,6 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     install();
     mkdirSync(at("run/framaspace/unreachable"), { recursive: true });
     writeFileSync(at("run/framaspace/unreachable/web-2"), "");
-    writeFileSync(at("missed"), "web-2\n");
     const { exitCode, pending, stderr } = converge({ state: "active", name: "Other" });
     expect({ exitCode, pending }).toEqual({ exitCode: 0, pending: ["web-2"] });
     expect(stderr).toContain("space lotus: not served by web-2 unreachable; tried again twice a minute");

@@ -14,17 +14,17 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { onPath, fakeCommands, programIn, ZSTD } from "../../support/fakes.ts";
+import { STORAGES } from "../../../spaces/agent/programs/storage-queries.ts";
+import { onPath, fakeCommands, programIn, startOf, ZSTD } from "../../support/fakes.ts";
 
 const PROGRAMS = [
-  "converge-space",
   "export-space",
   "archive-space",
   "remove-space",
   "restore-space",
   "restore-space-at",
 ] as const;
-const LIBRARIES = ["space-lib.sh", "member-lib.sh", "archive-lib.sh"];
+const LIBRARIES = ["space-lib.sh", "archive-lib.sh", "empty-database.sql"];
 const tools = onPath("jq", "flock", "setsid");
 
 /**
@@ -41,6 +41,7 @@ const FAKES = {
   ssh: ":",
   "redis-users": "cat",
   "distribute-spaces": ":",
+  rsync: ":",
   mv: `${FUSE}\nexec /bin/mv "$@"`,
   psql: String.raw`${FUSE}
     said=$({ for word; do echo "$word"; done; [ -t 0 ] || timeout 5 cat; })
@@ -121,7 +122,7 @@ beforeEach(() => {
     "bin",
     "db",
     "run/framaspace",
-    "etc/framaspace",
+    "etc/framaspace/wanted",
     "var/lib/postgresql",
     "var/lib/framaspace",
     "srv/spaces/lotus/config",
@@ -132,13 +133,16 @@ beforeEach(() => {
   for (const release of ["34.0.4", "35.0.2"]) writeFileSync(at("srv/releases", release, "index.php"), "");
   fakeCommands(root, FAKES);
   for (const name of LIBRARIES) writeFileSync(at(name), programIn(root, name));
+  writeFileSync(at("storages.sql"), STORAGES);
   for (const name of PROGRAMS) writeFileSync(at("bin", name), programIn(root, name), { mode: 0o755 });
+  writeFileSync(at("bin/converge-space"), startOf(root, "converge-space"), { mode: 0o755 });
   writeFileSync(at("scratch-postgres.sh"), `ROOT=${root}\nPGBIN=${at("bin")}\n${SCRATCH}`);
   writeFileSync(at("etc/framaspace/platform.json"), '{"database":{"hosts":"postgres-1"},"s3":{}}');
   writeFileSync(
     at("etc/framaspace/catalog.json"),
     '{"apps":[],"appsOptional":[],"appsOff":[],"appsRefused":[],"officeApps":{},"upgrade":{"stopAtFailedPercent":10}}',
   );
+  writeFileSync(at("etc/framaspace/wanted/key"), "of-this-platform\n");
   writeFileSync(at("etc/framaspace/web-servers"), "web-1\n");
   writeFileSync(at("var/lib/framaspace/postgres.json"), '{"primary":"postgres-1"}');
   writeFileSync(at("facts"), "version 34.0.4.1\n");

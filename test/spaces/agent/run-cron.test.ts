@@ -1,12 +1,24 @@
 // run-cron: what it does for one space, besides Nextcloud's own background job.
 import { execa, execaSync } from "execa";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { fakeCommands, onPath, programIn } from "../../support/fakes.ts";
-
-const tools = onPath("jq", "flock");
+import { lock } from "../../../spaces/agent/programs/locks.ts";
+import { placesIn } from "../../../spaces/agent/programs/places.ts";
+import { dueSpaces, runJob, settingsOf } from "../../../spaces/agent/programs/run-cron.ts";
+import { fakeCommands, onPath, startOf } from "../../support/fakes.ts";
+import { runHere } from "../../support/run-here.ts";
 
 let root: string;
 const at = (...path: string[]) => join(root, ...path);
@@ -39,46 +51,112 @@ beforeEach(() => {
     timeout: `id=$(sed -E 's/.*syslog.ident=([a-z]+).*/\\1/' <<<"$*")
       echo "cron.php of $id" >>$ROOT/asked; sleep "$(cat $ROOT/seconds-$id 2>/dev/null || echo 0)"
       exit "$(cat $ROOT/status 2>/dev/null || echo 0)"`,
-    psql: 'printf "%s\\n" "$@" >>$ROOT/asked; case "$*" in *oc_authtoken*) echo 1 ;; *oc_filecache*) echo 0 ;; esac',
+    psql: 'printf "%s\\n" "$@" >>$ROOT/asked; case "$*" in *oc_authtoken*) echo 1 ;; *oc_filecache*) cat "$ROOT/used" 2>/dev/null || echo 0 ;; esac',
+    chown: ":",
+    rsync: ":",
   });
-  writeFileSync(at("space-lib.sh"), programIn(root, "space-lib.sh"));
-  const program = programIn(root, "run-cron").replace(/^LONG_SECONDS=.*$/m, "LONG_SECONDS=1");
-  writeFileSync(at("run-cron-for-ever"), program);
-  // One space's job, without the endless loop around it.
-  writeFileSync(at("run-cron"), program.replace(/^while :; do[^]*$/m, "settings\njob lotus\n"));
+  writeFileSync(at("etc/framaspace/web-servers"), "web-1\n");
+  writeFileSync(at("run-cron"), startOf(root, "run-cron"));
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
-function job() {
-  const { stderr, exitCode } = execaSync("bash", [at("run-cron")], {
-    reject: false,
-    env: { PATH: `${at("bin")}:${process.env.PATH}` },
+async function job() {
+  const places = placesIn(root, "", at("bin"));
+  const { stderr } = await runHere(root, async () => {
+    await runJob(places, "lotus", settingsOf(places, 1));
+    return { output: "", status: 0 };
   });
-  return { stderr, exitCode };
+  return stderr;
 }
 
-describe.skipIf(!tools)("run-cron (jq and flock on PATH)", () => {
-  it("takes back the settings with which an administrator would stop the space", () => {
-    expect(job()).toEqual({ exitCode: 0, stderr: "" });
+describe.skipIf(!onPath("flock"))("run-cron (flock on PATH)", () => {
+  it("takes back the settings with which an administrator would stop the space", async () => {
+    expect(await job()).toBe("");
     expect(asked()).toMatch(/DELETE FROM oc_appconfig WHERE .*configkey = 'encryption_enabled'/);
     expect(asked()).toMatch(/UPDATE oc_appconfig SET configvalue = 'cron' .*'backgroundjobs_mode'/);
   });
 
-  it("even if the job failed: without a mode, Nextcloud runs none", () => {
+  it("even if the job failed: without a mode, Nextcloud runs none", async () => {
     writeFileSync(at("status"), "255");
-    const { exitCode, stderr } = job();
-    expect(exitCode).toBe(0);
-    expect(stderr).toContain("space lotus: its background job ended with status 255");
+    expect(await job()).toBe("space lotus: its background job ended with status 255; see its log on logs-1");
     expect(asked()).toMatch(/UPDATE oc_appconfig SET configvalue = 'cron'/);
   });
 
-  it("has a space rest after a long job, so that it has its share of a worker and no more", () => {
+  it("has a space rest after a long job, so that it has its share of a worker and no more", async () => {
     writeFileSync(at("seconds-lotus"), "2");
     const begun = Math.floor(Date.now() / 1000);
-    expect(job().exitCode).toBe(0);
+    expect(await job()).toBe("");
     const rested = statSync(at("var/lib/framaspace/cron/lotus")).mtimeMs / 1000;
     expect(rested - begun).toBeGreaterThanOrEqual(10);
     expect(rested - begun).toBeLessThan(30);
+  });
+
+  it("closes a space that has become full to uploads, and opens it again", async () => {
+    const full = at("srv/spaces/lotus/full");
+    writeFileSync(at("used"), "100");
+    expect(await job()).toBe("");
+    expect(existsSync(full)).toBe(true);
+    expect(existsSync(at("var/lib/framaspace/undistributed/lotus"))).toBe(false);
+    writeFileSync(at("used"), "99");
+    expect(await job()).toBe("");
+    expect(existsSync(full)).toBe(false);
+    // A program that works on the space does this itself.
+    writeFileSync(at("used"), "100");
+    const held = await lock(at("run/framaspace/space-lotus.lock"), 0);
+    expect(await job()).toBe("");
+    expect(existsSync(full)).toBe(false);
+    if (held !== undefined) closeSync(held);
+  });
+
+  it("runs no job of a space that is closed, half restored, or has one already", async () => {
+    for (const flag of [
+      "srv/spaces/lotus/maintenance",
+      "srv/spaces/lotus/suspended",
+      "srv/spaces/lotus/archived",
+      "var/lib/framaspace/restoring/lotus",
+      "var/lib/framaspace/restoring-at/lotus",
+    ]) {
+      mkdirSync(dirname(at(flag)), { recursive: true });
+      writeFileSync(at(flag), "");
+      expect(await job()).toBe("");
+      rmSync(at(flag));
+    }
+    const held = await lock(at("run/framaspace/cron-lotus.lock"), 0);
+    expect(await job()).toBe("");
+    if (held !== undefined) closeSync(held);
+    expect(existsSync(at("asked"))).toBe(false);
+    expect(await job()).toBe("");
+    expect(asked()).toContain("cron.php of lotus");
+  });
+
+  it("says which space cannot be read, and goes on", async () => {
+    rmSync(at("srv/spaces/lotus/config/space.json"));
+    expect(await job()).toContain("space lotus, cron: ENOENT");
+  });
+
+  it("is due once in an interval, which is long while the space is not in use; the longest waiting first", () => {
+    const places = placesIn(root);
+    const settings = settingsOf(places);
+    // The hash of lotus is 161978: second 278 of each 5 minutes, second 3578 of each hour.
+    const slot = 1_800_000_000 + 3578;
+    const seen = (id: string, content: string, moment: number) => {
+      writeFileSync(at("var/lib/framaspace/cron", id), content);
+      utimesSync(at("var/lib/framaspace/cron", id), moment, moment);
+    };
+    expect(dueSpaces(places, settings, slot)).toEqual(["lotus"]);
+    for (const [content, interval] of [
+      ["x\n", 300],
+      ["", 3600],
+    ] as const) {
+      seen("lotus", content, slot);
+      expect(dueSpaces(places, settings, slot + interval - 1)).toEqual([]);
+      expect(dueSpaces(places, settings, slot + interval)).toEqual(["lotus"]);
+    }
+    for (const id of ["rose", "iris", "viola"]) mkdirSync(at("srv/spaces", id));
+    seen("rose", "", slot - 90_000);
+    seen("viola", "", slot - 80_000);
+    writeFileSync(at("srv/spaces/viola/suspended"), "");
+    expect(dueSpaces(places, settings, slot + 3600)).toEqual(["iris", "rose", "lotus"]);
   });
 
   it("runs the others' jobs beside those that take long", async () => {
@@ -90,7 +168,7 @@ describe.skipIf(!tools)("run-cron (jq and flock on PATH)", () => {
     }
     writeFileSync(at("seconds-viola"), "60");
     const ran = () => asked().match(/^cron\.php of .*$/gm);
-    const command = `echo $$ >${at("group")}; . ${at("run-cron-for-ever")}`;
+    const command = `echo $$ >${at("group")}; . ${at("run-cron")}`;
     const program = execa("setsid", ["-w", "bash", "-c", command], {
       reject: false,
       env: { PATH: `${at("bin")}:${process.env.PATH}` },

@@ -2,12 +2,8 @@
 import { createHash } from "node:crypto";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { sourceOf } from "../../support/fakes.ts";
+import { STORAGES, USED_STORAGE } from "../../../spaces/agent/programs/storage-queries.ts";
 
-const queryOf = (name: string) =>
-  new RegExp(`^${name}="(.*?)"$`, "ms").exec(sourceOf("space-lib.sh"))?.[1] ?? "";
-const STORAGES = queryOf("SQL_STORAGES");
-const USED = queryOf("SQL_USED_STORAGE").replace("$SQL_STORAGES", STORAGES);
 const md5 = (text: string) => createHash("md5").update(text).digest("hex");
 /** Nextcloud cuts no id: it stores the digest of one that is longer than 64 characters. */
 const stored = (id: string) => (id.length > 64 ? md5(id) : id);
@@ -30,7 +26,7 @@ function storage(id: string, size: number): void {
   insert.run(lastInsertRowid, md5(""), size);
   insert.run(lastInsertRowid, md5("files"), size);
 }
-const used = () => Object.values(database.prepare(USED).get() ?? {})[0];
+const used = () => Object.values(database.prepare(USED_STORAGE).get() ?? {})[0];
 
 it("is that of accounts and of Nextcloud itself, in the bucket or on disk", () => {
   expect(used()).toBe(0);

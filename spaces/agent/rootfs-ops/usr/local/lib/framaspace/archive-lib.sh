@@ -111,7 +111,7 @@ has_nextcloud() { [ "$(sql -c "SELECT to_regclass('public.oc_filecache') IS NOT 
 list_files() {
   if has_nextcloud; then sql -c "COPY (
     SELECT f.fileid, f.size, s.id, f.path, f.mtime FROM oc_filecache f
-      JOIN $SQL_STORAGES s ON s.numeric_id = f.storage JOIN oc_mimetypes m ON m.id = f.mimetype
+      JOIN $(</usr/local/lib/framaspace/storages.sql) s ON s.numeric_id = f.storage JOIN oc_mimetypes m ON m.id = f.mimetype
      WHERE m.mimetype <> 'httpd/unix-directory' ORDER BY f.fileid) TO STDOUT"; fi
 }
 

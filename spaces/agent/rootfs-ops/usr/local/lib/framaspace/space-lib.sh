@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# What the programs that work on one space share: how they fail, lock, reach the space's database, run Nextcloud's
-# command line, change the space's directory and copy it to the web servers. Sourced, never run:
+# What the shell programs that work on one space share: how they fail, lock, reach the space's database, run Nextcloud's
+# command line, change the space's directory and copy it to the web servers. Programs in TypeScript have the same in
+# spaces/agent/programs. Sourced, never run:
 #   read_space <space.json; lock_space; STEP=…; …
 set -Eeuo pipefail
 shopt -s inherit_errexit
@@ -38,12 +39,9 @@ CA=/usr/local/share/ca-certificates/framaspace.crt
 PGBIN=/usr/lib/postgresql/17/bin
 CHANGED=()
 STEP=reading
-# The file that gets the reason if the program fails.
-REASON=
 
 # fail WHAT: names space and step, says what is wrong and what to do next, and exits. Replaces program-lib.sh's.
 fail() {
-  [ -z "$REASON" ] || echo "$STEP: ${*//$'\n'/ }" >"$REASON"
   echo "space ${ID:-?}, $STEP: $*" >&2
   exit 1
 }
@@ -53,27 +51,18 @@ trap '[ "$BASHPID" != "$$" ] || echo "space ${ID:-?}, $STEP: line $LINENO failed
 note() { CHANGED+=("$1"); }
 
 # read_space: reads one space as JSON from standard input, as it is wanted or as its space.json has it. Sets SPACE (the
-# same, sorted) and a variable for each field that programs need. A field that the JSON lacks is empty or 0. CATALOG_…
-# is what spaces/catalog.yaml says for all spaces.
+# same, sorted) and a variable for each field that programs need. A field that the JSON lacks is empty or 0.
 read_space() {
   local fields
-  fields=$(jq -rcS --slurpfile platform /etc/framaspace/platform.json --slurpfile catalog /etc/framaspace/catalog.json \
-    '$platform[0].database as $database | $catalog[0] as $catalog |
-     ., .id, .host, "https://\(.host)\($platform[0].port | if . then ":\(.)" else "" end)/",
-     .name // "", .state, .release, .version // "", .database.name, .database.user, .database.password,
-     $database.hosts, $database.port // 5432, .s3.bucket // "", .contact // "", .limits.accounts // 0,
-     .limits.storageBytes // 0, .wave // "", (.apps // [] | join(" ")), (.appsOptional // [] | join(" ")), (.appsOff // [] | join(" ")),
-     ($catalog.apps | join(" ")), ($catalog.appsOptional | join(" ")), ($catalog.appsOff | join(" ")),
-     ($catalog.appsRefused | join(" ")), ([$catalog.officeApps[]] | join(" ")),
-     $catalog.officeApps[.office // ""] // "", $catalog.upgrade.stopAtFailedPercent, "end"') ||
+  fields=$(jq -rcS --slurpfile platform /etc/framaspace/platform.json \
+    '$platform[0].database as $database |
+     ., .id, .host, .state, .release, .version // "", .database.name, .database.user, .database.password,
+     $database.hosts, $database.port // 5432, .s3.bucket // "", .contact // "", .limits.storageBytes // 0, "end"') ||
     fail "standard input is no JSON"
-  # shellcheck disable=SC2034 # Each program uses its own.
-  { read -r SPACE; read -r ID; read -r HOST; read -r URL; read -r NAME; read -r STATE; read -r RELEASE; read -r VERSION
+  # shellcheck disable=SC2034 # Each program, and each runbook, uses its own.
+  { read -r SPACE; read -r ID; read -r HOST; read -r STATE; read -r RELEASE; read -r VERSION
     read -r DATABASE; read -r DBUSER; read -r DBPASSWORD; read -r DBHOSTS; read -r DBPORT; read -r BUCKET
-    read -r CONTACT; read -r ACCOUNTS; read -r STORAGE_BYTES; read -r WAVE; read -r APPS; read -r APPS_OPTIONAL
-    read -r APPS_OFF; read -r CATALOG_APPS; read -r CATALOG_APPS_OPTIONAL; read -r CATALOG_APPS_OFF
-    read -r APPS_REFUSED; read -r OFFICE_APPS; read -r OFFICE_APP
-    read -r STOP_AT_FAILED_PERCENT; } <<<"$fields"
+    read -r CONTACT; read -r STORAGE_BYTES; } <<<"$fields"
   # The id becomes a path: never trust that the caller has checked it.
   is_id "$ID" || fail "this is no id"
   [[ $RELEASE =~ ^[0-9]+(\.[0-9]+){2}$ ]] || fail "\"$RELEASE\" is no release"
@@ -82,8 +71,7 @@ read_space() {
 }
 
 # office_settings: prints what Collabora's connector has to know, one `key value` on a line; nothing where there is no
-# Collabora. The connector looks for it in the database alone. Web servers ask the suite directly; browsers reach it by
-# the gateways. Documents are given to the suite alone. It makes no previews: they would take what open documents need.
+# Collabora. Why: spaces/agent/programs/converge/space-apps.ts.
 office_settings() {
   jq -r 'select(.office.suites | index("collabora")) |
     ["preview_generation no", "public_wopi_url https://collabora.\(.domain)\(.port | if . then ":\(.)" else "" end)",
@@ -98,11 +86,8 @@ lock_space() {
   flock --timeout 600 9 || fail "another run has been at it for ten minutes (fuser -v /run/framaspace/space-$ID.lock)"
 }
 
-# is_cut_off: whether a restore onto the space was begun and is not finished.
-is_cut_off() { [ -e "$RESTORING/$ID" ] || [ -e "$RESTORING_AT/$ID" ]; }
-
-# refuse_cut_off PROGRAM: fails if is_cut_off, and names the command that finishes the restore. The two programs that
-# restore check their own work themselves.
+# refuse_cut_off PROGRAM: fails if a restore onto the space was begun and is not finished, and names the command that
+# finishes it. The two programs that restore check their own work themselves.
 refuse_cut_off() {
   local source moment
   if [ "$1" != restore-space-at ] && [ -e "$RESTORING_AT/$ID" ]; then
@@ -148,42 +133,11 @@ as_role() {
 # sql WORDS…: psql for programs. It prints plain rows and stops at the first error.
 sql() { as_role psql -XAtq -v ON_ERROR_STOP=1 "$@"; }
 
-# dump_database FILE.sql.zst: writes a whole dump or none. The dump is on disk when this returns.
-dump_database() {
-  local new
-  mkdir -p "$(dirname "$1")"
-  new=$(mktemp "$1.XXXXXX")
-  if as_role pg_dump --no-owner --no-privileges | zstd -q -3 -f -o "$new" && zstd -q --test "$new" && sync "$new"; then
-    mv "$new" "$1"
-  else
-    rm -f "$new"
-    return 1
-  fi
-}
-
-# load_database FILE.sql.zst: replaces everything in the database, in one transaction. It does not use DROP SCHEMA,
-# because a new schema would have another owner, nor DROP OWNED, which would take away the role's right to connect.
+# load_database FILE.sql.zst: replaces everything in the database, in one transaction. psql would commit what it has where
+# its input ends, so the input is one \if: if zstd fails before \endif, psql fails, and nothing has changed.
 load_database() {
-  { cat <<'SQL'
-SELECT format('DROP %s IF EXISTS %s CASCADE', CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
-         WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass)
-  FROM pg_class c WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S')
- ORDER BY relkind = 'S' \gexec
-SELECT format('DROP ROUTINE %s CASCADE', p.oid::regprocedure) FROM pg_proc p WHERE pronamespace = 'public'::regnamespace
-   AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e') \gexec
-SQL
-    zstd -qdc "$1"
-  } | PGOPTIONS='-c client_min_messages=warning' as_role psql -XAtq -1 -v ON_ERROR_STOP=1 -f - >/dev/null
-}
-
-# scratch_config: makes $SCRATCH/$ID, a configuration directory for occ in which Nextcloud may write, and that does not
-# limit the space's accounts. It holds secrets: call drop_scratch when done.
-scratch_config() {
-  rm -rf "${SCRATCH:?}/$ID"
-  install -d -m 0711 "$SCRATCH"
-  install -d -m 0700 -o www-data -g www-data "$SCRATCH/$ID"
-  (umask 077 && printf '%s\n' "<?php \$CONFIG = ['config_is_read_only' => false, 'one-click-instance' => false] + (require '/usr/local/share/framaspace/config.php')('$DIRECTORY/config');" >"$SCRATCH/$ID/config.php")
-  chown www-data:www-data "$SCRATCH/$ID/config.php"
+  { printf '%s\n' '\if true' && cat /usr/local/lib/framaspace/empty-database.sql && zstd -qdc "$1" && printf '%s\n' '\endif'; } |
+    PGOPTIONS='-c client_min_messages=warning' as_role psql -XAtq -1 -v ON_ERROR_STOP=1 -f - >/dev/null
 }
 
 drop_scratch() { rm -rf "${SCRATCH:?}/$ID"; }
@@ -197,7 +151,7 @@ run_php() (
   cd "$code"
   export NEXTCLOUD_CONFIG_DIR=$config HOME=$DIRECTORY/tmp PGSSLMODE=verify-full PGSSLROOTCERT=$CA \
     PGTARGETSESSIONATTRS=read-write PGCONNECT_TIMEOUT=5 PGCHANNELBINDING=disable PGOPTIONS=$WRITES
-  exec timeout "${LONGEST_SECONDS:-0}" setpriv --reuid=www-data --regid=www-data --init-groups --no-new-privs \
+  exec setpriv --reuid=www-data --regid=www-data --init-groups --no-new-privs \
     php -d open_basedir="$code/:$DIRECTORY/:$config/:/usr/local/share/framaspace/:/etc/framaspace/platform.json:$CA:/dev/urandom" \
     -d sys_temp_dir="$DIRECTORY/tmp" -d upload_tmp_dir="$DIRECTORY/tmp" -d syslog.ident="$ID" \
     "$code/$1" "${@:2}" 9>&- </dev/null
@@ -206,19 +160,8 @@ run_php() (
 # occ CONFIG_DIRECTORY RELEASE WORDS…: Nextcloud's command line.
 occ() { run_php "$1" "$2" occ --no-interaction --no-ansi "${@:3}"; }
 
-# The storages by their numbers and names. Nextcloud keeps the digest of a name that is longer than 64 characters
-# (OC\Files\Cache\Storage::adjustStorageId), so of long accounts' storages.
-SQL_STORAGES="(SELECT numeric_id, coalesce(
-    (SELECT kind || uid FROM oc_users, (SELECT 'object::user:' AS kind UNION SELECT 'home::') kinds WHERE md5(kind || uid) = id),
-    id) AS id FROM oc_storages)"
-
-# Bytes of all accounts and of Nextcloud itself, with trash and versions: the sum of the roots of their storages. Folders
-# that others share from elsewhere (shared::…) and external storages take no room here.
-# shellcheck disable=SC2034 # The programs use it.
-SQL_USED_STORAGE="SELECT coalesce(sum(greatest(size, 0)), 0) FROM $SQL_STORAGES s JOIN oc_filecache ON storage = numeric_id AND path_hash = md5('')
-  WHERE id LIKE 'object::%' OR id LIKE 'home::%' OR id LIKE 'local::%'"
-
-# What Nextcloud leaves to its administrator after an installation or an upgrade, as words for occ.
+# What Nextcloud leaves to its administrator after an installation, as words for occ. After an upgrade it is the same
+# (spaces/agent/programs/converge/upgrade.ts).
 # shellcheck disable=SC2034 # The programs use it.
 REPAIRS=(db:add-missing-columns db:add-missing-primary-keys db:add-missing-indices "maintenance:repair --include-expensive")
 
@@ -226,18 +169,6 @@ REPAIRS=(db:add-missing-columns db:add-missing-primary-keys db:add-missing-indic
 # back with a new release, or if the app is turned off and on.
 # shellcheck disable=SC2034 # The programs use it.
 SQL_DROP_JOBS="DELETE FROM oc_jobs WHERE class = 'OCA\Talk\BackgroundJob\CheckMatterbridges'"
-
-# Two settings with which a space's administrator would stop the space: without a module for encryption, all files
-# answer 503; with no mode, no background job runs. nginx refuses both (infra/web/web.ts). But Nextcloud also takes a
-# setting's name from a JSON body, in place of the name in the address.
-# shellcheck disable=SC2034 # The programs use it.
-SQL_RESET_SETTINGS="DELETE FROM oc_appconfig WHERE appid = 'core' AND configkey = 'encryption_enabled';
-  UPDATE oc_appconfig SET configvalue = 'cron' WHERE appid = 'core' AND configkey = 'backgroundjobs_mode' AND configvalue <> 'cron'"
-
-# mark_full BYTES: if a space uses all of its plan's storage, nginx takes no more files, and serves those it has.
-mark_full() {
-  if [ "$1" -ge "$STORAGE_BYTES" ]; then put full 0640 root:www-data ''; else drop full; fi
-}
 
 # touches: called before the space's directory changes, so that the next run distributes it if this one is killed.
 touches() { [ -e "$UNDISTRIBUTED/$ID" ] || : >"$UNDISTRIBUTED/$ID"; }
@@ -291,14 +222,6 @@ SQL_NEW_FINGERPRINT="INSERT INTO framaspace VALUES ('fingerprint', md5(random():
 # distribute: copies the directory to every web server. If one does not answer, the timer copies it as soon as it does.
 distribute() {
   if distribute-spaces "$ID" 9>&- >/dev/null; then rm -f "$UNDISTRIBUTED/$ID"; fi
-}
-
-# reachable_web_servers: prints those that are not known to be unreachable.
-reachable_web_servers() {
-  local web
-  while read -r web; do
-    [ -e "/run/framaspace/unreachable/$web" ] || echo "$web"
-  done </etc/framaspace/web-servers
 }
 
 # ask_pages STATUS [HEADER]: prints "<web server> <status>" for each web server whose status.php answers with another
@@ -423,7 +346,7 @@ bring_back() {
 
 # list_sizes: prints the key in the bucket and the size of each file that Nextcloud knows.
 list_sizes() {
-  sql -F ' ' -v storages="$SQL_STORAGES" -f - <<'SQL'
+  sql -F ' ' -v storages="$(</usr/local/lib/framaspace/storages.sql)" -f - <<'SQL'
 SELECT to_regclass('public.oc_filecache') IS NOT NULL AS nextcloud \gset
 \if :nextcloud
 SELECT 'urn:oid:' || fileid, size FROM oc_filecache JOIN :storages s ON numeric_id = storage WHERE id LIKE 'object::%';

@@ -1,0 +1,207 @@
+// converge-space: reads one wanted space as JSON from standard input, compares it with what is there, does what is
+// missing, and prints the result as one line of JSON. A second run does nothing. If it is killed, the next run finishes,
+// and there always is one: finish-spaces records first what is wanted, and tries again what was not done.
+//   converge-space --again ID    takes what was wanted last
+// Each step can be run again. The table framaspace in a space's database says what the database is, so every dump of it
+// says so, too.
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { text } from "node:stream/consumers";
+import { readIfThere } from "../cut-off.ts";
+import type { Places } from "../places.ts";
+import type { Result } from "../program.ts";
+import { isId, readSpace, textOf } from "../read-space.ts";
+import { giveRedisUser } from "../redis-users.ts";
+import { read } from "../run-command.ts";
+import { namingStep, SpaceError } from "../space-error.ts";
+import { beginWork, held, lockSpace } from "../space-work.ts";
+import { keepWanted } from "../wanted-records.ts";
+import { releaseOf, type Converging, type WithData } from "./converging.ts";
+import { look, NO_FACTS } from "./database-facts.ts";
+import { installSchema, makeDirectory, writeFiles } from "./installation.ts";
+import { invite } from "./invitation.ts";
+import { checkArchive, checkRelease, judge } from "./release-checks.ts";
+import { serve, setState } from "./serving.ts";
+import { dropRefused, matchApps, matchOffice, matchRegistration, turnOff } from "./space-apps.ts";
+import { matchLimits, matchTitle } from "./space-limits.ts";
+import { dropTrial } from "./trial.ts";
+import { putBack, repair, upgrade } from "./upgrade.ts";
+import { markUpgraded } from "./wave.ts";
+
+/**
+ * Runs the program.
+ * @param argv The words of its command line.
+ */
+export async function convergeSpace(
+  places: Places,
+  argv: readonly string[],
+  patienceSeconds = 30,
+): Promise<Result> {
+  const work = await begin(places, argv, patienceSeconds);
+  let begun = false;
+  try {
+    work.locks.space = await lockSpace(places, { id: work.space.id, step: work.step });
+    if (argv[0] !== "--again") await keep(work);
+    noteBegun(work);
+    begun = true;
+    const archive = await converge(work);
+    end(work);
+    return { output: `${JSON.stringify(resultOf(work, archive))}\n`, status: 0 };
+  } catch (error) {
+    const named = namingStep(work, error);
+    if (begun && named instanceof SpaceError)
+      writeFileSync(work.reason, `${named.step}: ${named.message.replaceAll("\n", " ")}\n`);
+    throw named;
+  }
+}
+
+/** Finds out which space it is, and what is wanted of it. */
+async function begin(
+  places: Places,
+  [option, id]: readonly string[],
+  patienceSeconds: number,
+): Promise<Converging> {
+  const kept = `${places.wanted}/${id}`;
+  if (option === "--again" && !(isId(id) && existsSync(kept)))
+    throw new SpaceError({ id: id ?? "?", step: "reading" }, "nothing is known to be wanted of it");
+  const space = readSpace(
+    places,
+    option === "--again" ? readFileSync(kept, "utf8") : await text(process.stdin),
+  );
+  const nothing = { name: "", contact: "", wave: "", apps: [], appsOptional: [], appsOff: [], office: "" };
+  return {
+    ...beginWork(places, space),
+    patienceSeconds,
+    wanted: { ...nothing, limits: { accounts: 0, storageBytes: 0 }, ...space.document },
+    reason: `${places.unfinished}/${space.id}`,
+    left: [],
+    pending: [],
+    invited: false,
+    facts: NO_FACTS,
+  };
+}
+
+/** Records what is wanted before anything is done. */
+async function keep(work: Converging): Promise<void> {
+  work.step = "keeping";
+  const { id, document } = work.space;
+  await keepWanted(work.places, id, `${textOf(document)}\n`);
+}
+
+/** The space is unfinished until everything is done. It is wanted, so it no longer counts as removed. */
+function noteBegun({ places, space, reason }: Converging): void {
+  rmSync(`${places.removed}/${space.id}`, { force: true });
+  mkdirSync(places.unfinished, { recursive: true });
+  if (!existsSync(reason)) writeFileSync(reason, "begun, and cut off\n");
+}
+
+/** finish-spaces does what is left. */
+function end({ places, space, reason, left }: Converging): void {
+  if (left.length > 0) writeFileSync(reason, `${left.join("; ")}\n`);
+  else
+    for (const file of [reason, `${places.tries}/${space.id}`, `${places.closed}/${space.id}`])
+      rmSync(file, { force: true });
+}
+
+/** All steps, in their order. Resolves to how far the archiving of an archived space is. */
+async function converge(work: Converging): Promise<unknown> {
+  const { state } = work.wanted;
+  work.step = "archive";
+  checkArchive(work);
+  const withData = state === "archived" ? undefined : await examine(work);
+  if (!withData) work.facts = { ...NO_FACTS, version: versionOnDisk(work) };
+  work.step = "redis";
+  await addRedisUser(work);
+  if (withData) await prepareDatabase(withData);
+  work.step = "directory";
+  await makeDirectory(work);
+  await writeFiles(work);
+  if (withData) await matchDatabase(withData);
+  work.step = "state";
+  await setState(work);
+  work.step = "administrator";
+  if (state === "active") await invite(work);
+  work.step = "web servers";
+  await serve(work);
+  work.step = "archive";
+  const archive = withData ? undefined : await archiveSpace(work);
+  work.step = "repair";
+  if (withData && state === "active") await repair(withData);
+  work.step = "trial";
+  await dropTrial(work);
+  return archive;
+}
+
+/** Throws SpaceError for what cannot be done, before anything is changed. */
+async function examine(work: Converging): Promise<WithData> {
+  work.step = "release";
+  const withData = Object.assign(work, { prepared: await checkRelease(work) });
+  work.step = "database";
+  work.facts = await look(work);
+  work.step = "upgrade";
+  if (work.facts.upgrade === undefined) judge(withData);
+  return withData;
+}
+
+/** The database of an archived space may be empty, so the version comes from its space.json. */
+function versionOnDisk({ space, wanted }: Converging): string {
+  const text = readIfThere(`${space.directory}/config/space.json`) ?? "";
+  return /"version":"([0-9.]+)"/.exec(text)?.[1] ?? `${wanted.release}.0`;
+}
+
+/** The document gets the number of the space's database in Redis. */
+async function addRedisUser(work: Converging): Promise<void> {
+  work.space = { ...work.space, document: await giveRedisUser(work.places, work.space.document) };
+}
+
+/** The database is installed, and no upgrade of it is half done. */
+async function prepareDatabase(work: WithData): Promise<void> {
+  work.step = "upgrade";
+  if (work.facts.upgrade !== undefined) {
+    await putBack(work);
+    judge(work);
+  }
+  work.step = "install";
+  await installSchema(work);
+}
+
+/** The database is on the release that is wanted, with the apps, limits and title that are. */
+async function matchDatabase(work: WithData): Promise<void> {
+  work.step = "apps";
+  await turnOff(work);
+  work.step = "upgrade";
+  if (work.facts.version !== work.prepared.version) await upgrade(work);
+  // A run that was killed may have upgraded it, and told nobody.
+  else if (work.facts.repair !== undefined) markUpgraded(work);
+  work.step = "apps";
+  await dropRefused(work);
+  await matchRegistration(work);
+  await matchApps(work);
+  await matchOffice(work);
+  work.step = "limits";
+  await matchLimits(work);
+  work.step = "title";
+  await matchTitle(work);
+}
+
+async function archiveSpace(work: Converging): Promise<unknown> {
+  return JSON.parse(await read("archive-space", [work.space.id, "--locked"], held(work)));
+}
+
+/** What the engine shows, and `npm run space -- list`. */
+function resultOf(work: Converging, archive: unknown) {
+  const { places, space, wanted, facts } = work;
+  const exported = readIfThere(`${places.exports}/${space.id}`);
+  return {
+    id: space.id,
+    state: wanted.state,
+    release: releaseOf(facts.version ?? ""),
+    url: space.url,
+    accounts: { enabled: Number(facts.accounts ?? 0), allowed: wanted.limits.accounts },
+    storageBytes: { used: Number(facts.used ?? 0), allowed: wanted.limits.storageBytes },
+    invited: work.invited,
+    pending: work.pending,
+    changed: work.changed,
+    ...(archive !== undefined && { archive }),
+    ...(exported !== undefined && { lastExport: (JSON.parse(exported) as { export: string }).export }),
+  };
+}

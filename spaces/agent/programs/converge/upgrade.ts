@@ -1,0 +1,165 @@
+// An upgrade. From closeSpace on nobody writes, so the dump is enough to go back. Until the new release is seen to
+// serve, the database says "upgrade". A run that finds this puts the dump back and begins again.
+import { appendFileSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync } from "node:fs";
+import { closeSpace, openSpace, shutDatabase } from "../close-space.ts";
+import { dropScratch, lastLine, makeScratch, occ, ownConfig, scratchConfig } from "../nextcloud-command.ts";
+import { bringBack } from "../old-versions.ts";
+import { dumpDatabase, execute, forget, loadDatabase } from "../space-database.ts";
+import { SpaceError } from "../space-error.ts";
+import { failure, type SpaceWork } from "../space-work.ts";
+import { distribute } from "../web-servers.ts";
+import { releaseOf, type WithData } from "./converging.ts";
+import { look } from "./database-facts.ts";
+import { writeFiles } from "./installation.ts";
+import { dropTrial, makeTrial, seeThroughWebServers } from "./trial.ts";
+import { awaitProof, checkWave, markFailed, markUpgraded } from "./wave.ts";
+
+const dumpOf = ({ places, space }: SpaceWork) => `${places.kept}/${space.id}/upgrade.sql.zst`;
+const logOf = ({ places, space }: SpaceWork) => `${places.log}/upgrade-${space.id}.log`;
+
+/** Takes the space to the release that is wanted. Throws SpaceError if it stays on the one that it was on. */
+export async function upgrade(work: WithData): Promise<void> {
+  const { version = "", apps } = work.facts;
+  const from = releaseOf(version);
+  const { release } = work.wanted;
+  checkWave(work);
+  await awaitProof(work);
+  await makeTrial(work);
+  await closeSpace(work);
+  emptyLog(work);
+  await takeDump(work, from);
+  await execute(work, `INSERT INTO framaspace VALUES ('upgrade', '${version}')`);
+  if (!(await tryUpgrade(work, apps).catch(undoing(work))) || !(await isSettled(work))) {
+    const why = lastLine(readFileSync(logOf(work), "utf8"), 300);
+    await putBack(work);
+    markFailed(work, why);
+    await dropTrial(work);
+    throw failure(
+      work,
+      `from ${from} to ${release} failed, and was undone: it serves ${from} again, nothing is lost. Why: ${why}. All it said: ${logOf(work)}. When the cause is gone, run up again`,
+    );
+  }
+  markUpgraded(work);
+  work.changed.push(`upgraded ${from} to ${release}`);
+}
+
+function emptyLog(work: SpaceWork): void {
+  mkdirSync(work.places.log, { recursive: true });
+  closeSync(openSync(logOf(work), "w", 0o600));
+}
+
+async function takeDump(work: WithData, from: string): Promise<void> {
+  const dump = dumpOf(work);
+  if (await dumpDatabase(work, dump)) return;
+  await openSpace(work);
+  throw failure(
+    work,
+    `its database could not be dumped to ${dump}; is the disk full (df ${work.places.kept})? It serves ${from} as before. Run up again`,
+  );
+}
+
+/** What is left to do about an error of a trial: whatever failed, the upgrade is undone. What SpaceError says ends it. */
+const undoing = (work: SpaceWork) => (error: unknown) => {
+  if (error instanceof SpaceError) throw error;
+  appendFileSync(logOf(work), `${error instanceof Error ? error.message : String(error)}\n`);
+  return false;
+};
+
+/** From here on, the space is on the new release. Resolves to whether its database says so. */
+const isSettled = (work: SpaceWork) => whether(forget(work, "upgrade"));
+
+const whether = (done: Promise<unknown>): Promise<boolean> =>
+  done.then(
+    () => true,
+    () => false,
+  );
+
+/** Resolves to whether all parts succeeded. If not, the log's last line says which did not. */
+async function tryUpgrade(work: WithData, appsBefore: readonly string[]): Promise<boolean> {
+  const { prepared } = work;
+  const why = (text: string) => {
+    appendFileSync(logOf(work), `${text}\n`);
+    return false;
+  };
+  await makeScratch(work);
+  const status = await logged(work, scratchConfig(work), ["upgrade"]);
+  dropScratch(work);
+  // Status 3: there was nothing to do.
+  if (status !== 0 && status !== 3)
+    return why(
+      `occ upgrade ended with status ${status}: ${lastLine(readFileSync(logOf(work), "utf8"), Infinity)}`,
+    );
+  await execute(
+    work,
+    `UPDATE framaspace SET value = '${prepared.version}' WHERE key = 'version'`,
+    `INSERT INTO framaspace VALUES ('repair', '${prepared.version}') ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
+  );
+  work.facts = await look(work);
+  const lost = appsBefore.filter((app) => !work.facts.apps.includes(app) && prepared.apps.includes(app));
+  if (lost.length > 0 && (await logged(work, ownConfig(work), ["app:enable", ...lost])) !== 0)
+    return why(`apps that were on before are off and do not come on: ${lost.join(" ")}`);
+  await writeFiles(work);
+  await distribute(work);
+  const seen = await seeThroughWebServers(work);
+  return seen.length === 0 || why(`on the new release, ${seen.join("; ")}`);
+}
+
+/** Runs Nextcloud's command line. All that it says goes to the log. Resolves to its status. */
+async function logged(work: WithData, config: string, words: readonly string[]): Promise<number> {
+  const log = openSync(logOf(work), "a");
+  try {
+    return (await occ(work, { config, release: work.wanted.release }, words, { log })).status;
+  } finally {
+    closeSync(log);
+  }
+}
+
+/** Puts the database back to before its upgrade, on the release that it was on. */
+export async function putBack(work: WithData): Promise<void> {
+  const dump = dumpOf(work);
+  dropScratch(work);
+  if (!existsSync(dump))
+    throw failure(
+      work,
+      `an upgrade was cut off, and ${dump}, which it began with, is gone. The space stays closed; restore it from the last backup (docs/runbooks)`,
+    );
+  // What a killed run began may still be writing.
+  await shutDatabase(work);
+  if (!(await loadDatabase(work, dump)))
+    throw failure(
+      work,
+      `its database could not be put back from ${dump}; the space stays closed. See above, then run up again: it begins with this`,
+    );
+  // Since the dump, only the upgrade has made acknowledged changes.
+  await bringBack(work, Math.floor(statSync(dump).mtimeMs / 1000), "all");
+  work.facts = await look(work);
+  await writeFiles(work);
+  await openSpace(work);
+}
+
+/** What Nextcloud leaves to its administrator after an upgrade, as words for occ. */
+export const REPAIRS = [
+  ["db:add-missing-columns"],
+  ["db:add-missing-primary-keys"],
+  ["db:add-missing-indices"],
+  ["maintenance:repair", "--include-expensive"],
+];
+
+/**
+ * Indices and repairs that a release leaves to its administrator. They take long, so the space serves meanwhile. They
+ * use a scratch configuration, because a repair turns on maintenance in its configuration.
+ */
+export async function repair(work: WithData): Promise<void> {
+  if (!work.facts.repair) return;
+  await makeScratch(work);
+  mkdirSync(work.places.log, { recursive: true });
+  for (const words of REPAIRS)
+    if ((await logged(work, scratchConfig(work), words)) !== 0)
+      throw failure(
+        work,
+        `occ ${words.join(" ")} failed after its upgrade to ${work.wanted.release}, which serves; see ${logOf(work)}, then run up again`,
+      );
+  dropScratch(work);
+  await forget(work, "repair");
+  work.changed.push("repaired");
+}

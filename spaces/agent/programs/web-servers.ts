@@ -1,0 +1,55 @@
+// The web servers, as ops-1 sees them.
+import { existsSync, rmSync } from "node:fs";
+import { copyToWebServers, isUnreachable, webServersOf } from "./distribute-spaces.ts";
+import { run } from "./run-command.ts";
+import { held, heldButSpace, type SpaceWork } from "./space-work.ts";
+
+/** A header with which ops-1 sees the space behind its maintenance. */
+export const BEHIND = "X-Behind-Maintenance: yes";
+
+/** A web server that does not answer as it should: what it answers, `000` for nothing. */
+export interface WrongAnswer {
+  web: string;
+  answer: string;
+}
+
+export const webServers = ({ places }: SpaceWork): string[] => webServersOf(places);
+
+/** Those that are not known to be unreachable. */
+export const reachableWebServers = ({ places }: SpaceWork): string[] =>
+  webServersOf(places).filter((web) => !isUnreachable(places, web));
+
+export const isUndistributed = ({ places, space }: SpaceWork) =>
+  existsSync(`${places.undistributed}/${space.id}`);
+
+/** Copies the directory to every web server. If one does not answer, the timer copies it as soon as it does. */
+export async function distribute(work: SpaceWork): Promise<void> {
+  const { places, space } = work;
+  const missed = await copyToWebServers(places, space.id, heldButSpace(work).locks);
+  if (missed.length === 0) rmSync(`${places.undistributed}/${space.id}`, { force: true });
+}
+
+/**
+ * Asks all web servers for the space's status.php, but those that are known to be unreachable. Resolves to those that
+ * do not answer with this status.
+ */
+export async function askPages(work: SpaceWork, expected: number): Promise<WrongAnswer[]> {
+  const reachable = reachableWebServers(work);
+  const unreachable = webServers(work).filter((web) => !reachable.includes(web));
+  const wrong = unreachable.map((web) => ({ web, answer: "unreachable" }));
+  if (reachable.length === 0) return wrong;
+  const words = ["-sZ", "--connect-timeout", "2", "--max-time", "20", "-H", hostHeader(work)];
+  const requests = reachable.flatMap((web) => ["-o", "/dev/null", `http://${web}/status.php`]);
+  const { output } = await run(
+    "curl",
+    [...words, "-w", String.raw`%{url} %{http_code}\n`, ...requests],
+    held(work),
+  );
+  for (const [, web = "", answer = ""] of output.matchAll(/^http:\/\/([^/\s]+)\S* (\S+)$/gm))
+    if (answer !== String(expected)) wrong.push({ web, answer });
+  return wrong;
+}
+
+export const hostHeader = ({ space }: SpaceWork) => `Host: ${space.document.host}`;
+export const sayWrong = (wrong: readonly WrongAnswer[]) =>
+  wrong.map(({ web, answer }) => `${web} ${answer}`).join(", ");
