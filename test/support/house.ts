@@ -12,12 +12,14 @@ export interface House {
   circlesOfRooms: string[][];
   /** The longest file of bin/, in lines. */
   longestCommand: { file: string; lines: number };
-  /** Modules of one name. A command of bin/ is called as the room that it opens. */
+  /** Modules of one name. A command, of bin/ or of a machine, is called as what it opens. */
   names: string[][];
 }
 
 /** What is not the program: tests and texts, what tools write, data. */
 const NO_PROGRAM = /^(test|docs|node_modules)\/|^\.|\.(md|json)$|^Pulumi\.[a-z]+\.yaml$|^spaces\/tenants\//;
+
+const COMMAND = /^bin\/|\/rootfs[^/]*\//;
 
 /** Measures a folder that holds this repository. */
 export function measure(folder: string): House {
@@ -54,7 +56,7 @@ export function measure(folder: string): House {
     longestCommand: { file: longest, lines: lines.get(longest) ?? 0 },
     names: Object.values(
       Object.groupBy(modules, (file) => basename(file)) as Record<string, string[]>,
-    ).filter((same) => same.filter((file) => !file.startsWith("bin/")).length > 1),
+    ).filter((same) => same.filter((file) => !COMMAND.test(file)).length > 1),
   };
 }
 
