@@ -12,7 +12,7 @@ import { readIfThere } from "./cut-off.ts";
 import { isFree, lock } from "./locks.ts";
 import type { Places } from "./places.ts";
 import type { Result } from "./program.ts";
-import { Progress } from "./progress.ts";
+import { Progress } from "./work-progress.ts";
 import { idsIn, idsOfSpaces, isId, type StoredDocument } from "./read-space.ts";
 import { run } from "./run-command.ts";
 import { ProgramError } from "./space-error.ts";

@@ -104,7 +104,9 @@ describe("no space may have a name of the platform", () => {
   });
 
   test("programs that are installed under the names of their files", () => {
-    const own = globSync("{infra,spaces}/**/usr/local/sbin/*", { cwd: ROOT }).map((file) => basename(file));
+    const own = globSync("{infra,spaces}/**/usr/local/sbin/*", { cwd: ROOT }).map((file) =>
+      basename(file, ".ts"),
+    );
     expect(own).toContain("run-cron");
     expect(own.filter((name) => refuseId(name) === undefined)).toEqual([]);
   });
