@@ -12,7 +12,7 @@ let number = 0;
 function step(what) {
   number += 1;
   if (String(number) === KILL_AT) process.kill(process.pid, "SIGKILL");
-  fs.writeSync(steps, `${what}\n`);
+  fs.writeSync(steps, `${what.replaceAll("\n", " ")}\n`);
 }
 
 for (const name of [

@@ -12,11 +12,14 @@ export interface Locks {
   cron?: number;
   /** One space at a time goes to a release that no space serves yet. */
   proof?: number;
+  /** One program at a time restores from the backups. */
+  scratch?: number;
 }
 
 /** The descriptors that a command gets. Programs that leave a process behind must not hold the space. */
-export function descriptors({ space, cron, proof }: Locks, leavesProcesses = false): number[] {
-  return [leavesProcesses ? undefined : space, cron, proof].filter((lock) => lock !== undefined);
+export function descriptors({ space, cron, proof, scratch }: Locks, leavesProcesses = false): number[] {
+  const alone = leavesProcesses ? [] : [space, scratch];
+  return [...alone, cron, proof].filter((lock) => lock !== undefined);
 }
 
 /** Waits for a lock, and resolves to its descriptor; to undefined if it was not free in that time. */

@@ -1,8 +1,9 @@
 // What a program knows while it works on one space.
+import { existsSync, fstatSync, readFileSync, statSync } from "node:fs";
 import { descriptors, lock, type Locks } from "./locks.ts";
 import type { Places } from "./places.ts";
-import type { Space } from "./read-space.ts";
-import { SpaceError } from "./space-error.ts";
+import { isId, readSpace, type Space } from "./read-space.ts";
+import { SpaceError, UsageError } from "./space-error.ts";
 import { SpaceDirectory } from "./space-directory.ts";
 
 /**
@@ -11,18 +12,23 @@ import { SpaceDirectory } from "./space-directory.ts";
  */
 export type DatabaseDoor = { state: "open" } | { state: "shut"; ended?: number };
 
-export interface SpaceWork {
+/** What a program knows before it has read the space. */
+export interface NamedWork {
   readonly places: Places;
-  space: Space;
+  readonly space: Readonly<{ id: string }>;
   readonly locks: Locks;
+  /** What is being done, for messages. */
+  step: string;
+}
+
+export interface SpaceWork extends NamedWork {
+  space: Space;
   readonly directory: SpaceDirectory;
   /** Seconds that requests under way may still take once visitors are shut out. */
   readonly patienceSeconds: number;
   /** What was changed, as words for people. */
   readonly changed: string[];
   door: DatabaseDoor;
-  /** What is being done, for messages. */
-  step: string;
 }
 
 export function beginWork(places: Places, space: Space, patienceSeconds: number): SpaceWork {
@@ -41,26 +47,62 @@ export function beginWork(places: Places, space: Space, patienceSeconds: number)
   };
 }
 
+/**
+ * Begins the work of a program whose first word is a space of this machine.
+ * Throws UsageError if it is none.
+ * @param program Its name.
+ * @param next What to do if there is no such space.
+ */
+export function beginOn(
+  places: Places,
+  { program, next }: { program: string; next: string },
+  [id]: readonly string[],
+  patienceSeconds: number,
+): SpaceWork {
+  if (!isId(id)) throw new UsageError(program);
+  const file = `${places.spaces}/${id}/config/space.json`;
+  if (!existsSync(file)) throw new UsageError(`there is no space "${id}" on this machine${next}`);
+  return beginWork(places, readSpace(places, readFileSync(file, "utf8")), patienceSeconds);
+}
+
 /** The error that ends the program: what is wrong, and what to do next. */
-export function failure(work: SpaceWork, what: string, step = work.step): SpaceError {
+export function failure(work: Pick<NamedWork, "space" | "step">, what: string, step = work.step): SpaceError {
   return new SpaceError({ id: work.space.id, step }, what);
 }
 
 /** Tells people something on the way. */
-export function say({ space }: SpaceWork, what: string): void {
+export function say({ space }: Pick<NamedWork, "space">, what: string): void {
   console.error(`space ${space.id}: ${what}`);
 }
 
 /** Only one program at a time works on a space, until that program ends. */
-export async function lockSpace(work: SpaceWork): Promise<void> {
-  const file = `${work.places.run}/space-${work.space.id}.lock`;
+export async function lockSpace(work: NamedWork): Promise<void> {
+  const file = lockOf(work);
   const descriptor = await lock(file, 600);
   if (descriptor === undefined)
     throw failure(work, `another run has been at it for ten minutes (fuser -v ${file})`);
   work.locks.space = descriptor;
 }
 
+const lockOf = ({ places, space }: NamedWork) => `${places.run}/space-${space.id}.lock`;
+
+/** The same for a program that may be called by one that has locked the space, with the word `--locked`. */
+export async function lockUnless(work: NamedWork, words: readonly string[]): Promise<void> {
+  if (!words.includes("--locked")) return lockSpace(work);
+  // The caller's descriptor: the commands of this program get it, too.
+  if (isFile(FROM_CALLER, lockOf(work))) work.locks.space = FROM_CALLER;
+}
+const FROM_CALLER = 3;
+
+function isFile(descriptor: number, file: string): boolean {
+  try {
+    return fstatSync(descriptor).ino === statSync(file).ino;
+  } catch {
+    return false;
+  }
+}
+
 /** The locks that a command holds for the program. */
-export const held = ({ locks }: SpaceWork) => ({ locks: descriptors(locks) });
+export const held = ({ locks }: Pick<NamedWork, "locks">) => ({ locks: descriptors(locks) });
 /** The same for a program that leaves processes behind, or that locks the space itself. */
-export const heldButSpace = ({ locks }: SpaceWork) => ({ locks: descriptors(locks, true) });
+export const heldButSpace = ({ locks }: Pick<NamedWork, "locks">) => ({ locks: descriptors(locks, true) });

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { onPath, programIn, fake } from "../../support/fakes.ts";
+import { fake, onPath, startOf } from "../../support/fakes.ts";
 
 const tools = onPath("jq", "flock");
 
@@ -32,13 +32,12 @@ beforeEach(() => {
     at("bin/mc"),
     `case "$*" in *--versions*) cat ${root}/bucket || { echo '{"error":{"message":"it is down"}}'; exit 1; } ;; esac`,
   );
-  for (const name of ["space-lib.sh", "archive-lib.sh", "remove-space"])
-    writeFileSync(at(name), programIn(root, name));
+  fake(at("remove-space"), startOf(root, "remove-space"));
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
 function remove(id = "lotus") {
-  const { stderr, exitCode } = execaSync("bash", [at("remove-space"), id], {
+  const { stderr, exitCode } = execaSync(at("remove-space"), [id], {
     reject: false,
     env: { PATH: `${at("bin")}:${process.env.PATH}` },
   });
