@@ -46,7 +46,7 @@ describe.skipIf(!onPath("flock", "tar"))("restore-space (flock and tar on PATH)"
       Object.fromEntries([101, 102, 103, 104].map((id) => [`urn:oid:${id}`, `file${id}\n`])),
     );
     expect(state.databases).toEqual({ lotus: "oc_filecache 5\noc_users 2\n" });
-    expect(state.oldVersions).toMatchObject({ "space-lotus/urn:oid:101": "overwritten\n" });
+    expect(state.oldVersions).toEqual(["overwritten", "new"]);
     expect(state.shut).toBe(false);
     expect(JSON.parse(ops.text("srv/spaces/lotus/config/space.json") ?? "")).toMatchObject({
       release: "34.0.4",

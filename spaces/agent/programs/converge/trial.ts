@@ -1,13 +1,5 @@
 // The trial of a release: a member's account uses the space behind its maintenance.
-import {
-  dropMember,
-  makeMember,
-  makeUpload,
-  MEMBER,
-  tryChunks,
-  tryDelete,
-  tryWhole,
-} from "../member.ts";
+import { dropMember, makeMember, makeUpload, MEMBER, tryChunks, tryDelete, tryWhole } from "../member.ts";
 import { dropScratch, makeScratch, ownConfig, scratchConfig } from "../nextcloud-command.ts";
 import { run } from "../run-command.ts";
 import { failure, held } from "../space-work.ts";
