@@ -10,7 +10,7 @@ fs.renameSync = (from, to) => {
   if (fs.existsSync(fuse)) {
     const parts = fs.readFileSync(fuse, "utf8").split("*");
     const pattern = parts.map((part) => part.replaceAll(/[^\w ]/g, "\\$&")).join(".*");
-    if (new RegExp(`^${pattern}$`).test(`mv ${from} ${to}`)) process.kill(0, "SIGKILL");
+    if (new RegExp(`^${pattern}$`).test(`mv ${String(from)} ${String(to)}`)) process.kill(0, "SIGKILL");
   }
   return renameSync(from, to);
 };

@@ -52,14 +52,15 @@ async function archiveAll(places: Places): Promise<string> {
           .filter((id) => existsSync(`${folder}/${id}/${file}`))
           .sort()
       : [];
-  let failed = false;
-  const each = async (program: string, ids: readonly string[]) => {
-    for (const id of ids) if ((await run(program, [id])).status !== 0) failed = true;
+  const failures = async (program: string, ids: readonly string[]) => {
+    let failed = 0;
+    for (const id of ids) if ((await run(program, [id])).status !== 0) failed += 1;
+    return failed;
   };
-  await each("archive-space", having(places.spaces, "archived"));
+  const archived = await failures("archive-space", having(places.spaces, "archived"));
   // If an export was killed, its space may still be shut.
-  await each("export-space", having(places.work, "exporting"));
-  if (failed) throw new AlreadySaid();
+  const exported = await failures("export-space", having(places.work, "exporting"));
+  if (archived + exported > 0) throw new AlreadySaid();
   return "";
 }
 

@@ -7,7 +7,8 @@ import type { Moment, VerifiedFiles } from "./verification.ts";
 
 /** manifest.json. Later versions of this program must read it for as long as exports are kept. */
 export interface Manifest {
-  format: 1;
+  /** 1, so far. */
+  format: number;
   id: string;
   export: string;
   /** When it was made: `2026-11-01T00:00:00Z`. */
