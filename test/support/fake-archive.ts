@@ -134,7 +134,8 @@ export class FakeArchive {
     const text = renderProgram(file.replace(`${ROOT}/`, ""));
     const places = `placesIn("${this.root}", "${LIBRARY}", "${this.root}/bin")`;
     writeFileSync(this.at(`${name}.js`), text.replace('placesIn("")', places));
-    const words = `--require ${join(ROOT, "test/support/kill-at.cjs")} ${this.at(`${name}.js`)}`;
+    writeFileSync(this.at("kill-at.cjs"), renderProgram("test/support/kill-at.ts"));
+    const words = `--require ${this.at("kill-at.cjs")} ${this.at(`${name}.js`)}`;
     const script = `#!/bin/bash\n[ -n "$STEPS" ] && [ "$OF" = ${name} ] || unset KILL_AT; STEPS=\${STEPS:-/dev/null}.${name} exec ${process.execPath} ${words} "$@"\n`;
     writeFileSync(this.at(`bin/${name}`), script, { mode: 0o755 });
   }

@@ -42,6 +42,8 @@ const DATABASE = {
 };
 
 const folder = mkdtempSync(join(tmpdir(), "killed-"));
+const KILL_AT = join(folder, "kill-at.cjs");
+writeFileSync(KILL_AT, renderProgram("test/support/kill-at.ts"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** One machine for each trial that runs at the same time, because fakes know where they are. */
@@ -77,7 +79,7 @@ class FakeOps {
     const steps = this.at("steps");
     const { exitCode, stderr, signal } = await execa(
       process.execPath,
-      ["--require", join(ROOT, "test/support/kill-at.cjs"), this.at("converge-space"), ...words],
+      ["--require", KILL_AT, this.at("converge-space"), ...words],
       {
         input: JSON.stringify(space),
         reject: false,
@@ -94,7 +96,7 @@ class FakeOps {
     const lines = existsSync(this.at("found"))
       ? readFileSync(this.at("found"), "utf8").trim().split("\n")
       : [];
-    return Object.fromEntries(lines.map((line) => line.split(/ (.*)/)));
+    return Object.fromEntries(lines.map((line) => [line.split(" ", 1)[0] ?? "", line.replace(/^\S* /, "")]));
   }
 
   /** Somebody writes to the space, if it is there, lets visitors in, and its database takes writes. */

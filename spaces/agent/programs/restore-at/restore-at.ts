@@ -55,7 +55,7 @@ async function begin(places: Places, argv: readonly string[], patienceSeconds: n
   const fail = (name: string, what: string) => new SpaceError({ id: name, step: "reading" }, what);
   if (argv.length !== 2 && argv.length !== 3)
     throw fail("?", "write: restore-space-at ID 'YYYY-MM-DD HH:MM[:SS]' [NEW_ID]; the time is UTC");
-  const wrong = [source, id].find((word) => !isId(word));
+  const wrong = [source, id].find((word): boolean => !isId(word));
   if (wrong !== undefined) throw fail(id, `"${wrong}" is no id`);
   const moment = await momentOf(time);
   if (moment === undefined) throw fail(id, `"${time}" is no time; write YYYY-MM-DD HH:MM`);
