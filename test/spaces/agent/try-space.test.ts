@@ -84,6 +84,7 @@ describe.skipIf(!onPath("flock"))("try-space (flock on PATH)", () => {
     expect(readFileSync(at("asked"), "utf8").trim().split("\n")).toEqual([
       "user:delete framaspace-try",
       "user:add --password-from-env framaspace-try",
+      "user:auth-tokens:add framaspace-try",
       "cron.php",
       "user:delete framaspace-try",
     ]);
