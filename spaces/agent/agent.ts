@@ -13,7 +13,6 @@ import type { Secrets } from "../../infra/pki/secrets.ts";
 import type { SpaceSoftware } from "../../infra/web/web.ts";
 import { REFUSED_APPS, type Catalog } from "../fleet/catalog.ts";
 import type { CatalogFile, PlatformFile } from "./machine-files.ts";
-import { STORAGES } from "./programs/storage-queries.ts";
 
 interface SoftwareArgs {
   environment: Environment;
@@ -51,7 +50,6 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
       ...rootfs("spaces/agent/rootfs-ops"),
       // restore-space-at needs the backups, which object storage holds.
       ...(environment.storage ? rootfs("spaces/agent/rootfs-backups") : []),
-      { path: "/usr/local/lib/framaspace/storages.sql", content: lines([STORAGES]) },
       { path: "/etc/framaspace/catalog.json", content: renderCatalog(catalog) },
       {
         path: "/etc/framaspace/wanted/key",

@@ -155,7 +155,7 @@ describe(`an active space${WITHOUT}`, () => {
       const seconds = (((seed * (round + 1) * 7919) % 5000) / 1000 + 0.1).toFixed(2);
       await on(
         "ops-1",
-        `timeout -s KILL ${seconds} setsid -w export-space ${ID} >/dev/null 2>&1 || true; pkill -KILL -x export-space || true`,
+        `timeout -s KILL ${seconds} setsid -w export-space ${ID} >/dev/null 2>&1 || true; pkill -KILL -f "[/]usr/local/sbin/export-space ${ID}" || true`,
       );
       const { objects } = await exported(ID);
       expect(objects, `killed after ${seconds} s`).toBe(hasStorage ? FILES + 1 : 0);
@@ -164,7 +164,7 @@ describe(`an active space${WITHOUT}`, () => {
     // Nothing unfinished stays.
     const folders = await inside(
       ID,
-      `archive_list ${ID}/ | cut -d" " -f2- | cut -d/ -f1 | sort -u | wc -l; finished_exports ${ID} | wc -l; ls ${"$"}WORK`,
+      `archive_list ${ID}/ | cut -d" " -f2- | cut -d/ -f1 | sort -u | wc -l; finished_exports ${ID} | wc -l; ls /var/lib/framaspace/work`,
     );
     const [all, finished, work] = folders.split("\n");
     expect(all).toBe(finished);
@@ -362,9 +362,7 @@ describe("removing an entry", () => {
       expect(await on(web, `ls /srv/spaces`)).toContain(ID);
     }
     expect((await lab.probe(`${CLONE}.${DOMAIN}`)).status).toBe(404);
-    expect(
-      await on("ops-1", `. /usr/local/lib/framaspace/archive-lib.sh; finished_exports ${CLONE} | wc -l`),
-    ).toBe("1");
+    expect(await inside(ID, `finished_exports ${CLONE} | wc -l`)).toBe("1");
   });
 });
 

@@ -472,7 +472,7 @@ describe("archives", () => {
   test("a forged export with paths that lead outside is not restored, and nothing is written outside", async () => {
     const said = await on(
       "ops-1",
-      `. /usr/local/lib/framaspace/archive-lib.sh
+      `set -euo pipefail
        cd "$(mktemp -d)"; mkdir objects; echo x >objects/urn:oid:1; ln -s /etc objects/link
        tar -cf evil.tar --transform 's,objects/urn:oid:1,../../../../../../root/escaped,' objects; echo 'objects/urn:oid:1' >names
        mkdir out; tar --extract --file=evil.tar --directory=out --no-same-owner --no-same-permissions --files-from=names 2>&1 || true

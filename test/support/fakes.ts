@@ -63,7 +63,9 @@ export function programIn(root: string, name: string): string {
 
 /**
  * The same for a program in TypeScript: a shell script that starts it from its source. Its patience is one second.
+ * @param words For Node.
  */
-export function startOf(root: string, name: string): string {
-  return `#!/bin/bash\nexec ${process.execPath} ${join(import.meta.dirname, "start-program.ts")} ${root} ${name} "$@"\n`;
+export function startOf(root: string, name: string, words: readonly string[] = []): string {
+  const start = [process.execPath, ...words, join(import.meta.dirname, "start-program.ts"), root, name];
+  return `#!/bin/bash\nexec ${start.join(" ")} "$@"\n`;
 }

@@ -10,7 +10,7 @@ let number = 0;
 function step(what: string): void {
   number += 1;
   if (String(number) === KILL_AT) process.kill(process.pid, "SIGKILL");
-  fs.writeSync(steps, `${what}\n`);
+  fs.writeSync(steps, `${what.replaceAll("\n", " ")}\n`);
 }
 
 type Call = (...args: unknown[]) => unknown;

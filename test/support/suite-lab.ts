@@ -2,7 +2,7 @@
 // tree, so that tenants files and configuration can be edited.
 import { execa, type Options } from "execa";
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -13,6 +13,9 @@ import { Visitor } from "./visitor.ts";
 
 export const DOMAIN = "framaspace.localhost";
 export const TENANTS = "spaces/tenants/lab/001.yaml";
+
+/** In one word, so that it needs no quotes on its way. */
+const ARCHIVE_FUNCTIONS = readFileSync(join(import.meta.dirname, "archive-functions.sh")).toString("base64");
 
 export interface Page {
   status: number;
@@ -121,11 +124,12 @@ export class TestLab {
     await execa(program, words);
   }
 
-  /** Runs bash on ops-1 with the shared library of its programs, for one space. */
+  /** Runs bash on ops-1 for one space, with the library of its programs and with archive-functions.sh. */
   inside(id: string, script: string): Promise<string> {
+    const functions = `. <(base64 -d <<<${ARCHIVE_FUNCTIONS})`;
     return this.on(
       "ops-1",
-      `bash -c '. /usr/local/lib/framaspace/archive-lib.sh; read_space <$SPACES/${id}/config/space.json; ${script}'`,
+      `bash -c '. /usr/local/lib/framaspace/space-lib.sh; ${functions}; read_space <$SPACES/${id}/config/space.json; ${script}'`,
     );
   }
 

@@ -1,21 +1,23 @@
 // Restores that were begun and not finished. Only the same restore finishes them.
 import { existsSync, readFileSync } from "node:fs";
-import { failure, type SpaceWork } from "./space-work.ts";
+import { failure, type NamedWork } from "./space-work.ts";
 
-/** Throws SpaceError if a restore onto the space was cut off. It names the command that finishes the restore. */
-export function refuseCutOff(work: SpaceWork): void {
+/**
+ * Throws SpaceError if a restore onto the space was cut off. It names the command that finishes the restore.
+ * @param program One of the two programs that restore: it checks its own work itself.
+ */
+export function refuseCutOff(work: NamedWork, program?: "restore-space" | "restore-space-at"): void {
   const { places, space } = work;
   const toMoment = readIfThere(`${places.restoringAt}/${space.id}`);
-  if (toMoment !== undefined) {
+  if (toMoment !== undefined && program !== "restore-space-at") {
     const [source = "", moment = ""] = toMoment.split("\n");
-    const words = [source, `'${moment}'`, ...(source === space.id ? [] : [space.id])];
     throw failure(
       work,
-      `its restore to ${moment} was cut off. Finish it on ops-1: restore-space-at ${words.join(" ")}; then run this again`,
+      `its restore to ${moment} was cut off. Finish it on ops-1: ${restoreAtCommand(work, source, moment)}; then run this again`,
     );
   }
   const ofExport = readIfThere(`${places.restoring}/${space.id}`)?.trimEnd();
-  if (ofExport === undefined) return;
+  if (ofExport === undefined || program === (ofExport === "" ? "restore-space-at" : "restore-space")) return;
   if (ofExport !== "")
     throw failure(
       work,
@@ -26,6 +28,12 @@ export function refuseCutOff(work: SpaceWork): void {
     work,
     "its restore to a moment was cut off, and nothing was written down of it. Finish it on ops-1 by the same restore-space-at as then (its moment: grep -e --target= /var/log/pgbackrest/main-restore.log); then run this again",
   );
+}
+
+/** The command that was typed for this space. */
+export function restoreAtCommand({ space }: NamedWork, source: string, moment: string): string {
+  const words = [source, `'${moment}'`, ...(source === space.id ? [] : [space.id])];
+  return `restore-space-at ${words.join(" ")}`;
 }
 
 /** The text of a file; undefined if it is not there. */

@@ -12,14 +12,17 @@ export interface Locks {
   cron?: number;
   /** One space at a time goes to a release that no space serves yet. */
   proof?: number;
+  /** One program at a time restores from the backups. */
+  scratch?: number;
 }
 
-/** The numbers that the locks' descriptors have in commands, and in shell programs, which close 9 for some of theirs. */
-const NUMBERS = { space: 9, cron: 7, proof: 6 } as const;
+/** The numbers that the locks' descriptors have in commands. Shell programs close some of them for their servers. */
+export const NUMBERS = { space: 9, cron: 7, proof: 6, scratch: 5 } as const;
 
-/** What a command gets of the locks. One that leaves a process behind must not hold the space. */
+/** What a command gets of the locks. One that leaves a process behind must hold neither the space nor the backups. */
 export function descriptors(locks: Locks, leavesProcesses = false): Descriptors {
-  const which = (["space", "cron", "proof"] as const).filter((one) => one !== "space" || !leavesProcesses);
+  const brief = ["cron", "proof"] as const;
+  const which = leavesProcesses ? brief : ([...brief, "space", "scratch"] as const);
   return Object.fromEntries(
     which.flatMap((one) => (locks[one] === undefined ? [] : [[NUMBERS[one], locks[one]]])),
   );

@@ -2,7 +2,7 @@
 // leaves its change there, and the database never hears of it.
 import { run, succeeds } from "./run-command.ts";
 import { sql } from "./space-database.ts";
-import { held, say, type SpaceWork } from "./space-work.ts";
+import { held, say, type NamedWork, type SpaceWork } from "./space-work.ts";
 import { STORAGES } from "./storage-queries.ts";
 
 /** One line of `mc ls --json --versions`. */
@@ -23,7 +23,7 @@ interface Change {
 }
 
 /** mc with the root user's alias. */
-export const asRoot = (work: SpaceWork) => ({
+export const asRoot = (work: Pick<NamedWork, "locks">) => ({
   ...held(work),
   errors: "ignore" as const,
   env: { HOME: "/root", MC_CONFIG_DIR: "/root/.mc" },

@@ -10,9 +10,20 @@ export interface Places {
   readonly kept: string;
   /** Spaces whose directory changed here, and may not be on every web server yet. */
   readonly undistributed: string;
-  /** Id → what restore-space, or restore-space-at, has begun to put back. */
+  /**
+   * Id → what is being restored onto the space, until it is done. restore-space writes the export, restore-space-at the
+   * source space and the moment. Each has its own folder, so that neither takes the other's work for its own.
+   */
   readonly restoring: string;
   readonly restoringAt: string;
+  /** What each program is working on: one folder for each space, removed when it is done. */
+  readonly work: string;
+  /** Exports, where the environment has no object storage. */
+  readonly archive: string;
+  /** Home of the user postgres. */
+  readonly postgresHome: string;
+  /** Which node takes writes. */
+  readonly postgresNodes: string;
   /** Id → what archive-space did. */
   readonly archivedRecords: string;
   /** Id → the last export. */
@@ -56,7 +67,7 @@ export interface Places {
   readonly webServers: string;
   /** How ssh gets to web servers, to copy. */
   readonly distributeSsh: string;
-  /** SQL that shell programs use, too. */
+  /** SQL of ours, and functions for shell programs. */
   readonly library: string;
   /** PostgreSQL's own programs, without Debian's wrapper in Perl, which takes longer than a query. */
   readonly postgresql: string;
@@ -77,6 +88,10 @@ export function placesIn(
     undistributed: `${data}/undistributed`,
     restoring: `${data}/restoring`,
     restoringAt: `${data}/restoring-at`,
+    work: `${data}/work`,
+    archive: `${root}/srv/archive`,
+    postgresHome: `${root}/var/lib/postgresql`,
+    postgresNodes: `${data}/postgres.json`,
     archivedRecords: `${data}/archived`,
     exports: `${data}/exports`,
     wanted: `${data}/wanted`,

@@ -1,5 +1,5 @@
 // How a program of ops-1 begins and ends.
-import { AlreadySaid, ProgramError, SpaceError, UnexpectedError } from "./space-error.ts";
+import { AlreadySaid, ProgramError, SpaceError, UnexpectedError, UsageError } from "./space-error.ts";
 
 /** What a program prints, and its exit status. */
 export interface Result {
@@ -21,7 +21,9 @@ export async function runProgram(program: () => Promise<Result>): Promise<void> 
   }
 }
 
+/** Tells people why a program failed. */
 export function sayError(error: unknown): void {
   if (error instanceof SpaceError || error instanceof ProgramError) console.error(error.line);
+  else if (error instanceof UsageError) console.error(error.message);
   else if (!(error instanceof AlreadySaid)) console.error(error);
 }

@@ -47,7 +47,7 @@ export function readSpace(places: Places, text: string): Space {
   if (!isId(id)) throw fail("this is no id");
   if (!/^[0-9]+(\.[0-9]+){2}$/.test(release ?? "")) throw fail(`"${release}" is no release`);
   if (!/^(active|suspended|archived)$/.test(state ?? "")) throw fail(`"${state}" is no state`);
-  const platform = JSON.parse(readFileSync(places.platform, "utf8")) as PlatformFile;
+  const platform = readPlatform(places);
   return {
     id,
     // The three that every record has were checked just now.
@@ -58,6 +58,9 @@ export function readSpace(places: Places, text: string): Space {
     directory: `${places.spaces}/${id}`,
   };
 }
+
+export const readPlatform = ({ platform }: Places) =>
+  JSON.parse(readFileSync(platform, "utf8")) as PlatformFile;
 
 function parse(text: string): Partial<SpaceDocument> {
   try {
@@ -73,6 +76,9 @@ function parse(text: string): Partial<SpaceDocument> {
 export function textOf(document: object): string {
   return JSON.stringify(sorted(document));
 }
+
+/** The same for people: with sorted keys, on many lines. */
+export const prettyTextOf = (document: object) => `${JSON.stringify(sorted(document), null, 2)}\n`;
 
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);

@@ -81,7 +81,8 @@ async function makeMissing(places: Places): Promise<void> {
   });
 }
 
-async function removeRedisUser(places: Places, id: string): Promise<void> {
+/** Removes the user of a space, and its data. Throws ProgramError for what is wrong with Redis. */
+export async function removeRedisUser(places: Places, id: string): Promise<void> {
   const record = recordOf(places, id);
   if (record === undefined) return;
   await locked(places, async (server) => {

@@ -1,7 +1,9 @@
 // Commands that the programs run. A command gets no shell, so no value needs quotes.
 import { spawn, type ChildProcess, type StdioOptions } from "node:child_process";
 import { constants } from "node:os";
+import { Readable } from "node:stream";
 import { CommandError } from "./space-error.ts";
+import { refuseIfStopped } from "./stop-signals.ts";
 
 export interface CommandOptions {
   /** Besides the environment of this process. */
@@ -35,12 +37,7 @@ export async function run(
   words: readonly string[],
   options: CommandOptions = {},
 ): Promise<Ended> {
-  // The shell replaces itself, so this costs no further process. Node has no pipe for both.
-  const [program, args] =
-    options.errors === "with-output" && options.log === undefined
-      ? ["/bin/sh", ["-c", 'exec "$@" 2>&1', "sh", command, ...words]]
-      : [command, words];
-  const child = start(program, args, { ...options, output: options.log ?? "pipe" });
+  const child = startReading(command, words, options);
   let output = "";
   child.stdout?.setEncoding("utf8").on("data", (text: string) => (output += text));
   if (options.input !== undefined) {
@@ -49,6 +46,41 @@ export async function run(
     child.stdin?.end(options.input);
   }
   return { status: await endOf(child), output };
+}
+
+/** Runs a command to its end, and passes on each line of its output, however long that is. Resolves to its status. */
+export async function runLines(
+  command: string,
+  words: readonly string[],
+  options: Omit<CommandOptions, "input" | "log">,
+  take: (line: string) => void,
+): Promise<number> {
+  const child = startReading(command, words, options);
+  const ended = endOf(child);
+  for await (const line of linesIn(child.stdout ?? Readable.from([]))) take(line);
+  return ended;
+}
+
+/** The lines of a stream. Node's own readline also ends them at characters that stand in names of files. */
+export const linesIn = (stream: Readable): AsyncIterable<string> => splitLines(stream.setEncoding("utf8"));
+
+async function* splitLines(stream: Readable): AsyncGenerator<string> {
+  let rest = "";
+  for await (const chunk of stream) {
+    const lines = (rest + (chunk as string)).split("\n");
+    rest = lines.pop() ?? "";
+    yield* lines;
+  }
+  if (rest !== "") yield rest;
+}
+
+function startReading(command: string, words: readonly string[], options: CommandOptions): ChildProcess {
+  // The shell replaces itself, so this costs no further process. Node has no pipe for both.
+  const [program, args] =
+    options.errors === "with-output" && options.log === undefined
+      ? ["/bin/sh", ["-c", 'exec "$@" 2>&1', "sh", command, ...words]]
+      : [command, words];
+  return start(program, args, { ...options, output: options.log ?? "pipe" });
 }
 
 /** Runs a command that must succeed, and gives what it prints. Throws CommandError. */
@@ -71,12 +103,30 @@ export async function succeeds(
   return (await run(command, words, options)).status === 0;
 }
 
+/** The output of a command as a stream, which fails at its end if the command does. */
+export function outputOf(
+  command: string,
+  words: readonly string[],
+  options: Omit<CommandOptions, "input" | "log">,
+): Readable {
+  const child = start(command, words, { ...options, output: "pipe" });
+  const ended = endOf(child);
+  return Readable.from(
+    (async function* () {
+      yield* child.stdout ?? [];
+      const status = await ended;
+      if (status !== 0) throw new CommandError(command, status);
+    })(),
+  );
+}
+
 /** Starts a command. Its standard output, and its input unless it is to read nothing, are streams. */
 export function start(
   command: string,
   words: readonly string[],
   { env, cwd, input, errors = "inherit", log, locks = {}, output }: StartOptions,
 ): ChildProcess {
+  refuseIfStopped();
   const stdio: StdioOptions = [
     input === undefined ? "ignore" : "pipe",
     output,

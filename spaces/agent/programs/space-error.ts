@@ -36,6 +36,11 @@ export class ProgramError extends Error {
   }
 }
 
+/** The program was called with words that it does not take. The message is all that people read. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
 /** Something failed that nothing of ours says more about: a command, a full disk. */
 export class UnexpectedError extends SpaceError {
   readonly status: number;
@@ -65,7 +70,8 @@ export class CommandError extends Error {
 
 /** The error, with space and step if it does not name them itself. */
 export function namingStep(work: { space: { id: string }; step: string }, error: unknown): Error {
-  if (error instanceof SpaceError || error instanceof AlreadySaid) return error;
+  if (error instanceof SpaceError || error instanceof AlreadySaid || error instanceof UsageError)
+    return error;
   if (error instanceof ProgramError)
     return new SpaceError({ id: work.space.id, step: work.step }, error.message);
   return new UnexpectedError({ id: work.space.id, step: work.step }, error);

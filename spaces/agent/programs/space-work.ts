@@ -1,8 +1,9 @@
 // What a program knows while it works on one space.
-import { descriptors, lock, type Locks } from "./locks.ts";
+import { existsSync, fstatSync, readFileSync, statSync } from "node:fs";
+import { descriptors, lock, NUMBERS, type Locks } from "./locks.ts";
 import type { Places } from "./places.ts";
-import type { Space } from "./read-space.ts";
-import { SpaceError } from "./space-error.ts";
+import { isId, readSpace, type Space } from "./read-space.ts";
+import { SpaceError, UsageError } from "./space-error.ts";
 import { SpaceDirectory } from "./space-directory.ts";
 
 /**
@@ -11,21 +12,26 @@ import { SpaceDirectory } from "./space-directory.ts";
  */
 export type DatabaseDoor = { state: "open" } | { state: "shut"; ended?: number };
 
-export interface SpaceWork {
+/** What a program knows before it has read the space. */
+export interface NamedWork {
   readonly places: Places;
-  space: Space;
+  readonly space: Readonly<{ id: string }>;
   readonly locks: Locks;
+  /** What is being done, for messages. */
+  step: string;
+}
+
+export interface SpaceWork extends NamedWork {
+  space: Space;
   readonly directory: SpaceDirectory;
   /** Seconds that requests under way may still take once visitors are shut out. */
   readonly patienceSeconds: number;
   /** What was changed, as words for people. */
   readonly changed: string[];
   door: DatabaseDoor;
-  /** What is being done, for messages. */
-  step: string;
 }
 
-export function beginWork(places: Places, space: Space): SpaceWork {
+export function beginWork(places: Places, space: Space, patienceSeconds = 30): SpaceWork {
   const changed: string[] = [];
   return {
     places,
@@ -34,33 +40,70 @@ export function beginWork(places: Places, space: Space): SpaceWork {
     directory: new SpaceDirectory(space.directory, `${places.undistributed}/${space.id}`, (what) => {
       changed.push(what);
     }),
-    patienceSeconds: 30,
+    patienceSeconds,
     changed,
     door: { state: "open" },
     step: "reading",
   };
 }
 
+/**
+ * Begins the work of a program whose first word is a space of this machine.
+ * Throws UsageError if it is none.
+ * @param program Its name.
+ * @param next What to do if there is no such space.
+ */
+export function beginOn(
+  places: Places,
+  { program, next }: { program: string; next: string },
+  [id]: readonly string[],
+  patienceSeconds: number,
+): SpaceWork {
+  if (!isId(id)) throw new UsageError(program);
+  const file = `${places.spaces}/${id}/config/space.json`;
+  if (!existsSync(file)) throw new UsageError(`there is no space "${id}" on this machine${next}`);
+  return beginWork(places, readSpace(places, readFileSync(file, "utf8")), patienceSeconds);
+}
+
 /** The error that ends the program: what is wrong, and what to do next. */
-export function failure(work: SpaceWork, what: string, step = work.step): SpaceError {
+export function failure(work: Pick<NamedWork, "space" | "step">, what: string, step = work.step): SpaceError {
   return new SpaceError({ id: work.space.id, step }, what);
 }
 
 /** Tells people something on the way. */
-export function say({ space }: SpaceWork, what: string): void {
+export function say({ space }: Pick<NamedWork, "space">, what: string): void {
   console.error(`space ${space.id}: ${what}`);
 }
 
 /** Only one program at a time works on a space, until that program ends. Resolves to the lock's descriptor. */
 export async function lockSpace(places: Places, where: { id: string; step: string }): Promise<number> {
-  const file = `${places.run}/space-${where.id}.lock`;
+  const file = lockOf(places, where.id);
   const descriptor = await lock(file, 600);
   if (descriptor === undefined)
     throw new SpaceError(where, `another run has been at it for ten minutes (fuser -v ${file})`);
   return descriptor;
 }
 
+const lockOf = ({ run }: Places, id: string) => `${run}/space-${id}.lock`;
+
+/** Locks the space of a program. If one calls it that has locked the space, it says so by the word `--locked`. */
+export async function lockUnless(work: NamedWork, words: readonly string[]): Promise<void> {
+  const { places, locks, step } = work;
+  const { id } = work.space;
+  if (!words.includes("--locked")) locks.space = await lockSpace(places, { id, step });
+  // The caller's descriptor: the commands of this program get it, too.
+  else if (isFile(NUMBERS.space, lockOf(places, id))) locks.space = NUMBERS.space;
+}
+
+function isFile(descriptor: number, file: string): boolean {
+  try {
+    return fstatSync(descriptor).ino === statSync(file).ino;
+  } catch {
+    return false;
+  }
+}
+
 /** The locks that a command holds for the program. */
-export const held = ({ locks }: SpaceWork) => ({ locks: descriptors(locks) });
+export const held = ({ locks }: Pick<NamedWork, "locks">) => ({ locks: descriptors(locks) });
 /** The same for a program that leaves processes behind, or that locks the space itself. */
-export const heldButSpace = ({ locks }: SpaceWork) => ({ locks: descriptors(locks, true) });
+export const heldButSpace = ({ locks }: Pick<NamedWork, "locks">) => ({ locks: descriptors(locks, true) });

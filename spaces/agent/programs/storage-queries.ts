@@ -1,4 +1,4 @@
-// SQL on a space's storages. Shell programs of ops-1 have it as files, which spaces/agent/agent.ts writes.
+// SQL on a space's storages.
 
 /**
  * The storages by their numbers and names. Nextcloud keeps the digest of a name that is longer than 64 characters

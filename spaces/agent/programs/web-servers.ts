@@ -32,17 +32,23 @@ export async function distribute(work: SpaceWork): Promise<void> {
 /**
  * Asks all web servers for the space's status.php, but those that are known to be unreachable. Resolves to those that
  * do not answer with this status.
+ * @param headers Of the requests.
  */
-export async function askPages(work: SpaceWork, expected: number): Promise<WrongAnswer[]> {
+export async function askPages(
+  work: SpaceWork,
+  expected: number,
+  headers: readonly string[] = [],
+): Promise<WrongAnswer[]> {
   const reachable = reachableWebServers(work);
   const unreachable = webServers(work).filter((web) => !reachable.includes(web));
   const wrong = unreachable.map((web) => ({ web, answer: "unreachable" }));
   if (reachable.length === 0) return wrong;
-  const words = ["-sZ", "--connect-timeout", "2", "--max-time", "20", "-H", hostHeader(work)];
+  const words = ["-sZ", "--connect-timeout", "2", "--max-time", "20"];
+  const asked = [hostHeader(work), ...headers].flatMap((header) => ["-H", header]);
   const requests = reachable.flatMap((web) => ["-o", "/dev/null", `http://${web}/status.php`]);
   const { output } = await run(
     "curl",
-    [...words, "-w", String.raw`%{url} %{http_code}\n`, ...requests],
+    [...words, ...asked, "-w", String.raw`%{url} %{http_code}\n`, ...requests],
     held(work),
   );
   for (const [, web = "", answer = ""] of output.matchAll(/^http:\/\/([^/\s]+)\S* (\S+)$/gm))

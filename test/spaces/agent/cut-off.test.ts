@@ -2,6 +2,7 @@
 // that a program of ops-1 prints, and checks where it leads. The lab tests real machines (test/lab/restore.test.ts).
 import { execaSync } from "execa";
 import {
+  appendFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -13,18 +14,23 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { STORAGES } from "../../../spaces/agent/programs/storage-queries.ts";
-import { onPath, fakeCommands, programIn, startOf, ZSTD } from "../../support/fakes.ts";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { openDatabase, shutDatabase } from "../../../spaces/agent/programs/close-space.ts";
+import { destroyBucket, emptyBucket } from "../../../spaces/agent/programs/object-storage.ts";
+import { placesIn } from "../../../spaces/agent/programs/places.ts";
+import { readSpace } from "../../../spaces/agent/programs/read-space.ts";
+import { beginWork, type SpaceWork } from "../../../spaces/agent/programs/space-work.ts";
+import { fake, fakeCommands, onPath, sourceOf, startOf, ZSTD } from "../../support/fakes.ts";
 
 const PROGRAMS = [
+  "converge-space",
   "export-space",
   "archive-space",
   "remove-space",
   "restore-space",
   "restore-space-at",
 ] as const;
-const LIBRARIES = ["space-lib.sh", "archive-lib.sh", "empty-database.sql"];
+const FUSE_OF_PROGRAMS = join(import.meta.dirname, "../../support/fuse.cjs");
 const tools = onPath("jq", "flock", "setsid");
 
 /**
@@ -35,14 +41,10 @@ const FUSE = `if [ -e "$ROOT/fuse" ] && [[ "\${0##*/} $*" == $(<"$ROOT/fuse") ]]
 
 /** A database is a file under `db`. Each line of `versions` is one version of an object in the bucket. */
 const FAKES = {
-  "finish-spaces": "cat >/dev/null",
   chown: ":",
   sync: ":",
   ssh: ":",
-  "redis-users": "cat",
-  "distribute-spaces": ":",
   rsync: ":",
-  mv: `${FUSE}\nexec /bin/mv "$@"`,
   psql: String.raw`${FUSE}
     said=$({ for word; do echo "$word"; done; [ -t 0 ] || timeout 5 cat; })
     name() { sed -E "s/^[^\"]*\"([^\"]*)\".*/\1/" <<<"$1"; }
@@ -132,10 +134,8 @@ beforeEach(() => {
     mkdirSync(at(folder), { recursive: true });
   for (const release of ["34.0.4", "35.0.2"]) writeFileSync(at("srv/releases", release, "index.php"), "");
   fakeCommands(root, FAKES);
-  for (const name of LIBRARIES) writeFileSync(at(name), programIn(root, name));
-  writeFileSync(at("storages.sql"), STORAGES);
-  for (const name of PROGRAMS) writeFileSync(at("bin", name), programIn(root, name), { mode: 0o755 });
-  writeFileSync(at("bin/converge-space"), startOf(root, "converge-space"), { mode: 0o755 });
+  writeFileSync(at("empty-database.sql"), sourceOf("empty-database.sql"));
+  for (const name of PROGRAMS) fake(at("bin", name), startOf(root, name, ["--require", FUSE_OF_PROGRAMS]));
   writeFileSync(at("scratch-postgres.sh"), `ROOT=${root}\nPGBIN=${at("bin")}\n${SCRATCH}`);
   writeFileSync(at("etc/framaspace/platform.json"), '{"database":{"hosts":"postgres-1"},"s3":{}}');
   writeFileSync(
@@ -179,6 +179,21 @@ function type(command: string, input = "") {
     killed: signal === "SIGKILL" || exitCode === 137,
     exitCode,
   };
+}
+
+/** Does something with the space in this process. Resolves to what people are told. */
+async function onSpace(action: (work: SpaceWork) => Promise<void>): Promise<string[]> {
+  const said: string[] = [];
+  const spy = vi.spyOn(console, "error").mockImplementation((line) => void said.push(String(line)));
+  vi.stubEnv("PATH", `${at("bin")}:${process.env.PATH}`);
+  try {
+    const places = placesIn(root, root, at("bin"));
+    await action(beginWork(places, readSpace(places, text("srv/spaces/lotus/config/space.json") ?? ""), 1));
+    return said;
+  } finally {
+    vi.unstubAllEnvs();
+    spy.mockRestore();
+  }
 }
 
 /** Runs a command line, and kills it just before a call that matches the pattern. */
@@ -377,25 +392,25 @@ describe.skipIf(!tools)("requests that a program ends (jq, flock and setsid on P
   /** Closes the database as a program that works on the space does. Meanwhile, requests change the bucket. */
   const close = (meanwhile: string[]) => {
     writeFileSync(at("sizes"), "a 3\nc 3\nd 3\ne 8\n");
-    const late = meanwhile.map((line) => `echo "${line}" >>${at("versions")}`).join("; ");
-    return type(
-      `. ${at("archive-lib.sh")}; read_space <${space("config/space.json")}; PATIENCE=1; shut_database; ${late}; open_database`,
-    );
+    return onSpace(async (work) => {
+      await shutDatabase(work);
+      for (const line of meanwhile) appendFileSync(at("versions"), `${line}\n`);
+      await openDatabase(work);
+    });
   };
   const OVERWRITTEN = ["a v7 unacknowledged", "c v8 -", "d v9 new", "e v10 upgraded"];
 
-  it("leave files as the database has them: overwritten or deleted files come back", () => {
+  it("leave files as the database has them: overwritten or deleted files come back", async () => {
     writeFileSync(at("sessions"), "2");
-    expect(close(OVERWRITTEN)).toMatchObject({
-      exitCode: 0,
-      stderr: "space lotus: 2 requests still under way after 1 s are ended; they were not acknowledged",
-    });
+    expect(await close(OVERWRITTEN)).toEqual([
+      "space lotus: 2 requests still under way after 1 s are ended; they were not acknowledged",
+    ]);
     expect(bucket()).toEqual({ a: "two", b: "-", c: "one", d: "new", e: "upgraded" });
     expect(versions().slice(0, 10)).toEqual([...MADE, ...SINCE, ...OVERWRITTEN]);
   });
 
-  it("are the only reason to check a bucket", () => {
-    expect(close(OVERWRITTEN)).toMatchObject({ exitCode: 0, stderr: "" });
+  it("are the only reason to check a bucket", async () => {
+    expect(await close(OVERWRITTEN)).toEqual([]);
     expect(versions()).toEqual([...MADE, ...SINCE, ...OVERWRITTEN]);
   });
 });
@@ -442,19 +457,11 @@ describe.skipIf(!tools)(
       expect(existsSync(at("var/lib/framaspace/restoring/lotus"))).toBe(false);
     });
 
-    it("takes no bucket for empty because object storage does not answer", () => {
+    it("takes no bucket for empty because object storage does not answer", async () => {
       writeFileSync(space("config/space.json"), wanted({ state: "archived" }));
       fakeCommands(root, { mc: `echo '{"error":{"message":"it is down"}}'; exit 1` });
-      for (const step of ["empty_bucket", "destroy_bucket"])
-        expect(
-          type(
-            `. ${at("archive-lib.sh")}; read_space <${space("config/space.json")}; STEP=x; ${step}; echo on`,
-          ),
-        ).toMatchObject({
-          stdout: "",
-          stderr: expect.stringContaining("object storage: it is down") as string,
-          exitCode: 1,
-        });
+      for (const step of [emptyBucket, destroyBucket])
+        await expect(onSpace(step)).rejects.toThrow("object storage: it is down");
     });
 
     it("takes no database for dropped because PostgreSQL does not answer", () => {
@@ -468,18 +475,14 @@ describe.skipIf(!tools)(
       expect(text("var/lib/framaspace/archived/lotus")).not.toContain("dropped");
     });
 
-    it("destroys old versions only of an archived space", () => {
+    it("destroys old versions only of an archived space", async () => {
       writeFileSync(space("config/space.json"), wanted({ state: "suspended" }));
-      const script = `. ${at("archive-lib.sh")}; read_space <${space("config/space.json")}; STEP=x; destroy_bucket`;
-      expect(type(script)).toMatchObject({
-        exitCode: 1,
-        stderr: expect.stringContaining(
-          "its state is suspended, so old versions of its files stay",
-        ) as string,
-      });
+      await expect(onSpace(destroyBucket)).rejects.toThrow(
+        "its state is suspended, so old versions of its files stay",
+      );
       expect(versions()).toEqual([...MADE, ...SINCE]);
       writeFileSync(space("config/space.json"), wanted({ state: "archived" }));
-      expect(type(script)).toMatchObject({ exitCode: 0, stderr: "" });
+      expect(await onSpace(destroyBucket)).toEqual([]);
       expect(versions()).toEqual([""]);
     });
   },

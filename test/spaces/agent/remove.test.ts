@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { onPath, programIn, fake } from "../../support/fakes.ts";
+import { fake, onPath, startOf } from "../../support/fakes.ts";
 
 const tools = onPath("jq", "flock");
 
@@ -16,37 +16,46 @@ beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), "remove-"));
   for (const folder of ["bin", "etc/framaspace", "run/framaspace", "srv/spaces", "srv/archive"])
     mkdirSync(at(folder), { recursive: true });
-  writeFileSync(at("etc/framaspace/platform.json"), "{}");
+  for (const folder of ["etc/framaspace/redis", "var/lib/framaspace/redis"])
+    mkdirSync(at(folder), { recursive: true });
+  writeFileSync(at("etc/framaspace/redis/admin"), "of-redis\n");
+  platform({});
   writeFileSync(at("etc/framaspace/web-servers"), "");
-  const note = `echo "$(basename "$0") $*" >>${root}/calls`;
-  fake(at("bin/finish-spaces"), `${note}; [ ! -e ${root}/no-database ]`);
-  fake(at("bin/redis-users"), note);
-  // What the space's database answers. A missing database is an error.
+  // What the space's database answers. A missing database is an error. \`no-database\`: that of the records does not answer.
   fake(
     at("bin/psql"),
-    `case "$*" in *pg_tables*) cat ${root}/tables; exit ;; esac
-    [ -e ${root}/holds ] || { echo "does not exist" >&2; exit 2; }; cat ${root}/holds`,
+    `case "$*" in
+      *pg_tables*) cat ${root}/tables ;;
+      *"-v id="*) [[ $(cat) == *"DELETE FROM framaspace.spaces WHERE id = :'id';"* ]] && [ ! -e ${root}/no-database ] || exit 2
+        echo "forget $(sed -E 's/.*-v id=([a-z]+) .*/\\1/' <<<"$*")" >>${root}/calls ;;
+      *) [ -e ${root}/holds ] || { echo "does not exist" >&2; exit 2; }; cat ${root}/holds ;;
+    esac`,
   );
+  fake(at("bin/redis-cli"), `while read -r line; do echo "$line" >>${root}/calls; echo OK; done`);
   // The file \`bucket\` lists what the space's bucket has, old versions included. The archive is empty.
   fake(
     at("bin/mc"),
     `case "$*" in *--versions*) cat ${root}/bucket || { echo '{"error":{"message":"it is down"}}'; exit 1; } ;; esac`,
   );
-  for (const name of ["space-lib.sh", "archive-lib.sh", "remove-space"])
-    writeFileSync(at(name), programIn(root, name));
+  fake(at("remove-space"), startOf(root, "remove-space"));
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
 function remove(id = "lotus") {
-  const { stderr, exitCode } = execaSync("bash", [at("remove-space"), id], {
+  const { stderr, exitCode } = execaSync(at("remove-space"), [id], {
     reject: false,
     env: { PATH: `${at("bin")}:${process.env.PATH}` },
   });
   return { exitCode, stderr };
 }
+function platform(more: object): void {
+  const file = { redis: { host: "redis-1", port: 6379 }, ...more };
+  writeFileSync(at("etc/framaspace/platform.json"), JSON.stringify(file));
+}
 function archived({ exported }: { exported: boolean }) {
   mkdirSync(at("srv/spaces/lotus"), { recursive: true });
   writeFileSync(at("srv/spaces/lotus/archived"), "");
+  writeFileSync(at("var/lib/framaspace/redis/lotus"), "3 #digest ~lotus*\n");
   if (!exported) return;
   mkdirSync(at("srv/archive/lotus/20261101T000000Z"), { recursive: true });
   writeFileSync(at("srv/archive/lotus/20261101T000000Z/manifest.json"), "{}");
@@ -56,14 +65,18 @@ describe.skipIf(!tools)("remove-space (jq and flock on PATH)", () => {
   it("forgets the wanted state before it removes the directory, so that nothing makes the space again", () => {
     archived({ exported: true });
     expect(remove()).toEqual({ exitCode: 0, stderr: "" });
-    expect(calls()).toEqual(["finish-spaces --forget lotus", "redis-users --remove lotus"]);
+    expect(calls()).toEqual(["forget lotus", "SELECT 3", "FLUSHDB ASYNC", "ACL DELUSER lotus", "ACL SAVE"]);
     expect(existsSync(at("srv/spaces/lotus"))).toBe(false);
   });
 
   it("removes nothing if the space would be made again", () => {
     archived({ exported: true });
     writeFileSync(at("no-database"), "");
-    expect(remove().exitCode).toBe(1);
+    expect(remove()).toEqual({
+      exitCode: 1,
+      stderr: expect.stringContaining("space lotus, removal: lotus cannot be forgotten: PostgreSQL does not"),
+    });
+    expect(calls()).toEqual([]);
     expect(existsSync(at("srv/spaces/lotus/archived"))).toBe(true);
   });
 
@@ -86,7 +99,7 @@ describe.skipIf(!tools)("remove-space (jq and flock on PATH)", () => {
       mkdirSync(at("srv/spaces/lotus/config"));
       const space = { id: "lotus", state: "archived", release: "34.0.4", s3: { bucket: "space-lotus" } };
       writeFileSync(at("srv/spaces/lotus/config/space.json"), JSON.stringify(space));
-      writeFileSync(at("etc/framaspace/platform.json"), '{"database":{"hosts":"postgres-1"},"s3":{}}');
+      platform({ database: { hosts: "postgres-1" }, s3: {} });
       writeFileSync(
         at("etc/framaspace/catalog.json"),
         '{"apps":[],"appsOptional":[],"appsOff":[],"appsRefused":[],"officeApps":{},"upgrade":{}}',
@@ -139,6 +152,6 @@ describe.skipIf(!tools)("remove-space (jq and flock on PATH)", () => {
   ])("forgets a space that never converged, or was removed before: its database %s", (_, said) => {
     if (said !== undefined) writeFileSync(at("holds"), said);
     expect(remove()).toEqual({ exitCode: 0, stderr: "" });
-    expect(calls()).toEqual(["finish-spaces --forget lotus"]);
+    expect(calls()).toEqual(["forget lotus"]);
   });
 });

@@ -69,8 +69,7 @@ async function begin(
   );
   const nothing = { name: "", contact: "", wave: "", apps: [], appsOptional: [], appsOff: [], office: "" };
   return {
-    ...beginWork(places, space),
-    patienceSeconds,
+    ...beginWork(places, space, patienceSeconds),
     wanted: { ...nothing, limits: { accounts: 0, storageBytes: 0 }, ...space.document },
     reason: `${places.unfinished}/${space.id}`,
     left: [],

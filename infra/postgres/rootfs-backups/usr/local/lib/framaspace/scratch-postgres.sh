@@ -29,7 +29,8 @@ shared_buffers = '128MB'
 log_min_messages = fatal
 CONF
   as_postgres tee "$CLUSTER/data/pg_hba.conf" >/dev/null <<<'local all postgres peer'
-  as_postgres "$PGBIN/pg_ctl" start -D "$CLUSTER/data" -w -t "${SCRATCH_SECONDS:-3600}" -l "$CLUSTER/log" >/dev/null ||
+  # The server must not hold the locks of the program that starts it: if that is killed, the next one stops the server.
+  as_postgres "$PGBIN/pg_ctl" start -D "$CLUSTER/data" -w -t "${SCRATCH_SECONDS:-3600}" -l "$CLUSTER/log" >/dev/null 5>&- 9>&- ||
     { tail -n 5 "$CLUSTER/log" >&2; return 1; }
   local end=$((SECONDS + ${SCRATCH_SECONDS:-3600}))
   until [ "$(scratch_psql -d postgres -c 'SELECT pg_is_in_recovery()' 2>/dev/null)" = f ]; do
