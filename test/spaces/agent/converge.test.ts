@@ -300,8 +300,10 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
       stderr: "ignore",
       env: { PATH: `${at("bin")}:${process.env.PATH}` },
     });
-    await expect.poll(() => existsSync(at("program")), { timeout: 10_000 }).toBe(true);
-    process.kill(Number(readFileSync(at("program"), "utf8")), "SIGKILL");
+    // Its file is empty for a moment, and 0 would be every process of this test.
+    const written = () => (existsSync(at("program")) ? Number(readFileSync(at("program"), "utf8")) : 0);
+    await expect.poll(written, { timeout: 10_000 }).toBeGreaterThan(1);
+    process.kill(written(), "SIGKILL");
     await upgrade;
     const isFree = (name: string) =>
       execaSync("flock", ["-n", at("run/framaspace", name), "true"], { reject: false }).exitCode === 0;
