@@ -1,5 +1,6 @@
-// Loaded before a program, as JavaScript (`node --require`): notes each change that it makes to files, and each command that it runs, in
-// $STEPS, and kills the program just before the one with the number $KILL_AT. Commands that run then go on.
+// Loaded before a program, as JavaScript (`node --require`): notes each change that it makes to files, and each command
+// that it runs, in $STEPS, and kills the program just before the one with the number $KILL_AT. Commands that run then go
+// on.
 
 const fs = process.getBuiltinModule("node:fs");
 const children = process.getBuiltinModule("node:child_process");

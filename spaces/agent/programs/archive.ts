@@ -7,7 +7,7 @@ import { pipeline } from "node:stream/promises";
 import { sha256, writeWhole } from "./files.ts";
 import { hasStorage, listStorage, ofStorage, storage, storageFailure } from "./object-storage.ts";
 import { asRoot } from "./old-versions.ts";
-import { endOf, outputOf, start, succeeds } from "./run-command.ts";
+import { endOf, outputOf, startReading, succeeds } from "./run-command.ts";
 import { CommandError } from "./space-error.ts";
 import type { NamedWork } from "./space-work.ts";
 
@@ -69,8 +69,8 @@ class ArchiveBucket implements Archive {
   }
 
   async putStream(content: Readable, name: string): Promise<void> {
-    const words = ["-c", 'exec "$@" 2>&1', "sh", "mc", "pipe", "--json", `${BUCKET}/${name}`];
-    const pipe = start("/bin/sh", words, { ...ofStorage(this.#work), input: "", output: "pipe" });
+    const words = ["pipe", "--json", `${BUCKET}/${name}`];
+    const pipe = startReading("mc", words, { ...ofStorage(this.#work), input: "" });
     let said = "";
     pipe.stdout?.setEncoding("utf8").on("data", (text: string) => (said += text));
     const [status, passed] = await Promise.all([endOf(pipe), passOn(content, pipe.stdin)]);

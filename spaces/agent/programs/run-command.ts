@@ -74,7 +74,12 @@ async function* splitLines(stream: Readable): AsyncGenerator<string> {
   if (rest !== "") yield rest;
 }
 
-function startReading(command: string, words: readonly string[], options: CommandOptions): ChildProcess {
+/** Starts a command whose output, and errors where the options say so, are read. */
+export function startReading(
+  command: string,
+  words: readonly string[],
+  options: CommandOptions,
+): ChildProcess {
   // The shell replaces itself, so this costs no further process. Node has no pipe for both.
   const [program, args] =
     options.errors === "with-output" && options.log === undefined

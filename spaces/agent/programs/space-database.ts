@@ -138,7 +138,7 @@ export async function countRows(work: SpaceWork): Promise<string[] | undefined> 
   return status === 0 ? output.split("\n").filter(Boolean) : undefined;
 }
 
-/** Whether the database is one of Nextcloud's. Throws CommandError if it does not answer. */
+/** Whether the database has the table. Throws CommandError if it does not answer. */
 export async function hasTable(work: SpaceWork, table: "framaspace" | "oc_filecache"): Promise<boolean> {
   const words = [...PLAIN_ROWS, "-c", `SELECT to_regclass('public.${table}') IS NOT NULL`];
   return (await read(`${work.places.postgresql}/psql`, words, asRole(work))).trim() === "t";
