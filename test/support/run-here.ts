@@ -1,7 +1,7 @@
 // Runs a program of ops-1 in the test's own process, with fakes first on PATH.
 import { join } from "node:path";
 import { vi } from "vitest";
-import { sayError, type Result } from "../../spaces/agent/programs/program.ts";
+import { sayError, type Result } from "../../infra/machine/programs/program.ts";
 
 /**
  * Resolves to what a program prints and says itself. What the commands that it runs say goes to the test's output.

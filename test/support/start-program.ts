@@ -9,7 +9,7 @@ import { exportSpace } from "../../spaces/agent/programs/export/export.ts";
 import { finishSpaces } from "../../spaces/agent/programs/finish-spaces.ts";
 import { listSpaces } from "../../spaces/agent/programs/list-spaces.ts";
 import { placesIn } from "../../spaces/agent/programs/places.ts";
-import { runProgram, type Result } from "../../spaces/agent/programs/program.ts";
+import { runProgram, type Result } from "../../infra/machine/programs/program.ts";
 import { redisUsers } from "../../spaces/agent/programs/redis-users.ts";
 import { removeSpace } from "../../spaces/agent/programs/removal.ts";
 import { restoreSpaceAt } from "../../spaces/agent/programs/restore-at/restore-at.ts";

@@ -4,11 +4,12 @@ import { createReadStream, existsSync, readdirSync, rmSync, statSync } from "nod
 import { join, relative } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { sha256, writeWhole } from "./files.ts";
+import { writeWhole } from "../../../infra/machine/programs/whole-file.ts";
+import { sha256 } from "./files.ts";
 import { hasStorage, listStorage, ofStorage, storage, storageFailure } from "./object-storage.ts";
 import { asRoot } from "./old-versions.ts";
-import { endOf, outputOf, startReading, succeeds } from "./run-command.ts";
-import { CommandError } from "./space-error.ts";
+import { endOf, outputOf, startReading, succeeds } from "../../../infra/machine/programs/run-command.ts";
+import { CommandError } from "../../../infra/machine/programs/program-error.ts";
 import type { NamedWork } from "./space-work.ts";
 
 /** A file of the archive: its name behind the folder that was asked for. */

@@ -7,12 +7,13 @@ import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { archiveOf, finishedExports, readText } from "./archive.ts";
 import { readIfThere, refuseCutOff } from "./cut-off.ts";
 import type { Manifest } from "./export/manifest.ts";
-import { writeWhole } from "./files.ts";
+import { writeWhole } from "../../../infra/machine/programs/whole-file.ts";
 import { destroyBucket } from "./object-storage.ts";
 import type { Places } from "./places.ts";
-import type { Result } from "./program.ts";
-import { run } from "./run-command.ts";
-import { AlreadySaid, namingStep } from "./space-error.ts";
+import type { Result } from "../../../infra/machine/programs/program.ts";
+import { run } from "../../../infra/machine/programs/run-command.ts";
+import { AlreadySaid } from "../../../infra/machine/programs/program-error.ts";
+import { namingStep } from "./space-error.ts";
 import { countRows, emptyDatabase } from "./space-database.ts";
 import { beginOn, failure, held, lockUnless, type SpaceWork } from "./space-work.ts";
 

@@ -1,6 +1,7 @@
 // A space is closed while a program changes its data: visitors are outside, and its database takes no write of theirs.
 import { setTimeout as sleep } from "node:timers/promises";
-import { lock, unlock } from "./locks.ts";
+import { lock } from "../../../infra/machine/programs/lock-file.ts";
+import { unlock } from "./locks.ts";
 import { bringBack } from "./old-versions.ts";
 import { administrate } from "./space-database.ts";
 import { failure, say, type SpaceWork } from "./space-work.ts";

@@ -15,10 +15,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import type { Places } from "./places.ts";
-import type { Result } from "./program.ts";
+import type { Result } from "../../../infra/machine/programs/program.ts";
 import { isId } from "./read-space.ts";
-import { run, succeeds, type Descriptors } from "./run-command.ts";
-import { ProgramError } from "./space-error.ts";
+import { run, succeeds, type Descriptors } from "../../../infra/machine/programs/run-command.ts";
+import { ProgramError } from "../../../infra/machine/programs/program-error.ts";
 
 export async function distributeSpaces(places: Places, [id]: readonly string[]): Promise<Result> {
   if (id !== undefined && !isId(id))

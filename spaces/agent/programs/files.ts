@@ -1,19 +1,9 @@
 // Files of any size: nothing here keeps one in memory.
 import { createHash } from "node:crypto";
-import {
-  closeSync,
-  createReadStream,
-  createWriteStream,
-  fsyncSync,
-  openSync,
-  renameSync,
-  statfsSync,
-  mkdirSync,
-} from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { createReadStream, mkdirSync, statfsSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { linesIn } from "./run-command.ts";
+import { linesIn } from "../../../infra/machine/programs/run-command.ts";
 import { failure, type NamedWork } from "./space-work.ts";
 
 /** The SHA-256 of what a stream holds, in hexadecimal digits. */
@@ -27,20 +17,6 @@ export const sha256OfFile = (file: string) => sha256(createReadStream(file));
 
 /** The lines of a file. */
 export const linesOf = (file: string): AsyncIterable<string> => linesIn(createReadStream(file));
-
-/** Writes a whole file or none. It is on disk then. */
-export async function writeWhole(file: string, content: Readable | Iterable<string>): Promise<void> {
-  mkdirSync(dirname(file), { recursive: true });
-  const fresh = join(dirname(file), `.new.${basename(file)}`);
-  const descriptor = openSync(fresh, "w");
-  try {
-    await pipeline(content, createWriteStream("", { fd: descriptor, autoClose: false }));
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-  renameSync(fresh, file);
-}
 
 /** Throws SpaceError before the disk of this machine is full. */
 export function needRoom(work: NamedWork, bytes: number): void {

@@ -9,13 +9,13 @@ import { closeSync, existsSync, mkdirSync, renameSync, rmSync, statSync, writeFi
 import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { readIfThere } from "./cut-off.ts";
-import { isFree, lock } from "./locks.ts";
+import { isFree, lock } from "../../../infra/machine/programs/lock-file.ts";
 import type { Places } from "./places.ts";
-import type { Result } from "./program.ts";
+import type { Result } from "../../../infra/machine/programs/program.ts";
 import { Progress } from "./work-progress.ts";
 import { idsIn, idsOfSpaces, isId, type StoredDocument } from "./read-space.ts";
-import { run } from "./run-command.ts";
-import { ProgramError } from "./space-error.ts";
+import { run } from "../../../infra/machine/programs/run-command.ts";
+import { ProgramError } from "../../../infra/machine/programs/program-error.ts";
 import { exchangeWanted, forgetWanted, keepWanted, makeWantedFolder } from "./wanted-records.ts";
 
 const WHO = "finish-spaces";

@@ -5,10 +5,10 @@
 import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { readIfThere } from "./cut-off.ts";
 import type { Places } from "./places.ts";
-import type { Result } from "./program.ts";
+import type { Result } from "../../../infra/machine/programs/program.ts";
 import { idsIn, idsOfSpaces, isId, type StoredDocument } from "./read-space.ts";
 import { psqlAsAdministrator } from "./space-database.ts";
-import { ProgramError } from "./space-error.ts";
+import { ProgramError } from "../../../infra/machine/programs/program-error.ts";
 import { STORAGES } from "./storage-queries.ts";
 
 /** Databases asked at once: well below the number of connections that the server has for the spaces. */

@@ -1,8 +1,6 @@
-// Locks between the programs of ops-1. They are flock's, as the shell programs take them. Node has no call for it, but
-// a lock belongs to the open file, not to the process that asked for it: so flock gets our descriptor, and ends.
-import { closeSync, mkdirSync, openSync } from "node:fs";
-import { dirname } from "node:path";
-import { succeeds, type Descriptors } from "./run-command.ts";
+// The locks that programs take while they work on spaces.
+import { closeSync } from "node:fs";
+import type { Descriptors } from "../../../infra/machine/programs/run-command.ts";
 
 /** What a program has locked, as descriptors. A lock is free again when all who have it are gone. */
 export interface Locks {
@@ -26,19 +24,6 @@ export function descriptors(locks: Locks, leavesProcesses = false): Descriptors 
   return Object.fromEntries(
     which.flatMap((one) => (locks[one] === undefined ? [] : [[NUMBERS[one], locks[one]]])),
   );
-}
-
-/** Whether nobody has a lock. */
-export const isFree = (file: string) => succeeds("flock", ["--nonblock", file, "true"]);
-
-/** Waits for a lock, and resolves to its descriptor; to undefined if it was not free in that time. */
-export async function lock(file: string, timeoutSeconds: number): Promise<number | undefined> {
-  mkdirSync(dirname(file), { recursive: true });
-  const descriptor = openSync(file, "w");
-  if (await succeeds("flock", ["--timeout", String(timeoutSeconds), "9"], { locks: { 9: descriptor } }))
-    return descriptor;
-  closeSync(descriptor);
-  return undefined;
 }
 
 export function unlock(locks: Locks, which: keyof Locks): void {

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { lastLine, occ, type Installation } from "./nextcloud-command.ts";
-import { run } from "./run-command.ts";
+import { run } from "../../../infra/machine/programs/run-command.ts";
 import { held, type SpaceWork } from "./space-work.ts";
 import { hostHeader } from "./web-servers.ts";
 

@@ -2,7 +2,7 @@
 // (infra/web/rootfs/etc/nginx/space.conf).
 import { chmodSync, rmSync, writeFileSync } from "node:fs";
 import { CA, SHARED_CONFIG } from "./places.ts";
-import { read, run, type CommandOptions, type Ended } from "./run-command.ts";
+import { read, run, type CommandOptions, type Ended } from "../../../infra/machine/programs/run-command.ts";
 import { CONNECTION, WRITES } from "./space-database.ts";
 import { heldButSpace, type SpaceWork } from "./space-work.ts";
 

@@ -1,7 +1,7 @@
 // The buckets, by mc with the root user's alias: what is in one, and how it is emptied.
 import { asRoot } from "./old-versions.ts";
 import { readPlatform } from "./read-space.ts";
-import { run, runLines } from "./run-command.ts";
+import { run, runLines } from "../../../infra/machine/programs/run-command.ts";
 import type { SpaceError } from "./space-error.ts";
 import { failure, type NamedWork, type SpaceWork } from "./space-work.ts";
 

@@ -1,6 +1,6 @@
 // Files that come back from old versions of the space's bucket. Nextcloud writes to the bucket first: an ended request
 // leaves its change there, and the database never hears of it.
-import { run, succeeds } from "./run-command.ts";
+import { run, succeeds } from "../../../infra/machine/programs/run-command.ts";
 import { sql } from "./space-database.ts";
 import { held, say, type NamedWork, type SpaceWork } from "./space-work.ts";
 import { STORAGES } from "./storage-queries.ts";

@@ -10,12 +10,13 @@ import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import type { PlatformFile } from "../machine-files.ts";
 import { readIfThere } from "./cut-off.ts";
-import { lock } from "./locks.ts";
+import { lock } from "../../../infra/machine/programs/lock-file.ts";
 import type { Places } from "./places.ts";
-import type { Result } from "./program.ts";
+import type { Result } from "../../../infra/machine/programs/program.ts";
 import { idsIn, isId, textOf, type StoredDocument } from "./read-space.ts";
-import { run, type Descriptors, type Ended } from "./run-command.ts";
-import { ProgramError, SpaceError } from "./space-error.ts";
+import { run, type Descriptors, type Ended } from "../../../infra/machine/programs/run-command.ts";
+import { ProgramError } from "../../../infra/machine/programs/program-error.ts";
+import { SpaceError } from "./space-error.ts";
 
 const WHO = "Redis";
 

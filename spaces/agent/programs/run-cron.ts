@@ -15,10 +15,11 @@ import {
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CatalogFile } from "../machine-files.ts";
 import { DROP_JOBS, RESET_SETTINGS } from "./job-queries.ts";
-import { lock, unlock } from "./locks.ts";
+import { lock } from "../../../infra/machine/programs/lock-file.ts";
+import { unlock } from "./locks.ts";
 import { ownConfig, runPhp } from "./nextcloud-command.ts";
 import type { Places } from "./places.ts";
-import { sayError } from "./program.ts";
+import { sayError } from "../../../infra/machine/programs/program.ts";
 import { isId, readSpace } from "./read-space.ts";
 import { sql } from "./space-database.ts";
 import { namingStep } from "./space-error.ts";

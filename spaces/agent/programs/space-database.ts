@@ -12,7 +12,7 @@ import {
 import { dirname } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { writeWhole } from "./files.ts";
+import { writeWhole } from "../../../infra/machine/programs/whole-file.ts";
 import { CA, type Places } from "./places.ts";
 import {
   endOf,
@@ -23,7 +23,7 @@ import {
   succeeds,
   type CommandOptions,
   type Ended,
-} from "./run-command.ts";
+} from "../../../infra/machine/programs/run-command.ts";
 import { held, type NamedWork, type SpaceWork } from "./space-work.ts";
 
 /** Lets a session write to a database that is shut. Only the programs of ops-1 ask for this. */

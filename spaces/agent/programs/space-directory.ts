@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { read } from "./run-command.ts";
+import { read } from "../../../infra/machine/programs/run-command.ts";
 
 export class SpaceDirectory {
   readonly path: string;

@@ -1,9 +1,11 @@
 // What a program knows while it works on one space.
 import { existsSync, fstatSync, readFileSync, statSync } from "node:fs";
-import { descriptors, lock, NUMBERS, type Locks } from "./locks.ts";
+import { lock } from "../../../infra/machine/programs/lock-file.ts";
+import { descriptors, NUMBERS, type Locks } from "./locks.ts";
 import type { Places } from "./places.ts";
 import { isId, readSpace, type Space } from "./read-space.ts";
-import { SpaceError, UsageError } from "./space-error.ts";
+import { UsageError } from "../../../infra/machine/programs/program-error.ts";
+import { SpaceError } from "./space-error.ts";
 import { SpaceDirectory } from "./space-directory.ts";
 
 /**

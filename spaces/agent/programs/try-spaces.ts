@@ -9,7 +9,7 @@ import { dropMember, makeMember, makeUpload } from "./member.ts";
 import { dropScratch, lastLine, makeScratch, ownConfig, runPhp, scratchConfig } from "./nextcloud-command.ts";
 import type { Places } from "./places.ts";
 import { isId, readSpace } from "./read-space.ts";
-import { sayError, type Result } from "./program.ts";
+import { sayError, type Result } from "../../../infra/machine/programs/program.ts";
 import { SpaceError } from "./space-error.ts";
 import { beginWork, lockSpace, type SpaceWork } from "./space-work.ts";
 import { tryThrough } from "./try-through.ts";

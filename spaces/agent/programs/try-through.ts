@@ -14,7 +14,7 @@ import {
   type Answer,
   type Visit,
 } from "./member.ts";
-import { run } from "./run-command.ts";
+import { run } from "../../../infra/machine/programs/run-command.ts";
 import { held, type SpaceWork } from "./space-work.ts";
 
 const visitOf = (web: string): Visit => ({ web, words: [] });

@@ -4,9 +4,9 @@ import { createCipheriv, createDecipheriv, createHash, pbkdf2Sync, randomBytes }
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import type { Places } from "./places.ts";
 import { idsIn, isId } from "./read-space.ts";
-import type { Ended } from "./run-command.ts";
+import type { Ended } from "../../../infra/machine/programs/run-command.ts";
 import { psqlAsAdministrator } from "./space-database.ts";
-import { ProgramError } from "./space-error.ts";
+import { ProgramError } from "../../../infra/machine/programs/program-error.ts";
 
 const WHO = "finish-spaces";
 // The table is in the administrators' own schema. No space reaches the database postgres.

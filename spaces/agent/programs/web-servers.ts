@@ -1,7 +1,7 @@
 // The web servers, as ops-1 sees them.
 import { existsSync, rmSync } from "node:fs";
 import { copyToWebServers, isUnreachable, webServersOf } from "./distribute-spaces.ts";
-import { run } from "./run-command.ts";
+import { run } from "../../../infra/machine/programs/run-command.ts";
 import { held, heldButSpace, type SpaceWork } from "./space-work.ts";
 
 /** A header with which ops-1 sees the space behind its maintenance. */

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { distributeSpaces } from "../../../spaces/agent/programs/distribute-spaces.ts";
-import { lock } from "../../../spaces/agent/programs/locks.ts";
+import { lock } from "../../../infra/machine/programs/lock-file.ts";
 import { placesIn } from "../../../spaces/agent/programs/places.ts";
 import { fakeCommands, onPath } from "../../support/fakes.ts";
 import { runHere } from "../../support/run-here.ts";

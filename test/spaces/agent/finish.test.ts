@@ -17,7 +17,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { finishSpaces } from "../../../spaces/agent/programs/finish-spaces.ts";
-import { lock } from "../../../spaces/agent/programs/locks.ts";
+import { lock } from "../../../infra/machine/programs/lock-file.ts";
 import { placesIn } from "../../../spaces/agent/programs/places.ts";
 import { onPath, fakeCommands } from "../../support/fakes.ts";
 import { runHere } from "../../support/run-here.ts";

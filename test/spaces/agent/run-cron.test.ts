@@ -14,7 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { lock } from "../../../spaces/agent/programs/locks.ts";
+import { lock } from "../../../infra/machine/programs/lock-file.ts";
 import { placesIn } from "../../../spaces/agent/programs/places.ts";
 import { dueSpaces, runJob, settingsOf } from "../../../spaces/agent/programs/run-cron.ts";
 import { fakeCommands, onPath, startOf } from "../../support/fakes.ts";

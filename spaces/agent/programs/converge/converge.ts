@@ -8,10 +8,10 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { text } from "node:stream/consumers";
 import { readIfThere } from "../cut-off.ts";
 import type { Places } from "../places.ts";
-import type { Result } from "../program.ts";
+import type { Result } from "../../../../infra/machine/programs/program.ts";
 import { isId, readSpace, textOf } from "../read-space.ts";
 import { giveRedisUser } from "../redis-users.ts";
-import { read } from "../run-command.ts";
+import { read } from "../../../../infra/machine/programs/run-command.ts";
 import { namingStep, SpaceError } from "../space-error.ts";
 import { beginWork, held, lockSpace } from "../space-work.ts";
 import { keepWanted } from "../wanted-records.ts";

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { readIfThere } from "../cut-off.ts";
 import { asRoot } from "../old-versions.ts";
 import { textOf } from "../read-space.ts";
-import { read, succeeds } from "../run-command.ts";
+import { read, succeeds } from "../../../../infra/machine/programs/run-command.ts";
 import { sql } from "../space-database.ts";
 import { SpaceDirectory } from "../space-directory.ts";
 import { failure } from "../space-work.ts";

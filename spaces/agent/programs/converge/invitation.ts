@@ -1,6 +1,6 @@
 // The first administrator, and the mail with a link to choose a password.
 import { occ, ownConfig } from "../nextcloud-command.ts";
-import { succeeds } from "../run-command.ts";
+import { succeeds } from "../../../../infra/machine/programs/run-command.ts";
 import { execute, remember } from "../space-database.ts";
 import { failure, held, say } from "../space-work.ts";
 import type { Converging } from "./converging.ts";

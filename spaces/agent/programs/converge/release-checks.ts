@@ -1,8 +1,8 @@
 // What must hold before anything of a space is changed.
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { readIfThere, refuseCutOff } from "../cut-off.ts";
-import { run } from "../run-command.ts";
-import { AlreadySaid } from "../space-error.ts";
+import { run } from "../../../../infra/machine/programs/run-command.ts";
+import { AlreadySaid } from "../../../../infra/machine/programs/program-error.ts";
 import { failure, heldButSpace, type SpaceWork } from "../space-work.ts";
 import { releaseOf, type Converging, type WithData, type PreparedRelease } from "./converging.ts";
 import { words } from "./database-facts.ts";

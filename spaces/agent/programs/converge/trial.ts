@@ -1,7 +1,7 @@
 // The trial of a release: a member's account uses the space behind its maintenance.
 import { dropMember, makeMember, makeUpload, MEMBER, tryChunks, tryDelete, tryWhole } from "../member.ts";
 import { dropScratch, makeScratch, ownConfig, scratchConfig } from "../nextcloud-command.ts";
-import { run } from "../run-command.ts";
+import { run } from "../../../../infra/machine/programs/run-command.ts";
 import { failure, held } from "../space-work.ts";
 import { BEHIND, hostHeader, reachableWebServers } from "../web-servers.ts";
 import { releaseOf, type Converging } from "./converging.ts";

@@ -1,7 +1,8 @@
 // Who may go to a release, and when: an upgrade that fails in one space may fail in all.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { readIfThere } from "../cut-off.ts";
-import { lock, unlock } from "../locks.ts";
+import { lock } from "../../../../infra/machine/programs/lock-file.ts";
+import { unlock } from "../locks.ts";
 import { failure } from "../space-work.ts";
 import { releaseOf, type Converging } from "./converging.ts";
 

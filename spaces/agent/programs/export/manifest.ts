@@ -1,6 +1,7 @@
 // The manifest of an export, and the files that are written just before it.
 import { writeFileSync } from "node:fs";
-import { sha256OfFile, writeWhole } from "../files.ts";
+import { writeWhole } from "../../../../infra/machine/programs/whole-file.ts";
+import { sha256OfFile } from "../files.ts";
 import { prettyTextOf } from "../read-space.ts";
 import { lineOf, type Exporting } from "./exporting.ts";
 import type { Moment, VerifiedFiles } from "./verification.ts";

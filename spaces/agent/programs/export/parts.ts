@@ -5,10 +5,11 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from
 import { basename } from "node:path";
 import { Readable } from "node:stream";
 import { fetchFile } from "../archive.ts";
-import { linesOf, needRoom, sha256OfFile, writeWhole } from "../files.ts";
+import { writeWhole } from "../../../../infra/machine/programs/whole-file.ts";
+import { linesOf, needRoom, sha256OfFile } from "../files.ts";
 import { bucketOf, objectsOf, type StoredObject } from "../object-storage.ts";
 import { asRoot } from "../old-versions.ts";
-import { outputOf, run } from "../run-command.ts";
+import { outputOf, run } from "../../../../infra/machine/programs/run-command.ts";
 import { failure, held } from "../space-work.ts";
 import { lineOf, objectIn, type ExportedObject, type Exporting } from "./exporting.ts";
 

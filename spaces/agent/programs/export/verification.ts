@@ -3,8 +3,8 @@ import { writeFileSync } from "node:fs";
 import { checksumOf } from "../archive.ts";
 import { linesOf, needRoom } from "../files.ts";
 import { bucketOf, objectsOf, type StoredObject } from "../object-storage.ts";
-import { run } from "../run-command.ts";
-import { CommandError } from "../space-error.ts";
+import { run } from "../../../../infra/machine/programs/run-command.ts";
+import { CommandError } from "../../../../infra/machine/programs/program-error.ts";
 import {
   administrate,
   administrateIn,

@@ -1,7 +1,7 @@
 // The database of a moment, from the backups: a scratch PostgreSQL on ops-1 recovers it
 // (infra/postgres/rootfs-backups/usr/local/lib/framaspace/scratch-postgres.sh).
 import { existsSync, readFileSync } from "node:fs";
-import { read, run, succeeds, type Ended } from "../run-command.ts";
+import { read, run, succeeds, type Ended } from "../../../../infra/machine/programs/run-command.ts";
 import { releaseOfVersion } from "../restore/follow-database.ts";
 import { failure, held, type SpaceWork } from "../space-work.ts";
 import type { RestoringAt } from "./restoring-at.ts";

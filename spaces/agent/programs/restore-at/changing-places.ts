@@ -1,8 +1,8 @@
 // The database of the moment takes the place of the one in use.
 import { rmSync } from "node:fs";
-import { read } from "../run-command.ts";
+import { read } from "../../../../infra/machine/programs/run-command.ts";
 import { followDatabase, NEW_FINGERPRINT } from "../restore/follow-database.ts";
-import { CommandError } from "../space-error.ts";
+import { CommandError } from "../../../../infra/machine/programs/program-error.ts";
 import { administrateIn, ADMINISTRATOR } from "../space-database.ts";
 import { held } from "../space-work.ts";
 import { dumpOf } from "./backup.ts";

@@ -1,7 +1,7 @@
 // The bucket's files of a moment, from its old versions.
 import { asRoot } from "../old-versions.ts";
-import { read, runLines } from "../run-command.ts";
-import { CommandError } from "../space-error.ts";
+import { read, runLines } from "../../../../infra/machine/programs/run-command.ts";
+import { CommandError } from "../../../../infra/machine/programs/program-error.ts";
 import { say } from "../space-work.ts";
 import type { RestoringAt } from "./restoring-at.ts";
 

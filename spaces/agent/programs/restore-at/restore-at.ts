@@ -5,14 +5,14 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { closeSpace, openSpace } from "../close-space.ts";
 import { refuseCutOff } from "../cut-off.ts";
-import { lock } from "../locks.ts";
+import { lock } from "../../../../infra/machine/programs/lock-file.ts";
 import type { Places } from "../places.ts";
-import { sayError, type Result } from "../program.ts";
+import { sayError, type Result } from "../../../../infra/machine/programs/program.ts";
 import { isId, readSpace } from "../read-space.ts";
 import { releaseOfVersion } from "../restore/follow-database.ts";
 import { namingStep, SpaceError } from "../space-error.ts";
 import { beginWork, failure, lockSpace, say } from "../space-work.ts";
-import { endingWith } from "../stop-signals.ts";
+import { endingWith } from "../../../../infra/machine/programs/stop-signals.ts";
 import { askPages, BEHIND, distribute } from "../web-servers.ts";
 import { checkVersions, dumpOfMoment, momentOf, stopScratch } from "./backup.ts";
 import { changePlaces, loadBeside } from "./changing-places.ts";

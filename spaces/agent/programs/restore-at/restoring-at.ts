@@ -1,7 +1,7 @@
 // What restore-space-at knows on its way, and what it writes down of it.
 import { existsSync, statSync } from "node:fs";
 import { readIfThere, restoreAtCommand } from "../cut-off.ts";
-import { writeWhole } from "../files.ts";
+import { writeWhole } from "../../../../infra/machine/programs/whole-file.ts";
 import { failure, type SpaceWork } from "../space-work.ts";
 
 export interface RestoringAt extends SpaceWork {

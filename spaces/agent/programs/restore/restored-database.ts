@@ -2,8 +2,8 @@
 import { statSync } from "node:fs";
 import { Readable } from "node:stream";
 import { needRoom } from "../files.ts";
-import { outputOf } from "../run-command.ts";
-import { CommandError } from "../space-error.ts";
+import { outputOf } from "../../../../infra/machine/programs/run-command.ts";
+import { CommandError } from "../../../../infra/machine/programs/program-error.ts";
 import { loadDatabase, pack } from "../space-database.ts";
 import { failure, held } from "../space-work.ts";
 import type { Restoring } from "./restoring.ts";

@@ -3,7 +3,7 @@ import { existsSync, lstatSync, mkdirSync, rmSync, writeFileSync } from "node:fs
 import { objectIn, type ExportedObject } from "../export/exporting.ts";
 import { linesOf, needRoom, sha256OfFile } from "../files.ts";
 import { bucketOf, emptyBucket, storage } from "../object-storage.ts";
-import { read } from "../run-command.ts";
+import { read } from "../../../../infra/machine/programs/run-command.ts";
 import { failure, held } from "../space-work.ts";
 import { fetchPart, type Restoring } from "./restoring.ts";
 

@@ -1,5 +1,5 @@
 // How a program of ops-1 begins and ends.
-import { AlreadySaid, ProgramError, SpaceError, UnexpectedError, UsageError } from "./space-error.ts";
+import { AlreadySaid, ProgramError, UsageError } from "./program-error.ts";
 
 /** What a program prints, and its exit status. */
 export interface Result {
@@ -17,13 +17,13 @@ export async function runProgram(program: () => Promise<Result>): Promise<void> 
     process.exitCode = status;
   } catch (error) {
     sayError(error);
-    process.exitCode = error instanceof UnexpectedError ? error.status : 1;
+    process.exitCode = error instanceof ProgramError || error instanceof AlreadySaid ? error.status : 1;
   }
 }
 
 /** Tells people why a program failed. */
 export function sayError(error: unknown): void {
-  if (error instanceof SpaceError || error instanceof ProgramError) console.error(error.line);
+  if (error instanceof ProgramError) console.error(error.line);
   else if (error instanceof UsageError) console.error(error.message);
   else if (!(error instanceof AlreadySaid)) console.error(error);
 }

@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess, type StdioOptions } from "node:child_process";
 import { constants } from "node:os";
 import { Readable } from "node:stream";
-import { CommandError } from "./space-error.ts";
+import { CommandError } from "./program-error.ts";
 import { refuseIfStopped } from "./stop-signals.ts";
 
 export interface CommandOptions {
