@@ -60,7 +60,7 @@ export class Postgres extends pulumi.ComponentResource {
       {
         machine: ops,
         script: "infra/postgres/reconcile.sh",
-        packages: ["jq", ...(storage ? PACKAGES.restore : [])],
+        packages: ["nodejs", ...(storage ? ["jq", ...PACKAGES.restore] : [])],
         settings: {
           ADMIN_PASSWORD: secrets.password("postgres", "superuser"),
           REPLICATION_PASSWORD: replicationPassword,
@@ -76,7 +76,7 @@ export class Postgres extends pulumi.ComponentResource {
           ...opsKey("postgres", { secrets, access, machines: specs, persist: 60 }),
           {
             path: "/etc/framaspace/postgres/nodes",
-            content: `${assignments({ NODES: specs.map((spec) => spec.name) })}\n`,
+            content: specs.map((spec) => `${spec.name}\n`).join(""),
           },
         ],
       },

@@ -1,5 +1,10 @@
 // How programs that work on one space fail.
-import { AlreadySaid, CommandError, ProgramError, UsageError } from "../../../infra/machine/programs/program-error.ts";
+import {
+  AlreadySaid,
+  CommandError,
+  ProgramError,
+  UsageError,
+} from "../../../infra/machine/programs/program-error.ts";
 
 /** What cannot be done of a space, and what to do next. */
 export class SpaceError extends ProgramError {
