@@ -15,8 +15,8 @@ import { PORTS } from "../machine/firewall.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript, rootfs, type Machine, type RemoteFile } from "../machine/remote.ts";
 import { DedicatedServer, type Context } from "../machine/server.ts";
-import { assignments } from "../machine/shell.ts";
 import type { Secrets } from "../pki/secrets.ts";
+import type { StorageSettings } from "./programs/storage-settings.ts";
 import { renderS3Proxy } from "./s3-proxy.ts";
 
 const SITES: readonly SiteRole[] = ["primary", "replica"];
@@ -46,7 +46,7 @@ export class Storage extends pulumi.ComponentResource {
       {
         machine: ops,
         script: "infra/storage/reconcile.sh",
-        packages: ["jq"],
+        packages: ["nodejs"],
         settings: { MC_URL: storage.mc.url, MC_SHA256: storage.mc.sha256 ?? UNPINNED },
         files: [
           ...rootfs("infra/storage/rootfs-ops"),
@@ -295,21 +295,18 @@ export function renderMcAliases({ storage }: Environment, password: string): str
 /** The settings of reconcile-storage. */
 export function renderReconcileSettings(storage: StorageConfiguration): string {
   const { sites, pools, parity, serving } = storage;
-  return `# Rendered by infra/storage/storage.ts; changes made here are overwritten.
-${assignments({
-  SITES: presentSites(storage),
-  // Whether two sites are declared, even if one of them is unreachable for now.
-  PAIRED: Boolean(sites.replica),
-  SERVING: serving,
-  PARITY: parity,
-  // For each pool, in order: the number of sets, and of drives in a set.
-  POOLS: pools.map((one) => {
-    const { sets, setSize } = poolLayout(one, parity);
-    return `${sets} ${setSize}`;
-  }),
-  BUCKETS: Object.values(BUCKETS),
-})}
-`;
+  const settings: StorageSettings = {
+    sites: presentSites(storage),
+    paired: Boolean(sites.replica),
+    serving,
+    parity,
+    pools: pools.map((one) => {
+      const { sets, setSize } = poolLayout(one, parity);
+      return { sets, setSize };
+    }),
+    buckets: Object.values(BUCKETS),
+  };
+  return renderJson(settings);
 }
 
 /** A line for each service user: name and secret. */

@@ -1,16 +1,17 @@
 // How ops-1 pairs the two storage sites and heals what drives missed. The program runs here with fakes for mc,
-// systemctl, curl and sleep.
+// systemctl and curl.
 import { execa } from "execa";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { renderProgram } from "../../../infra/machine/program-file.ts";
 import { renderReconcileSettings } from "../../../infra/storage/storage.ts";
-import { onPath, sourceOf, fake } from "../../support/fakes.ts";
+import { onPath, fake } from "../../support/fakes.ts";
 import { exampleEnvironment } from "../../support/example-environment.ts";
 
-const tools = onPath("jq", "flock");
-const PROGRAM = sourceOf("reconcile-storage");
+const tools = onPath("flock");
+const PROGRAM = renderProgram("infra/storage/rootfs-ops/usr/local/sbin/reconcile-storage.ts");
 
 let folder = "";
 const at = (name: string) => join(folder, name);
@@ -42,7 +43,7 @@ case $* in
     touch resyncing ;;
   "admin heal "*)
     if [ -e killed ]; then exit 1; fi
-    if [ -e later ]; then touch state/gaps-primary; fi
+    if [ -e later ]; then touch var/lib/framaspace/storage/gaps-primary; fi
     echo '{"status":"success","type":"object","name":"space-iris/1"}'
     echo '{"status":"success","type":"summary","objects_scanned":41,"objects_healed":3}' ;;
   "ls "*) [ ! -e "$2.buckets" ] || while read -r bucket; do echo '{"key":"'"$bucket/"'"}'; done <"$2.buckets" ;;
@@ -53,31 +54,38 @@ const { storage: STORAGE } = exampleEnvironment("prod");
 /** Gives the program the settings of a platform. */
 function declare(storage: typeof STORAGE): void {
   if (!storage) throw new Error("the example has storage");
-  writeFileSync(at("etc/storage/settings"), renderReconcileSettings(storage));
+  writeFileSync(at("etc/framaspace/storage/settings"), renderReconcileSettings(storage));
 }
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "framaspace-reconcile-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
-  for (const name of ["bin", "etc/storage/policies", "etc/storage/lifecycle", "state"])
+  for (const name of [
+    "bin",
+    "etc/framaspace/storage/policies",
+    "etc/framaspace/storage/lifecycle",
+    "var/lib/framaspace/storage",
+    "run/lock",
+  ])
     mkdirSync(at(name), { recursive: true });
   declare(STORAGE);
   writeFileSync(at("uptime"), "1000000");
-  writeFileSync(at("etc/storage/users"), "");
-  writeFileSync(at("etc/storage/policies/backup.json"), "{}");
-  writeFileSync(at("etc/storage/lifecycle/others.json"), '{"Rules":[]}');
+  writeFileSync(at("etc/framaspace/storage/users"), "");
+  writeFileSync(at("etc/framaspace/storage/policies/backup.json"), "{}");
+  writeFileSync(at("etc/framaspace/storage/lifecycle/others.json"), '{"Rules":[]}');
   writeFileSync(at("primary.buckets"), "space-iris\nspace-lotus\n");
   fake(at("bin/mc"), MC.replace("FOLDER", folder));
   fake(at("bin/systemctl"), `echo "$*" >>${folder}/systemctl`);
   fake(at("bin/curl"), "");
-  fake(at("bin/sleep"), "");
 });
 
 async function reconcile(...words: string[]) {
-  const script = PROGRAM.replaceAll("/etc/framaspace", at("etc"))
-    .replaceAll("/var/lib/framaspace/storage", at("state"))
-    .replaceAll("/run/lock/reconcile-storage", at("lock"));
-  const { exitCode, stdout, stderr } = await execa("bash", ["-c", script, "reconcile-storage", ...words], {
+  const program = PROGRAM.replace(
+    'reconcileStorage("", process.argv.slice(2))',
+    `reconcileStorage("${folder}", process.argv.slice(2), async () => {})`,
+  );
+  writeFileSync(at("reconcile-storage"), program);
+  const { exitCode, stdout, stderr } = await execa(process.execPath, [at("reconcile-storage"), ...words], {
     stdin: "ignore",
     reject: false,
     // In a process group of its own, because one fake kills the whole group.
@@ -91,7 +99,7 @@ const asked = (what: string) =>
     .split("\n")
     .filter((line) => line.startsWith(`--json admin replicate ${what}`));
 
-describe.skipIf(!tools)("reconcile-storage (jq and flock on PATH)", { timeout: 60_000 }, () => {
+describe.skipIf(!tools)("reconcile-storage (flock on PATH)", { timeout: 60_000 }, () => {
   test("pairs from the site that holds data, and starts the copy at once", async () => {
     expect(await reconcile()).toMatchObject({ exitCode: 0, stderr: "" });
     expect(asked("add")).toEqual(["--json admin replicate add primary replica"]);
@@ -134,7 +142,7 @@ describe.skipIf(!tools)("reconcile-storage (jq and flock on PATH)", { timeout: 6
     rmSync(at("lacking"));
     expect(await reconcile()).toMatchObject({ exitCode: 0, stderr: "" });
     expect(existsSync(at("resyncing"))).toBe(true);
-    expect(existsSync(at("state/fill"))).toBe(false);
+    expect(existsSync(at("var/lib/framaspace/storage/fill"))).toBe(false);
   });
 
   test("changes nothing if both sites hold buckets and do not know each other", async () => {
@@ -165,7 +173,7 @@ describe.skipIf(!tools)("reconcile-storage (jq and flock on PATH)", { timeout: 6
         stdout: "primary: 41 objects checked, 3 written to drives that lacked them",
       });
       rmSync(at("systemctl"));
-      rmSync(at("state/gaps-replica"));
+      rmSync(at("var/lib/framaspace/storage/gaps-replica"));
       await reconcile("watch");
       expect(textOf("systemctl")).toBe("");
     });
@@ -174,10 +182,10 @@ describe.skipIf(!tools)("reconcile-storage (jq and flock on PATH)", { timeout: 6
       declareOneSite();
       await reconcile("watch");
       writeFileSync(at("uptime"), "60");
-      utimesSync(at("state/looked-primary"), new Date(), new Date(Date.now() - 50_000));
+      utimesSync(at("var/lib/framaspace/storage/looked-primary"), new Date(), new Date(Date.now() - 50_000));
       await reconcile("watch");
       expect(textOf("systemctl")).toBe("");
-      utimesSync(at("state/looked-primary"), new Date(), new Date(Date.now() - 70_000));
+      utimesSync(at("var/lib/framaspace/storage/looked-primary"), new Date(), new Date(Date.now() - 70_000));
       await reconcile("watch");
       expect(textOf("systemctl")).toBe("start --no-block heal-storage@primary.service\n");
     });
@@ -186,13 +194,65 @@ describe.skipIf(!tools)("reconcile-storage (jq and flock on PATH)", { timeout: 6
       "again if healing was cut off, or a drive failed meanwhile (%s)",
       async (how) => {
         declareOneSite();
-        writeFileSync(at("state/gaps-primary"), "");
+        writeFileSync(at("var/lib/framaspace/storage/gaps-primary"), "");
         writeFileSync(at(how), "");
         await reconcile("heal", "primary");
         await reconcile("watch");
         expect(textOf("systemctl")).toContain("start --no-block heal-storage@primary.service");
       },
     );
+  });
+
+  test("says what MinIO says, which takes many lines", async () => {
+    fake(
+      at("bin/mc"),
+      `case "$*" in
+  *"alias list"*) echo '{"URL":"https://storage:9000"}' ;;
+  *) printf '{\\n "status": "error",\\n "error": {\\n  "message": "Unable to get service info",\\n  "cause": {\\n   "message": "drives are gone"\\n  }\\n }\\n}\\n'; exit 1 ;;
+esac`,
+    );
+    expect(await reconcile()).toMatchObject({
+      exitCode: 1,
+      stderr: "ops-1: storage: mc admin info primary: drives are gone",
+    });
+  });
+
+  test("compares versions, and takes no half list for a whole one", async () => {
+    writeFileSync(at("replica.buckets"), "space-iris\n");
+    const version = (key: string, age: number) =>
+      JSON.stringify({
+        status: "success",
+        key,
+        versionId: "v1",
+        size: 3,
+        etag: "e",
+        lastModified: new Date(Date.now() - age * 1000).toISOString(),
+      });
+    fake(
+      at("bin/mc"),
+      `if [ "$2 $3" = "ls --recursive" ]; then
+  echo '${version("both", 600)}'
+  case $5 in
+    primary/*) echo '${version("ours", 600)}'; echo '${version("young", 10)}' ;;
+    *) [ ! -e ${at("half")} ] || { printf '{\\n "status": "error"\\n}\\n'; exit 1; } ;;
+  esac
+  exit
+fi
+${MC.replace("FOLDER", folder)}`,
+    );
+    expect(await reconcile("compare")).toMatchObject({
+      exitCode: 1,
+      stdout: "only on primary: space-iris/ours v1 3 e false\nonly on primary: space-lotus (the bucket)",
+    });
+    writeFileSync(at("half"), "");
+    expect((await reconcile("compare")).stderr).toMatch(/mc ls of replica\/space-iris ended with status 1/);
+  });
+
+  test("refuses a word that it does not know", async () => {
+    expect((await reconcile("wach")).stderr).toContain(
+      'there is no "wach"; write one of watch, all, compare',
+    );
+    expect(textOf("called")).toBe("");
   });
 
   test("refuses an unknown site", async () => {

@@ -164,9 +164,11 @@ describe("the reconciliation of storage", () => {
         primary: { ...storage.sites.primary, declaredUnreachable: "no power since Monday" },
       },
     });
-    expect(text).toContain("\nSITES=('replica')\n");
-    expect(text).toContain("\nPAIRED='true'\n");
-    expect(text).toContain("\nPOOLS=('2 10')\n");
+    expect(JSON.parse(text)).toMatchObject({
+      sites: ["replica"],
+      paired: true,
+      pools: [{ sets: 2, setSize: 10 }],
+    });
   });
 
   it("keeps mc's secret in a file of mode 0600", async () => {
