@@ -139,11 +139,13 @@ describe("runbooks", () => {
   });
 
   test("say of each alarm what it means", () => {
-    const health = "infra/monitoring/rootfs-ops/usr/local/sbin/platform-health";
-    const watch = "infra/storage/rootfs-ops/usr/local/sbin/reconcile-storage";
-    const line = /"((?:postgres|backups|redis|storage|spaces?|certificate) [^":]*):/g;
-    const alarms = [health, watch].flatMap((file) =>
-      [...read(file).matchAll(line)].map(([, name = ""]) => name.replaceAll(/\\\([^)]*\)|\$\w+/g, "…")),
+    const sources = globSync(
+      ["infra/monitoring/programs/*.ts", "infra/storage/programs/storage-problems.ts"],
+      { cwd: ROOT },
+    );
+    const line = /["`]((?:postgres|backups|redis|storage|spaces?|background|certificate|health) [^"`:]*):/g;
+    const alarms = sources.flatMap((file) =>
+      [...read(file).matchAll(line)].map(([, name = ""]) => name.replaceAll(/\$\{[^}]*\}/g, "…")),
     );
     expect(alarms.length).toBeGreaterThan(15);
     const rows = [...read("docs/runbooks/alarms.md").matchAll(/^\| (`.+?) +\|/gm)].flatMap(([, cell = ""]) =>

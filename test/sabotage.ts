@@ -233,10 +233,24 @@ const SABOTAGES: Sabotage[] = [
     suites: ["test/infra/storage/minio-ready.test.ts"],
   },
   {
+    name: "a switchover that was cut off moves the writes back",
+    file: "infra/postgres/programs/moves.ts",
+    from: "if (await finishMove(cluster)) return;\n  const { from, to }",
+    to: "const { from, to }",
+    suites: ["test/infra/postgres/moves.test.ts"],
+  },
+  {
+    name: "a standby that was promoted loses what it took",
+    file: "infra/postgres/programs/moves.ts",
+    from: 'if (target.data !== "primary" && ',
+    to: "if (target.recovery !== false && ",
+    suites: ["test/infra/postgres/moves.test.ts"],
+  },
+  {
     name: "a wrong clock is not reported",
-    file: "infra/monitoring/rootfs-ops/usr/local/sbin/platform-health",
-    from: "if (off > bound || -off > bound)",
-    to: "if (off > bound && -off > bound)",
+    file: "infra/monitoring/programs/machine-problems.ts",
+    from: "Math.abs(off) <= clockSeconds",
+    to: "Math.abs(off) >= clockSeconds",
     suites: ["test/infra/monitoring/monitoring.test.ts"],
   },
   {

@@ -4,8 +4,8 @@ import { cloudMachines, reachableMachines } from "../inventory/addresses.ts";
 import type { Environment } from "../inventory/environment.ts";
 import { forcedCommand, opsKey } from "../machine/ops-keys.ts";
 import { rootfs, type Access, type RemoteFile } from "../machine/remote.ts";
-import { assignments } from "../machine/shell.ts";
 import type { Secrets } from "../pki/secrets.ts";
+import type { HealthSettings } from "./programs/health-settings.ts";
 
 /** Files on every machine. */
 export function healthCommand(environment: Environment, secrets: Secrets): RemoteFile[] {
@@ -21,15 +21,16 @@ export function healthCommand(environment: Environment, secrets: Secrets): Remot
 /** Files on ops-1: the program that probes, run by a timer or by hand. */
 export function healthWatch(environment: Environment, secrets: Secrets, access: Access): RemoteFile[] {
   const machines = reachableMachines(environment);
+  const settings: HealthSettings = {
+    mail: environment.administrators.mail,
+    redis: cloudMachines(environment, "redis")[0]?.name ?? "",
+    machines: machines.map(({ name }) => name),
+  };
   return [
     ...rootfs("infra/monitoring/rootfs-ops"),
     {
       path: "/etc/framaspace/health/settings",
-      content: `${assignments({
-        MAIL: environment.administrators.mail,
-        REDIS: cloudMachines(environment, "redis")[0]?.name ?? "",
-        MACHINES: machines.map(({ name }) => name),
-      })}\n`,
+      content: `${JSON.stringify(settings, null, 2)}\n`,
     },
     ...opsKey("health", { secrets, access, machines }),
   ];

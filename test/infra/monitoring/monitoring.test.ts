@@ -1,19 +1,36 @@
 // What ops-1 learns about every machine. The programs run here with fakes for df, systemctl and ssh.
 import { execa } from "execa";
-import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { dirname, join } from "node:path";
+import { afterAll, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { allMachines } from "../../../infra/inventory/addresses.ts";
 import { healthCommand, healthWatch } from "../../../infra/monitoring/monitoring.ts";
+import { postgresProblems } from "../../../infra/monitoring/programs/database-health.ts";
+import type { HealthSettings } from "../../../infra/monitoring/programs/health-settings.ts";
+import type { LookedAt } from "../../../infra/monitoring/programs/looked-at.ts";
+import { machineProblems } from "../../../infra/monitoring/programs/machine-problems.ts";
+import { platformHealth } from "../../../infra/monitoring/programs/platform-health.ts";
+import { redisProblems } from "../../../infra/monitoring/programs/redis-health.ts";
+import { jobProblems, spaceProblems } from "../../../infra/monitoring/programs/spaces-health.ts";
 import { Access } from "../../../infra/machine/remote.ts";
+import { Authority } from "../../../infra/pki/certificates.ts";
 import { Secrets } from "../../../infra/pki/secrets.ts";
 import { sourceOf, fake } from "../../support/fakes.ts";
+import { runHere } from "../../support/run-here.ts";
 import { exampleEnvironment } from "../../support/example-environment.ts";
 import { commandOf, prodPlatform } from "../../support/platform-graph.ts";
 
 const bin = mkdtempSync(join(tmpdir(), "framaspace-health-"));
 afterAll(() => rmSync(bin, { recursive: true }));
+
+const SETTINGS: HealthSettings = { mail: "admin@example.org", redis: "redis-1", machines: [] };
+const lookAt = (root: string): LookedAt => ({
+  root,
+  settings: SETTINGS,
+  clockSeconds: 5,
+  certificateDays: 30,
+});
 
 const run = async (words: readonly string[]) => {
   const { stdout } = await execa("bash", words, { stdin: "ignore", env: { PATH: `${bin}:/usr/bin:/bin` } });
@@ -51,14 +68,14 @@ describe("machine-health", () => {
 });
 
 describe("platform-health reports from the answers of machines", () => {
-  const program = sourceOf("platform-health");
-  const functions = [/^CLOCK_SECONDS=.*$/m, /^machines\(\) \{.*?^\}$/ms, /^machine\(\) \{.*?^\}$/ms]
-    .map((one) => one.exec(program)?.[0] ?? "")
-    .join("\n")
+  const ask = async (...names: string[]) => {
+    vi.stubEnv("PATH", `${bin}:/usr/bin:/bin`);
+    onTestFinished(() => void vi.unstubAllEnvs());
     // Shorter, so that an answer that comes later takes less time.
-    .replace(/^CLOCK_SECONDS=5$/m, "CLOCK_SECONDS=1");
-  const ask = async (...names: string[]) =>
-    (await run(["-euo", "pipefail", "-c", `${functions}\nMACHINES=(${names.join(" ")}); machines`])).sort();
+    return (
+      await machineProblems({ ...lookAt(bin), settings: { ...SETTINGS, machines: names }, clockSeconds: 1 })
+    ).sort();
+  };
   /** Every machine gives the same answer, apart from its name. */
   const say = (script: string) => fake(`${bin}/ssh`, `name=\${!#}\n${script}`);
 
@@ -84,7 +101,6 @@ describe("platform-health reports from the answers of machines", () => {
   });
 
   test("no wrong clock if only the answer was slow", async () => {
-    expect(functions).toContain("CLOCK_SECONDS=1");
     say("date +%s.%N; sleep 2");
     expect(await ask("web-1")).toEqual([]);
   });
@@ -96,16 +112,11 @@ describe("platform-health reports from the answers of machines", () => {
 });
 
 describe("platform-health reports of spaces", () => {
-  const program = sourceOf("platform-health");
-  const folder = mkdtempSync(join(tmpdir(), "framaspace-unfinished-"));
-  afterAll(() => rmSync(folder, { recursive: true }));
-  const told = () =>
-    run([
-      "-euo",
-      "pipefail",
-      "-c",
-      `${(/^spaces\(\) \{.*?^\}$/ms.exec(program)?.[0] ?? "").replaceAll("/var/lib/framaspace", folder)}\nspaces`,
-    ]);
+  const machine = mkdtempSync(join(tmpdir(), "framaspace-unfinished-"));
+  const folder = join(machine, "var/lib/framaspace");
+  mkdirSync(folder, { recursive: true });
+  afterAll(() => rmSync(machine, { recursive: true }));
+  const told = () => spaceProblems(lookAt(machine));
   const left = (id: string, why: string, minutesAgo = 0) => {
     const file = join(folder, "unfinished", id);
     writeFileSync(file, `${why}\n`);
@@ -140,14 +151,9 @@ describe("platform-health reports of spaces", () => {
 });
 
 describe("platform-health reports of background jobs", () => {
-  const program = sourceOf("platform-health");
   const machine = mkdtempSync(join(tmpdir(), "framaspace-jobs-"));
   afterAll(() => rmSync(machine, { recursive: true }));
-  const functions = [/^LAG_MINUTES=.*$/m, /^background_jobs\(\) \{.*?^\}$/ms]
-    .map((one) => one.exec(program)?.[0] ?? "")
-    .join("\n")
-    .replaceAll(/(?<=[ =])\/(?=(?:etc|srv|var)\/)/g, `${machine}/`);
-  const told = () => run(["-euo", "pipefail", "-c", `${functions}\nbackground_jobs`]);
+  const told = () => jobProblems(lookAt(machine));
   const touch = (path: string, minutesAgo: number) => {
     const then = Date.now() / 1000 - minutesAgo * 60;
     utimesSync(join(machine, path), then, then);
@@ -187,6 +193,161 @@ describe("platform-health reports of background jobs", () => {
     ]);
     space("rose", {});
     expect((await told())[0]).toMatch(/^background jobs: 3 spaces .*, rose for 10020;/);
+  });
+});
+
+describe("platform-health on a whole machine", () => {
+  let root = "";
+  const write = (path: string, text: string) => {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), text);
+  };
+  const command = (name: string, script: string) => fake(join(root, "bin", name), `cd ${root}\n${script}`);
+  const textOf = (path: string) =>
+    existsSync(join(root, path)) ? readFileSync(join(root, path), "utf8") : "";
+  const RECORD = "var/lib/framaspace/postgres.json";
+  const INFO = [
+    "used_memory:10",
+    "maxmemory:100",
+    "evicted_keys:0",
+    "aof_enabled:1",
+    "aof_last_write_status:ok",
+    "aof_last_bgrewrite_status:ok",
+  ];
+  const status = (record: object, ...nodes: object[]) =>
+    command("postgres-cluster", `cat <<'END'\n${JSON.stringify({ record, nodes })}\nEND`);
+  const NODE = { node: "postgres-1", reachable: true, running: true, connections: 5, maxConnections: 1000 };
+  const STANDBY = {
+    node: "postgres-2",
+    reachable: true,
+    running: true,
+    connections: 0,
+    maxConnections: 1000,
+  };
+  const look = (...words: string[]) => runHere(root, () => platformHealth(root, words));
+
+  beforeEach(async () => {
+    root = mkdtempSync(join(tmpdir(), "framaspace-whole-"));
+    onTestFinished(() => rmSync(root, { recursive: true }));
+    mkdirSync(join(root, "bin"));
+    write("etc/framaspace/health/settings", JSON.stringify(SETTINGS));
+    write("etc/framaspace/redis/admin", "secret\n");
+    write(
+      "etc/framaspace/platform.json",
+      JSON.stringify({
+        mail: { host: "mail", port: 25, from: "cloud@example.org", user: 'us"er', password: "pass" },
+      }),
+    );
+    write(RECORD, "{}");
+    const ca = await new Authority(new Secrets("master", "test", {}), {
+      notBefore: "2026-01-01",
+      years: 30,
+    }).root();
+    for (const file of ["usr/local/share/ca-certificates/framaspace.crt", "etc/framaspace/tls/cert.pem"])
+      write(file, ca);
+    write("etc/pgbackrest/pgbackrest.conf", "");
+    write(
+      "var/lib/framaspace/backup-check.json",
+      JSON.stringify({ ok: true, text: "", at: Date.now() / 1000 }),
+    );
+    command("postgres-backups", "date +%s");
+    command("redis-cli", `printf '%s\\r\\n' ${INFO.join(" ")}`);
+    status(
+      { primary: "postgres-1", mode: "synchronous" },
+      { ...NODE, slot: { status: "reserved" }, archiving: true, archiveFailing: false, archiveWaiting: 0 },
+      STANDBY,
+    );
+    command("logger", 'echo "$*" >>logged');
+    command("curl", 'cat >login; cp "${@: -1}" sent; echo "$*" >>curled');
+  });
+
+  test("says nothing while all is well", async () => {
+    expect(await look()).toEqual({ output: "", exitCode: 0, stderr: "" });
+  });
+
+  test("tells what is wrong with PostgreSQL", async () => {
+    status(
+      { primary: "postgres-1", mode: "asynchronous", since: "2026-11-24T14:00:00Z", failover: "postgres-2" },
+      {
+        ...NODE,
+        connections: 800,
+        slot: { status: "lost" },
+        archiving: true,
+        archiveFailing: true,
+        archiveWaiting: 11,
+        diskPercent: 70,
+      },
+      { ...STANDBY, running: false, fenced: true },
+    );
+    vi.stubEnv("PATH", `${join(root, "bin")}:${process.env["PATH"]}`);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    expect(await postgresProblems(lookAt(root))).toEqual([
+      "postgres-1 connections: 800 of 1000",
+      "postgres-2 down: PostgreSQL does not run there, fenced: postgres-cluster rebuild postgres-2",
+      "postgres standby: since 2026-11-24T14:00:00Z no standby confirms what is written",
+      "postgres slot: lost: the standby has lost, or will soon lose, the WAL that it needs; postgres-cluster rebuild",
+      "postgres archive: the last segment was refused; /var/log/pgbackrest on postgres-1 says why",
+      "postgres archive queue: 11 segments wait, on a disk that is 70 % full",
+      "postgres failover: was interrupted; run postgres-cluster failover again",
+    ]);
+    command("postgres-cluster", "exit 1");
+    expect(await postgresProblems(lookAt(root))).toEqual([
+      "postgres status: postgres-cluster status does not work",
+    ]);
+  });
+
+  test("tells what is wrong with Redis", async () => {
+    vi.stubEnv("PATH", `${join(root, "bin")}:${process.env["PATH"]}`);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    command(
+      "redis-cli",
+      "printf '%s\\n' used_memory:85 maxmemory:100 evicted_keys:2 aof_enabled:0 aof_last_write_status:err",
+    );
+    expect((await redisProblems(lookAt(root))).map((line) => line.split(":")[0])).toEqual([
+      "redis memory",
+      "redis evicted",
+      "redis not kept",
+      "redis not kept",
+      "redis rewrite",
+    ]);
+    command("redis-cli", "echo no route >&2; exit 1");
+    expect(await redisProblems(lookAt(root))).toEqual(["redis unreachable: it does not answer"]);
+  });
+
+  test("a look that fails hides no other one", async () => {
+    rmSync(join(root, "etc/framaspace/redis/admin"));
+    command("postgres-backups", "echo 0");
+    const { output, exitCode } = await look();
+    expect(exitCode).toBe(1);
+    expect(output.split("\n").map((line) => line.split(":")[0])).toEqual([
+      "backups missing",
+      "health redis",
+      "",
+    ]);
+  });
+
+  test("reports what is new and what is over, once, and mails it without a secret on a command line", async () => {
+    command("postgres-backups", "echo 0");
+    expect(await look("--report")).toEqual({ output: "", exitCode: 0, stderr: "" });
+    const problem = "backups missing: there is none yet; systemctl start postgres-backup on the primary";
+    expect(textOf("logged")).toBe(`-p user.err -t platform-health -- ${problem}\n`);
+    expect(textOf("sent")).toMatch(
+      /^From: cloud@example.org\nTo: admin@example.org\nSubject: \[framaspace\] 1 alarms\nDate: .* \+0000\n\nNew:\nbackups missing: /,
+    );
+    expect(textOf("login")).toBe('user = "us\\"er:pass"\n');
+    expect(textOf("curled")).not.toContain("pass");
+    rmSync(join(root, "sent"));
+    await look("--report");
+    expect(textOf("sent")).toBe("");
+    expect(textOf("logged").split("\n")).toHaveLength(2);
+    command("postgres-backups", "date +%s");
+    command("curl", "echo 'no route' >&2; exit 7");
+    await look("--report");
+    expect(textOf("logged")).toContain("-p user.notice -t platform-health -- over: backups missing\n");
+    expect(textOf("logged")).toContain(
+      "-p user.err -t platform-health -- the mail to the administrators could not be sent: no route\n",
+    );
+    expect(textOf("var/lib/framaspace/health/problems")).toBe("");
   });
 });
 

@@ -18,7 +18,7 @@ const scripts = graph.resources
   .filter(({ type }) => type === "command:remote:Command")
   .map(({ inputs }) => String(reveal(inputs.stdin)))
   .join("\n");
-const sources = globSync("{infra,spaces}/**/{*.sh,rootfs*/**/*}", { cwd: ROOT, withFileTypes: true })
+const sources = globSync("{infra,spaces}/**/{*.sh,rootfs*/**/*,programs/**/*.ts}", { cwd: ROOT, withFileTypes: true })
   .filter((entry) => entry.isFile())
   .map(({ parentPath, name }) => readFileSync(join(parentPath, name), "utf8"))
   .join("\n");
@@ -41,7 +41,10 @@ const domain = exampleEnvironment("prod").domain.replaceAll(".", String.raw`\.`)
 /** Names by system. The second value is one known name. It shows that the expression still finds what it should. */
 const USED: Record<string, [names: string[], known: string]> = {
   "tags of nginx": [found(scripts, /syslog:server=[^ ]*tag=([\w-]+)/g), "nginx"],
-  "tags of logger": [found(sources, /\blogger\b.*? -t ([\w-]+)/g), "platform-health"],
+  "tags of logger": [
+    found(sources, /\blogger\b.*? -t ([\w-]+)|^const TAG = "([\w-]+)"/gm),
+    "platform-health",
+  ],
   "tags of services": [
     found(scripts, /^\s*(?:syslog_ident|syslog-ident|SyslogIdentifier)\b[ =']+([\w-]+)/gm),
     "redis",
@@ -64,7 +67,7 @@ const USED: Record<string, [names: string[], known: string]> = {
     found(readFileSync(join(ROOT, "docs/threat-model.md"), "utf8"), /(site-replicator-\d)/g),
     "site-replicator-0",
   ],
-  "MinIO's buckets": [found(scripts, /^BUCKETS=\((.*)\)/gm), "archive"],
+  "MinIO's buckets": [found(scripts, /^ {2}"buckets": \[([^\]]*)\]/gm), "archive"],
   "DNS records": [records, "ops"],
   "hosts of the gateways": [
     found(scripts, new RegExp(String.raw`^\s*server_name ([\w-]+)\.${domain};`, "gm")),
