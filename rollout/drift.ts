@@ -34,6 +34,7 @@ export async function drift(options: DriftOptions): Promise<0 | 1 | 2> {
   const { stacks, way, atOnce } = options;
   const services = servicesOf(way.environment);
   await assertAnswering(services, way.certificate);
+  await way.assertTakesWrites();
   const findings = await inParallel(atOnce, stacks, (stack) => lookAtStack(stack, options));
   // A service that failed meanwhile makes what it holds look gone.
   await assertAnswering(services, way.certificate);

@@ -6,12 +6,14 @@ import * as pulumi from "@pulumi/pulumi";
 import { opsHost, primaryPostgres, siteName } from "../infra/inventory/addresses.ts";
 import { Authority } from "../infra/pki/certificates.ts";
 import type { Environment } from "../infra/inventory/environment.ts";
+import { parseStackName } from "../infra/inventory/stack-name.ts";
 import { PORTS } from "../infra/machine/firewall.ts";
 import { POSTGRES_ADMIN, STORAGE_ROOT } from "../infra/inventory/names.ts";
 import { Access } from "../infra/machine/remote.ts";
 import type { Secrets } from "../infra/pki/secrets.ts";
 import type { Catalog } from "./fleet/catalog.ts";
 import { assertAnswering, GATE_IS_OPEN, gateFile, openGate } from "./gated-pulumi/gate.ts";
+import { assertTakesWrites } from "./gated-pulumi/node-role.ts";
 import { servicesOf } from "./gated-pulumi/services.ts";
 import { Space } from "./space.ts";
 import type { Entry } from "./fleet/entry.ts";
@@ -57,7 +59,11 @@ export async function passGate(environment: Environment, secrets: Secrets): Prom
   const stack = pulumi.getStack();
   if (!pulumi.runtime.hasEngine() || process.env[GATE_IS_OPEN] === stack) return gateFile(stack);
   const certificate = await new Authority(secrets, environment.certificates).root();
-  if (!pulumi.runtime.isDryRun()) await assertAnswering(servicesOf(environment), certificate);
+  if (!pulumi.runtime.isDryRun()) {
+    await assertAnswering(servicesOf(environment), certificate);
+    const file = `Pulumi.${parseStackName(stack).environment}.yaml`;
+    await assertTakesWrites({ environment, secrets, certificate, file });
+  }
   process.on("exit", openGate(stack, certificate));
   return gateFile(stack);
 }

@@ -67,7 +67,12 @@ export class Secrets {
     return asPassword(this.derive(owner, purpose));
   }
 
-  /** The same for a space. */
+  /** The same in plain text, for a connection of this process itself. Never pass it to a resource. */
+  plainPassword<Owner extends SecretOwner>(owner: Owner, purpose: SecretPurpose<Owner>): string {
+    return passwordOf(this.derive(owner, purpose));
+  }
+
+  /** A space's, as a secret. */
   spacePassword(id: string, purpose: SpaceSecret): pulumi.Output<string> {
     return asPassword(this.derive(id, purpose));
   }
@@ -83,6 +88,6 @@ export class Secrets {
   }
 }
 
-function asPassword(seed: Buffer): pulumi.Output<string> {
-  return pulumi.secret(seed.subarray(0, 30).toString("base64url"));
-}
+const asPassword = (seed: Buffer) => pulumi.secret(passwordOf(seed));
+
+const passwordOf = (seed: Buffer) => seed.subarray(0, 30).toString("base64url");

@@ -5,7 +5,7 @@
 // up --refresh end with an error that names the file, and the state stays as it is.
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { get } from "node:https";
-import { connect, type Socket } from "node:net";
+import { connect, isIP, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { UserError } from "../../validation/user-error.ts";
@@ -16,6 +16,8 @@ export interface Service {
   host: string;
   port: number;
 }
+
+type Address = Pick<Service, "host" | "port">;
 
 /** The process that opens the gate sets this for the engine, and closes the gate itself. */
 export const GATE_IS_OPEN = "FRAMASPACE_GATE";
@@ -77,21 +79,32 @@ async function askMinio(service: Service, ca: string): Promise<void> {
 
 /** Asks PostgreSQL whether it takes TLS: its answer to SSLRequest is then `S` ("Message Formats" in its manual). */
 async function askPostgresql(service: Service): Promise<void> {
-  const socket = await dial(service);
-  socket.write(Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]));
-  const answer = (await read(socket, 1)).toString("latin1");
-  socket.destroy();
-  if (answer !== "S") throw new Error("takes no TLS");
+  (await dialPostgresql(service)).destroy();
 }
 
+async function dialPostgresql(service: Address): Promise<Socket> {
+  const socket = await dial(service);
+  socket.write(Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]));
+  if ((await readBytes(socket, 1)).toString("latin1") === "S") return socket;
+  socket.destroy();
+  throw new Error("takes no TLS");
+}
+
+/** Opens a TLS connection to PostgreSQL, through the SOCKS proxy if there is one. */
+export const dialPostgresqlTls = async (service: Address, ca: string) =>
+  secure(await dialPostgresql(service), service.host, ca);
+
 /** Opens a TLS connection to a service, through the SOCKS proxy if there is one. */
-export async function dialTls(service: Pick<Service, "host" | "port">, ca: string): Promise<Socket> {
-  const secured = connectTls({ socket: await dial(service), servername: service.host, ca });
+export const dialTls = async (service: Address, ca: string) => secure(await dial(service), service.host, ca);
+
+async function secure(socket: Socket, host: string, ca: string): Promise<Socket> {
+  // TLS names no server by its address (RFC 6066); its certificate may.
+  const secured = connectTls({ socket, host, ca, ...(isIP(host) === 0 && { servername: host }) });
   await connected(secured, "secureConnect");
   return secured;
 }
 
-async function dial({ host, port }: Pick<Service, "host" | "port">): Promise<Socket> {
+async function dial({ host, port }: Address): Promise<Socket> {
   const proxy = process.env.ALL_PROXY;
   if (!proxy) {
     const socket = connect(port, host);
@@ -105,15 +118,15 @@ async function dial({ host, port }: Pick<Service, "host" | "port">): Promise<Soc
   });
   // SOCKS5 without a password (RFC 1928). It sends the name, because only the far end knows the names.
   socket.write(Buffer.from([5, 1, 0]));
-  await read(socket, 2);
+  await readBytes(socket, 2);
   const name = Buffer.from(host);
   socket.write(
     Buffer.concat([Buffer.from([5, 1, 0, 3, name.length]), name, Buffer.from([port >> 8, port & 255])]),
   );
-  const [, refused = 1, , kind] = await read(socket, 4);
+  const [, refused = 1, , kind] = await readBytes(socket, 4);
   if (refused) throw new Error("takes no connection");
   // Skip the address that the proxy connects from.
-  await read(socket, kind === 4 ? 18 : 6);
+  await readBytes(socket, kind === 4 ? 18 : 6);
   return socket;
 }
 
@@ -125,8 +138,8 @@ async function connected(socket: Socket, event: "connect" | "secureConnect"): Pr
   });
 }
 
-/** Waits for exactly `length` bytes. */
-async function read(socket: Socket, length: number): Promise<Buffer> {
+/** Waits for exactly `length` bytes, which are more than none. */
+export async function readBytes(socket: Socket, length: number): Promise<Buffer> {
   for (;;) {
     const bytes: unknown = socket.read(length);
     if (Buffer.isBuffer(bytes)) return bytes;

@@ -1,7 +1,7 @@
 // `npm run pulumi`: the Pulumi CLI, with what this project needs. It adds the environment's configuration file, the
 // policies and, for the platform, a refresh. For stacks of spaces it opens the tunnel to their databases and buckets,
 // and the gate before these (gate.ts). If a refresh still loses a bucket from the state, it is undone.
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { opsHost } from "../../infra/inventory/addresses.ts";
 import { environmentSchema, type Environment } from "../../infra/inventory/environment.ts";
 import { environmentValues } from "../../infra/inventory/environment-values.ts";
@@ -12,6 +12,7 @@ import { UserError } from "../../validation/user-error.ts";
 import { findCli, giveTerminal, type Cli } from "./cli.ts";
 import { readCommandLine, type CommandLine } from "./command-line.ts";
 import { assertAnswering, GATE_IS_OPEN, openGate } from "./gate.ts";
+import { assertTakesWrites } from "./node-role.ts";
 import { readPassphrase } from "./passphrase.ts";
 import { refresh } from "./refresh.ts";
 import { servicesOf } from "./services.ts";
@@ -47,7 +48,10 @@ async function runGated(
   const way = await openWay(name, resolve(ROOT, file), readConfiguration);
   let closeGate: (() => void) | undefined;
   try {
-    if (command !== "preview") await assertAnswering(servicesOf(way.environment), way.certificate);
+    if (command !== "preview") {
+      await assertAnswering(servicesOf(way.environment), way.certificate);
+      await way.assertTakesWrites();
+    }
     closeGate = openGate(stack, way.certificate);
     const gated = { ...cli, environmentVariables: { [GATE_IS_OPEN]: stack } };
     return await (command === "refresh"
@@ -65,6 +69,8 @@ export interface Way {
   environment: Environment;
   /** Of the platform's certificate authority, as PEM. */
   certificate: string;
+  /** Throws a UserError if the PostgreSQL node that the configuration names is a standby. */
+  assertTakesWrites: () => Promise<void>;
   close: () => Promise<void>;
 }
 
@@ -87,7 +93,14 @@ export async function openWay(
   );
   const certificate = await new Authority(secrets, environment.certificates).root();
   const close = await openTunnel(opsHost(environment), new Access(secrets).hostKey("ops-1").publicKey);
-  return { environmentName, environment, certificate, close };
+  const asked = { environment, secrets, certificate, file: basename(file) };
+  return {
+    environmentName,
+    environment,
+    certificate,
+    assertTakesWrites: () => assertTakesWrites(asked),
+    close,
+  };
 }
 
 /** The environment that the program itself will read from the file. */

@@ -1,7 +1,9 @@
 // Fakes of what holds spaces' data, as far as `npm run pulumi` asks it: PostgreSQL and MinIO, and a SOCKS proxy before
 // them. They listen on this machine's loopback until `closeServices`.
+import { createHash, createHmac, pbkdf2Sync } from "node:crypto";
 import { createServer as createHttpsServer } from "node:https";
-import { connect, createServer, type AddressInfo, type Server } from "node:net";
+import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { createSecureContext, TLSSocket } from "node:tls";
 import type { Authority } from "../../infra/pki/certificates.ts";
 
 const servers: Server[] = [];
@@ -28,6 +30,69 @@ export async function closedPort(): Promise<number> {
 /** PostgreSQL as far as it is asked: one byte for SSLRequest. Resolves to its port. */
 export const servePostgresql = (answer = "S") =>
   serve(createServer((socket) => socket.once("data", () => socket.end(answer)).on("error", () => {})));
+
+/**
+ * PostgreSQL as far as a login goes (SCRAM-SHA-256 over TLS). Resolves to its port.
+ * @param address That it has in its certificate.
+ */
+export async function servePostgresqlNode(
+  authority: Authority,
+  { address, password, standby }: { address: string; password: string; standby: boolean },
+): Promise<number> {
+  const { certificate, key } = await authority.issue("postgres", ["localhost"], [address, "127.0.0.1"]);
+  const context = createSecureContext({ cert: certificate, key });
+  return serve(
+    createServer((socket) => {
+      socket.on("error", () => {});
+      socket.once("data", () => {
+        socket.write("S");
+        const secured = new TLSSocket(socket, { isServer: true, secureContext: context });
+        secured.on("error", () => {});
+        talk(secured, password, standby);
+      });
+    }),
+  );
+}
+
+function talk(socket: Socket, password: string, standby: boolean): void {
+  const send = (kind: string, ...parts: (string | Buffer)[]) => {
+    const content = Buffer.concat(parts.map((part) => Buffer.from(part)));
+    const length = Buffer.alloc(4);
+    length.writeInt32BE(content.length + 4);
+    socket.write(Buffer.concat([Buffer.from(kind), length, content]));
+  };
+  const authentication = (kind: number) => Buffer.from([0, 0, 0, kind]);
+  const salt = Buffer.from("a salt");
+  const salted = pbkdf2Sync(password, salt, 1000, 32, "sha256");
+  const hmac = (secret: Buffer, text: string) => createHmac("sha256", secret).update(text).digest();
+  let first = "";
+  let challenge = "";
+  socket.once("data", () => {
+    send("R", authentication(10), "SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0");
+    socket.once("data", (begun: Buffer) => {
+      first = /n=,r=.*$/.exec(begun.toString("latin1"))?.[0] ?? "";
+      challenge = `${first.slice(3)}server,s=${salt.toString("base64")},i=1000`;
+      send("R", authentication(11), challenge);
+      socket.once("data", (proved: Buffer) => {
+        const [, final = "", proof = ""] = /(c=biws,r=[^,]+),p=(.*)$/.exec(proved.toString("latin1")) ?? [];
+        const signed = `${first},${challenge},${final}`;
+        const stored = createHash("sha256").update(hmac(salted, "Client Key")).digest();
+        const signature = hmac(stored, signed);
+        const clientKey = Buffer.from(proof, "base64").map((byte, at) => byte ^ (signature[at] ?? 0));
+        if (!createHash("sha256").update(clientKey).digest().equals(stored)) {
+          send("E", "SFATAL\0C28P01\0\0");
+          return;
+        }
+        send("R", authentication(12), `v=${hmac(hmac(salted, "Server Key"), signed).toString("base64")}`);
+        send("R", authentication(0));
+        send("S", "server_version\x0017.6\0");
+        send("S", `in_hot_standby\0${standby ? "on" : "off"}\0`);
+        send("K", Buffer.alloc(8));
+        send("Z", "I");
+      });
+    });
+  });
+}
 
 export interface FakeMinio {
   port: number;

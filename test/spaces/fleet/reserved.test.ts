@@ -18,7 +18,10 @@ const scripts = graph.resources
   .filter(({ type }) => type === "command:remote:Command")
   .map(({ inputs }) => String(reveal(inputs.stdin)))
   .join("\n");
-const sources = globSync("{infra,spaces}/**/{*.sh,rootfs*/**/*,programs/**/*.ts}", { cwd: ROOT, withFileTypes: true })
+const sources = globSync("{infra,spaces}/**/{*.sh,rootfs*/**/*,programs/**/*.ts}", {
+  cwd: ROOT,
+  withFileTypes: true,
+})
   .filter((entry) => entry.isFile())
   .map(({ parentPath, name }) => readFileSync(join(parentPath, name), "utf8"))
   .join("\n");

@@ -17,6 +17,7 @@ import {
   closeServices,
   serveMinio,
   servePostgresql,
+  servePostgresqlNode,
   serveProxy,
   type FakeMinio,
 } from "../../support/space-services.ts";
@@ -28,6 +29,8 @@ const GATE = join(ROOT, gateFile(STACK));
 const BOTH = ["space-iris", "space-lotus"];
 
 const environment = exampleEnvironment("prod");
+const { values } = await readStackConfiguration(join(ROOT, "Pulumi.prod.yaml"), "example");
+const secrets = () => new Secrets(values["framaspace:masterSecret"]!, "prod", environment.generations);
 const services = servicesOf(environment);
 const addressOf = (kind: "PostgreSQL" | "MinIO") => {
   const { host, port } = services.find((service) => service.kind === kind)!;
@@ -37,9 +40,7 @@ let minio: FakeMinio;
 let postgresqlPort: number;
 
 beforeAll(async () => {
-  const { values } = await readStackConfiguration(join(ROOT, "Pulumi.prod.yaml"), "example");
-  const secrets = new Secrets(values["framaspace:masterSecret"]!, "prod", environment.generations);
-  minio = await serveMinio(new Authority(secrets, environment.certificates), addressOf("MinIO").host);
+  minio = await serveMinio(new Authority(secrets(), environment.certificates), addressOf("MinIO").host);
   minio.buckets = BOTH;
   postgresqlPort = await servePostgresql();
 });
@@ -110,6 +111,59 @@ describe("npm run pulumi of a stack of spaces", { timeout: 60_000 }, () => {
     );
     expect(cli.calls).toEqual([]);
     expect(existsSync(GATE)).toBe(false);
+  });
+
+  describe("after a switchover, while the configuration names the former primary", () => {
+    const password = secrets().plainPassword("postgres", "superuser");
+    const nodes = { "10.0.30.1": "postgres-1", "10.0.30.2": "postgres-2" };
+    /** Both nodes, of which the named ones are standbys. */
+    async function serveNodes(standbys: readonly string[], known = password) {
+      const authority = new Authority(secrets(), environment.certificates);
+      const ports = await Promise.all(
+        Object.entries(nodes).map(async ([address, name]) => {
+          const node = { address, password: known, standby: standbys.includes(name) };
+          return [`${address}:5432`, await servePostgresqlNode(authority, node)] as const;
+        }),
+      );
+      return Object.fromEntries(ports);
+    }
+    async function runWith(cli: FakePulumi, ports: Record<string, number>, command = "up") {
+      const all = { ...ports, [addressOf("MinIO").address]: minio.port };
+      const before = await variables(cli, []);
+      vi.stubEnv("ALL_PROXY", `socks5://127.0.0.1:${await serveProxy(all)}`);
+      vi.stubEnv("PATH", before.PATH);
+      vi.stubEnv("PULUMI_CONFIG_PASSPHRASE", "example");
+      onTestFinished(() => void vi.unstubAllEnvs());
+      return runPulumi([command, "--stack", STACK], readStackConfiguration);
+    }
+
+    test.each(["up", "refresh", "destroy"])(
+      "%s says which line to write, and calls no CLI",
+      async (command) => {
+        const cli = fresh();
+        await expect(runWith(cli, await serveNodes(["postgres-1"]), command)).rejects.toThrow(
+          new UserError(
+            "PostgreSQL: postgres-2 takes the writes, but Pulumi.prod.yaml names no node, which means postgres-1; nothing was changed. Write in Pulumi.prod.yaml:\n  framaspace:postgresPrimary: postgres-2",
+          ),
+        );
+        expect(cli.calls).toEqual([]);
+        expect(existsSync(GATE)).toBe(false);
+      },
+    );
+
+    test("with both nodes as standbys it says where to look", async () => {
+      await expect(runWith(fresh(), await serveNodes(["postgres-1", "postgres-2"]))).rejects.toThrow(
+        /^No PostgreSQL node takes the writes that answers: .* `postgres-cluster status` says who does/,
+      );
+    });
+
+    test.each([
+      ["the named node takes the writes", ["postgres-2"], password],
+      ["it takes another password: the provider says so", ["postgres-1"], "another"],
+    ])("nothing is refused if %s", async (_, standbys, known) => {
+      const cli = fresh("exit 5;");
+      expect(await runWith(cli, await serveNodes(standbys, known))).toBe(5);
+    });
   });
 
   test("a preview asks neither", async () => {
