@@ -4,6 +4,7 @@ import { appendFileSync, closeSync, existsSync, mkdirSync, openSync, readFileSyn
 import { closeSpace, openSpace, shutDatabase } from "../close-space.ts";
 import { dropScratch, lastLine, makeScratch, occ, ownConfig, scratchConfig } from "../nextcloud-command.ts";
 import { bringBack } from "../old-versions.ts";
+import { REPAIRS } from "../repairs.ts";
 import { dumpDatabase, execute, forget, loadDatabase } from "../space-database.ts";
 import { SpaceError } from "../space-error.ts";
 import { failure, type SpaceWork } from "../space-work.ts";
@@ -136,14 +137,6 @@ export async function putBack(work: WithData): Promise<void> {
   await writeFiles(work);
   await openSpace(work);
 }
-
-/** What Nextcloud leaves to its administrator after an upgrade, as words for occ. */
-export const REPAIRS = [
-  ["db:add-missing-columns"],
-  ["db:add-missing-primary-keys"],
-  ["db:add-missing-indices"],
-  ["maintenance:repair", "--include-expensive"],
-];
 
 /**
  * Indices and repairs that a release leaves to its administrator. They take long, so the space serves meanwhile. They
