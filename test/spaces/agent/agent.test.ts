@@ -3,7 +3,9 @@ import type { Output } from "@pulumi/pulumi";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { Environment } from "../../../infra/inventory/environment.ts";
-import { renderCli, renderPlatform, renderRefusedApps } from "../../../spaces/agent/agent.ts";
+import { renderCatalog, renderCli, renderPlatform, renderRefusedApps } from "../../../spaces/agent/agent.ts";
+import type { CatalogFile } from "../../../spaces/agent/machine-files.ts";
+import { catalogOf } from "../../../spaces/fleet/catalog.ts";
 import { loadFleet } from "../../../spaces/fleet/load-fleet.ts";
 import { exampleEnvironment } from "../../support/example-environment.ts";
 
@@ -37,6 +39,20 @@ it("names the apps that no space may have, those that the catalog turns off amon
     expect.arrayContaining(["onlyoffice", "app_api", "webhook_listeners", "files_external", "encryption"]),
   );
   expect(new Set(apps).size).toBe(apps.length);
+});
+
+it("accepts the releases whose differences somebody looked at, and those that an environment chose itself", () => {
+  const accepted = (own: Pick<Environment, "releases">) =>
+    (JSON.parse(renderCatalog(catalogOf(looked, own))) as CatalogFile).acceptedReleases;
+  const release = { state: "current" } as const;
+  const looked = {
+    ...catalog,
+    releases: { "34.0.4": release, "35.0.2": { ...release, acceptDifferences: true as const } },
+  };
+  expect(accepted({})).toEqual(["35.0.2"]);
+  expect(
+    accepted({ releases: { "33.0.3": { url: "http://10.0.0.1/a.tar", sha256: "0".repeat(64) } } }),
+  ).toEqual(["33.0.3"]);
 });
 
 it("gives code on the command line no access to libc, as on web servers", () => {

@@ -44,8 +44,77 @@ describe.skipIf(!onPath("flock"))("prepare-release (flock on PATH)", () => {
       "config:app:set richdocuments public_wopi_url --value=https://collabora.example.org",
       "config:app:set richdocuments wopi_allowlist --value=10.0.41.0/24",
       "config:app:set richdocuments wopi_url --value=http://office-1:9980",
+      "integrity:check-core --output=json",
+      "integrity:check-app --all --output=json",
     ]);
   });
+
+  it("says how its files differ from what their makers signed, and keeps all of it", async () => {
+    // As Nextcloud 33.0.3 says it.
+    const file = { expected: "7a55", current: "" };
+    const core = {
+      INVALID_HASH: { "core/fonts/NotoSans-Bold.ttf": file },
+      FILE_MISSING: { "dist/core-common.js": file },
+    };
+    writeFileSync(ops.at("core"), `[nextcloud][PHP][3] {"level":3}\n${JSON.stringify(core)}\n`);
+    writeFileSync(ops.at("core-ends"), "1");
+    const text = { EXTRA_FILE: { "js/a.js": file, "js/b.js": file } };
+    const deck = { EXCEPTION: { class: "InvalidSignatureException", message: "Certificate is not valid." } };
+    writeFileSync(
+      ops.at("apps"),
+      `text: 1 errors found:\n${JSON.stringify(text)}\nregistration: App signature not found, skipping app integrity check\ndeck: 1 errors found:\n${JSON.stringify(deck)}\n`,
+    );
+    writeFileSync(ops.at("apps-ends"), "1");
+    expect(await prepare()).toEqual({
+      ...done,
+      stderr:
+        'warning: release 34.0.4: 5 differences from what its makers signed: core: INVALID_HASH core/fonts/NotoSans-Bold.ttf, core: FILE_MISSING dist/core-common.js, deck: Certificate is not valid., and 2 more. Move no wave to it; see /var/lib/framaspace/releases/34.0.4/integrity.json, and docs/releases.md: "If its files differ"',
+    });
+    expect(JSON.parse(readFileSync(ops.at(`${PREPARED}/integrity.json`), "utf8"))).toEqual({
+      signed: true,
+      differences: [
+        "core: INVALID_HASH core/fonts/NotoSans-Bold.ttf",
+        "core: FILE_MISSING dist/core-common.js",
+        "deck: Certificate is not valid.",
+        "text: EXTRA_FILE js/a.js",
+        "text: EXTRA_FILE js/b.js",
+      ],
+      unsignedApps: ["registration"],
+    });
+    expect(readFileSync(ops.at(`${PREPARED}/checksums`), "utf8")).toMatch(/ {2}integrity\.json$/m);
+    expect(readFileSync(ops.at(`${PREPARED}/schema.sql`), "utf8")).toContain("oc.integritycheck.checker");
+    // The next run has nothing to do, and nothing to say.
+    expect(await prepare()).toEqual(nothing);
+  });
+
+  it.each([
+    ["1", JSON.stringify({ EXCEPTION: { class: "E", message: "Signature data not found." } })],
+    ["2", "integrity:check-core can not be used on git checkouts"],
+  ])("warns of a release that nobody signed: status %s", async (status, said) => {
+    writeFileSync(ops.at("core"), `${said}\n`);
+    writeFileSync(ops.at("core-ends"), status);
+    expect(await prepare()).toEqual({
+      ...done,
+      stderr: "warning: release 34.0.4: not signed, so its integrity can't be checked",
+    });
+    expect(JSON.parse(readFileSync(ops.at(`${PREPARED}/integrity.json`), "utf8"))).toEqual({
+      signed: false,
+      differences: [],
+      unsignedApps: [],
+    });
+    expect(ops.lines("asked").at(-1)).toBe("integrity:check-core --output=json");
+  });
+
+  it.each(["core", "apps"])(
+    "keeps nothing of which it does not know: Nextcloud cannot check %s",
+    async (part) => {
+      writeFileSync(ops.at(`${part}-ends`), "255");
+      expect((await prepare()).stderr).toMatch(
+        /^release 34\.0\.4, integrity: occ integrity:check-\w+ ended with status 255; the end of what it said:/,
+      );
+      expect(existsSync(ops.at(PREPARED))).toBe(false);
+    },
+  );
 
   it("leaves neither a database nor a password behind", async () => {
     await prepare();

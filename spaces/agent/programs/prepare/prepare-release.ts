@@ -7,15 +7,16 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { readIfThere } from "../cut-off.ts";
 import { lock } from "../locks.ts";
 import type { Places } from "../places.ts";
-import { isWhole, preparedFolder, sha256Hex } from "../prepared-release.ts";
+import { isWhole, lineOf, preparedFolder, sha256Hex, type Integrity } from "../prepared-release.ts";
 import type { Result } from "../program.ts";
-import { textOf } from "../read-space.ts";
+import { prettyTextOf, textOf } from "../read-space.ts";
 import { read } from "../run-command.ts";
 import { dumpPlain } from "../space-database.ts";
 import { UsageError } from "../space-error.ts";
 import { held } from "../space-work.ts";
 import { beginLog, beginPreparing, namingRelease, refusal, type Preparing } from "./preparing.ts";
 import { appsOf, clear, installRelease, makeDatabase, strip } from "./release-database.ts";
+import { checkIntegrity } from "./release-integrity.ts";
 
 /**
  * Runs the program.
@@ -58,15 +59,26 @@ async function prepareUnlessDone(work: Preparing, program: string): Promise<bool
   await makeDatabase(work);
   work.step = "install";
   await installRelease(work);
+  work.step = "integrity";
+  const integrity = await checkIntegrity(work);
   work.step = "stripping";
   await strip(work, version);
   work.step = "keeping";
-  await keep(work, version, key);
+  await keep(work, version, integrity, key);
   work.step = "clearing";
   await clear(work);
   work.step = "exchange";
   await exchange(freshFolder(work), folder);
+  warn(work, integrity);
   return true;
+}
+
+/** Says once that the release is not what its makers signed. try-space says it until it is accepted or gone. */
+function warn({ places, release }: Preparing, integrity: Integrity): void {
+  const line = integrity.signed
+    ? lineOf(places, release, integrity)
+    : `release ${release}: not signed, so its integrity can't be checked`;
+  if (line !== undefined) console.error(`warning: ${line}`);
 }
 
 /** One program at a time prepares a release. */
@@ -112,13 +124,14 @@ async function versionOf({ code }: Preparing): Promise<string> {
 const freshFolder = ({ places, release }: Preparing) => `${places.prepared}/.new.${release}`;
 
 /** Writes everything beside what is there. It is on disk then. */
-async function keep(work: Preparing, version: string, key: string): Promise<void> {
+async function keep(work: Preparing, version: string, integrity: Integrity, key: string): Promise<void> {
   const fresh = freshFolder(work);
   mkdirSync(fresh, { recursive: true });
   await dumpPlain(work, `${fresh}/schema.sql`);
   writeFileSync(`${fresh}/version`, `${version}\n`);
   writeFileSync(`${fresh}/apps`, await appsOf(work));
-  const names = ["schema.sql", "version", "apps"];
+  writeFileSync(`${fresh}/integrity.json`, prettyTextOf(integrity));
+  const names = ["schema.sql", "version", "apps", "integrity.json"];
   const sums = names.map((name) => `${sha256Hex(readFileSync(`${fresh}/${name}`))}  ${name}\n`);
   writeFileSync(`${fresh}/checksums`, sums.join(""));
   writeFileSync(`${fresh}/key`, key);

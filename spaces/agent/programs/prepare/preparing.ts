@@ -1,10 +1,9 @@
 // What prepare-release knows of a release on its way.
 import { randomBytes } from "node:crypto";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
-import type { CatalogFile } from "../../machine-files.ts";
 import { occ, scratchConfig } from "../nextcloud-command.ts";
 import type { Places } from "../places.ts";
-import { readPlatform } from "../read-space.ts";
+import { readCatalog, readPlatform } from "../read-space.ts";
 import { CommandError, ProgramError } from "../space-error.ts";
 import { beginWork, type SpaceWork } from "../space-work.ts";
 
@@ -28,7 +27,7 @@ export function beginPreparing(places: Places, release: string): Preparing {
     id,
     document: { id, release, state: "active", database: { name, user: name, password } },
     platform: readPlatform(places),
-    catalog: JSON.parse(readFileSync(places.catalog, "utf8")) as CatalogFile,
+    catalog: readCatalog(places),
     url: "",
     directory: `${places.scratch}/${id}`,
   });
