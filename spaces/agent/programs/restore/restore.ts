@@ -15,7 +15,7 @@ import type { Places } from "../places.ts";
 import { sayError, type Result } from "../program.ts";
 import { CommandError, namingStep } from "../space-error.ts";
 import { countRows, hasTable, sql } from "../space-database.ts";
-import { beginOn, failure, lockSpace, type SpaceWork } from "../space-work.ts";
+import { beginOn, beginStep, failure, lockSpace, loggingSteps, type SpaceWork } from "../space-work.ts";
 import { endingWith } from "../stop-signals.ts";
 import { distribute, isUndistributed } from "../web-servers.ts";
 import { followDatabase, NEW_FINGERPRINT } from "./follow-database.ts";
@@ -37,16 +37,18 @@ export async function restoreSpace(
 ): Promise<Result> {
   const next = "; add its entry with state: suspended and run up, then run it again";
   const work = beginOn(places, { program: "restore-space ID [EXPORT]", next }, argv, patienceSeconds);
-  try {
-    work.locks.space = await lockSpace(places, { id: work.space.id, step: work.step });
-    work.step = "export";
-    refuseCutOff(work, "restore-space");
-    const archive = archiveOf(work);
-    const chosen = await choose(work, archive, argv[1] ?? "");
-    return { output: await restore(await open(work, archive, chosen)), status: 0 };
-  } catch (error) {
-    throw namingStep(work, error);
-  }
+  return loggingSteps(work, "restore", async () => {
+    try {
+      work.locks.space = await lockSpace(places, { id: work.space.id, step: work.step });
+      beginStep(work, "export");
+      refuseCutOff(work, "restore-space");
+      const archive = archiveOf(work);
+      const chosen = await choose(work, archive, argv[1] ?? "");
+      return { output: await restore(await open(work, archive, chosen)), status: 0 };
+    } catch (error) {
+      throw namingStep(work, error);
+    }
+  });
 }
 
 /** Resolves to the name of the export. Throws SpaceError if another one is half restored. */
@@ -106,7 +108,7 @@ function parse(text: string): Manifest | undefined {
 }
 
 async function restore(work: Restoring): Promise<string> {
-  work.step = "target";
+  beginStep(work, "target");
   await refuseLiving(work);
   await waitForCron(work);
   await endingWith(
@@ -132,13 +134,13 @@ async function replace(work: Restoring): Promise<void> {
   await refuseLiving(work);
   await fetchPart(work, "database.dump", `${here}/database.dump`);
   await markBegun(work, name);
-  work.step = "files";
+  beginStep(work, "files");
   const objects = await restoreFiles(work);
-  work.step = "database";
+  beginStep(work, "database");
   await restoreDatabase(work);
-  work.step = "verification";
+  beginStep(work, "verification");
   await verify(work, objects);
-  work.step = "release";
+  beginStep(work, "release");
   await setRelease(work);
   // From here on it is a space like any other.
   rmSync(`${places.archivedRecords}/${space.id}`, { force: true });
