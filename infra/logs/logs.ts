@@ -50,7 +50,8 @@ const ID = "[a-z][a-z0-9-]{0,62}";
  * one of our certificates confirm the address. The space of a line comes from the line itself, so only machines that
  * serve spaces are trusted. nginx names the space in the first field of its JSON line, whose quotes no visitor can
  * write. A 404 goes to the machine's file: otherwise each request for a host that does not exist would create a file.
- * PHP and Nextcloud name the space in their tag (facility `user`, from PHP's syslog()). A line of nginx's error log
+ * PHP and Nextcloud name the space in their tag (facility `user`, from PHP's syslog()), and so do the programs of ops-1
+ * (spaces/agent/programs/step-log.ts). A line of nginx's error log
  * repeats the request, the page it came from, and tokens in both (infra/machine/nginx/log-maps.ts): all that follows
  * `request:` is left out, except the host.
  */

@@ -5,6 +5,11 @@ install_packages
 remove_packages php8.4-imagick
 mkdir -p /srv/spaces /srv/releases
 install_files
+# Functions of programs that were shell programs.
+for name in archive-lib.sh member-lib.sh space-lib.sh; do
+  file=/usr/local/lib/framaspace/$name
+  [ ! -e "$file" ] || { rm "$file"; note "no $file"; }
+done
 on_change '/etc/systemd/system/*' systemctl daemon-reload
 
 # A new ops-1 gets what is wanted of each space from PostgreSQL, and the spaces' directories from the remaining web

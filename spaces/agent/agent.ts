@@ -106,7 +106,11 @@ export function renderCatalog(catalog: Catalog): string {
   const { apps, appsOptional, appsOff, officeSuites, upgrade, archive, cron } = catalog;
   const officeApps = Object.fromEntries(Object.entries(officeSuites).map(([suite, { app }]) => [suite, app]));
   const appsRefused = [...REFUSED_APPS.keys()];
-  const file: CatalogFile = { apps, appsOptional, appsOff, appsRefused, officeApps, upgrade, archive, cron };
+  const acceptedReleases = Object.entries(catalog.releases)
+    .filter(([, { acceptDifferences }]) => acceptDifferences)
+    .map(([version]) => version);
+  const lists = { apps, appsOptional, appsOff, appsRefused, officeApps, acceptedReleases };
+  const file: CatalogFile = { ...lists, upgrade, archive, cron };
   return `${JSON.stringify(file, null, 2)}\n`;
 }
 

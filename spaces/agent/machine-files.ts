@@ -31,6 +31,8 @@ export interface CatalogFile {
   appsRefused: readonly string[];
   /** Office suite → its app. */
   officeApps: Readonly<Record<string, string>>;
+  /** Releases that spaces may get though their files differ from what their makers signed. */
+  acceptedReleases?: readonly string[];
   upgrade: { stopAtFailedPercent: number };
   archive: { graceDays: number };
   cron: { workers: number; activeMinutes: number; idleMinutes: number };

@@ -76,6 +76,10 @@ const release = z.strictObject({
   state: z
     .enum(["current", "leaving"])
     .describe("leaving: kept for the spaces still on it, no wave may point at it"),
+  acceptDifferences: z
+    .literal(true)
+    .optional()
+    .describe("somebody looked at how its files differ from what their makers signed (docs/releases.md)"),
 });
 
 const officeSuite = z.strictObject({ app: app.describe("the app that connects a space to this suite") });
@@ -116,7 +120,7 @@ export type Release = z.infer<typeof release>;
 
 /**
  * The catalog as an environment uses it. If the environment has releases of its own, it uses those, and only the apps
- * that all of them contain.
+ * that all of them contain. Which files are in those is somebody's own choice.
  */
 export function catalogOf(catalog: Catalog, { releases: own }: Pick<Environment, "releases">): Catalog {
   if (!own) return catalog;
@@ -127,7 +131,10 @@ export function catalogOf(catalog: Catalog, { releases: own }: Pick<Environment,
     apps: catalog.apps.filter((name) => !lacking.has(name)),
     appsOptional: catalog.appsOptional.filter((name) => !lacking.has(name)),
     releases: Object.fromEntries(
-      Object.entries(own).map(([number, { url, sha256 }]) => [number, { url, sha256, state: "current" }]),
+      Object.entries(own).map(([number, { url, sha256 }]) => [
+        number,
+        { url, sha256, state: "current", acceptDifferences: true },
+      ]),
     ),
     waves: Object.fromEntries(
       Object.entries(catalog.waves).map(([wave, number]) => [wave, own[number] ? number : oldest]),

@@ -27,10 +27,9 @@ async function cli(id: string, codes: readonly string[]): Promise<string[]> {
   const scripts = codes.map(
     (code) => `<?php error_reporting(0); try { ${code}; } catch (Throwable $e) { } echo "ran to its end";`,
   );
-  const said = await on(
-    "ops-1",
-    `. /usr/local/lib/framaspace/space-lib.sh; read_space <$SPACES/${id}/config/space.json
-     for code in ${scripts.map((script) => Buffer.from(script).toString("base64")).join(" ")}; do
+  const said = await lab.inside(
+    id,
+    `for code in ${scripts.map((script) => Buffer.from(script).toString("base64")).join(" ")}; do
        base64 -d <<<"$code" | install -m 0644 /dev/stdin $RELEASES/$RELEASE/${PROBE}; (run_php $DIRECTORY/config $RELEASE ${PROBE} 2>&1 | head -c 50000) || true; echo "[next]"; done
      rm $RELEASES/$RELEASE/${PROBE}`,
   );

@@ -70,9 +70,7 @@ const upgrade = (id: string) => converge(id, `.release = "${NEW}"`);
 
 /** Runs SQL in a space's own database. */
 const sql = (id: string, text: string) =>
-  ops(
-    `bash -c '. /usr/local/lib/framaspace/space-lib.sh; read_space </srv/spaces/${id}/config/space.json; sql -f -' <<'END'\n${text}\nEND`,
-  );
+  lab.inside(id, `base64 -d <<<${Buffer.from(text).toString("base64")} | sql -f -`);
 const tell = (id: string, what: string, value: string) =>
   sql(
     id,

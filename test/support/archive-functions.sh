@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What suites ask ops-1 about a space's bucket, its database and the archive. Sourced after space-lib.sh's read_space:
+# What suites ask ops-1 about a space's bucket, its database and the archive. Sourced after space-functions.sh:
 # BUCKET is the space's bucket, empty in an environment without object storage. Nothing of ops-1's own programs is used
 # here, so that a suite sees what they left.
 has_storage() { [ "$(jq 'has("s3")' /etc/framaspace/platform.json)" = true ]; }

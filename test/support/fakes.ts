@@ -26,8 +26,12 @@ export function libIn(folder: string): string {
  * machine. The commands know this folder as `$ROOT`.
  */
 export function fakeCommands(root: string, commands: Readonly<Record<string, string>>): void {
-  for (const [name, body] of Object.entries(commands)) fake(join(root, "bin", name), `ROOT=${root}\n${body}`);
+  for (const [name, body] of Object.entries({ logger: LOGGER, ...commands }))
+    fake(join(root, "bin", name), `ROOT=${root}\n${body}`);
 }
+
+/** Logs nothing on the machine that runs the tests. A test that makes the file `logged` finds each line in it. */
+const LOGGER = '[ ! -e "$ROOT/logged" ] || while read -r line; do echo "$2 $line" >>"$ROOT/logged"; done';
 
 /** The fake of zstd packs nothing. */
 export const ZSTD =

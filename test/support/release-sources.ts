@@ -360,6 +360,8 @@ export class ReleaseWorld {
     const signing = join(folder, "nextcloud/resources/codesigning");
     writeFileSync(join(signing, "root.crt"), this.authority.certificates);
     writeFileSync(join(signing, "root.crl"), await this.authority.revocations([]));
+    // These two are not what Nextcloud signed. A release without a signature is one that nothing can be compared with.
+    rmSync(join(folder, "nextcloud/core/signature.json"), { force: true });
     const versionFile = readFileSync(join(folder, "nextcloud/version.php"), "utf8");
     const version = /\$OC_VersionString = '([\d.]+)'/.exec(versionFile)?.[1] ?? "";
     const packed = join(folder, "packed");

@@ -8,8 +8,10 @@ import { distributeSpaces } from "../../spaces/agent/programs/distribute-spaces.
 import { exportSpace } from "../../spaces/agent/programs/export/export.ts";
 import { finishSpaces } from "../../spaces/agent/programs/finish-spaces.ts";
 import { listSpaces } from "../../spaces/agent/programs/list-spaces.ts";
+import { occSpace } from "../../spaces/agent/programs/occ-space.ts";
 import { placesIn } from "../../spaces/agent/programs/places.ts";
 import { runProgram, type Result } from "../../infra/machine/programs/program.ts";
+import { prepareRelease } from "../../spaces/agent/programs/prepare/prepare-release.ts";
 import { redisUsers } from "../../spaces/agent/programs/redis-users.ts";
 import { removeSpace } from "../../spaces/agent/programs/removal.ts";
 import { restoreSpaceAt } from "../../spaces/agent/programs/restore-at/restore-at.ts";
@@ -30,6 +32,8 @@ const PROGRAMS: Readonly<Record<string, () => Promise<Result>>> = {
   "export-space": () => exportSpace(places, words, 1),
   "finish-spaces": () => finishSpaces(places, words),
   "list-spaces": () => listSpaces(places, words),
+  "occ-space": () => occSpace(places, words),
+  "prepare-release": () => prepareRelease(places, words, import.meta.filename),
   "redis-users": () => redisUsers(places, words),
   "remove-space": () => removeSpace(places, words),
   "restore-space-at": () => restoreSpaceAt(places, words, 1),

@@ -15,7 +15,10 @@ export const DOMAIN = "framaspace.localhost";
 export const TENANTS = "spaces/tenants/lab/001.yaml";
 
 /** In one word, so that it needs no quotes on its way. */
-const ARCHIVE_FUNCTIONS = readFileSync(join(import.meta.dirname, "archive-functions.sh")).toString("base64");
+const FUNCTIONS = ["space-functions.sh", "archive-functions.sh"]
+  .map((name) => readFileSync(join(import.meta.dirname, name)).toString("base64"))
+  .map((text) => `. <(base64 -d <<<${text})`)
+  .join("; ");
 
 export interface Page {
   status: number;
@@ -124,13 +127,12 @@ export class TestLab {
     await execa(program, words);
   }
 
-  /** Runs bash on ops-1 for one space, with the library of its programs and with archive-functions.sh. */
+  /**
+   * Runs bash on ops-1 for one space, with space-functions.sh and archive-functions.sh.
+   * @param script Without single quotes.
+   */
   inside(id: string, script: string): Promise<string> {
-    const functions = `. <(base64 -d <<<${ARCHIVE_FUNCTIONS})`;
-    return this.on(
-      "ops-1",
-      `bash -c '. /usr/local/lib/framaspace/space-lib.sh; ${functions}; read_space <$SPACES/${id}/config/space.json; ${script}'`,
-    );
+    return this.on("ops-1", `bash -c '${FUNCTIONS}; read_space <$SPACES/${id}/config/space.json; ${script}'`);
   }
 
   /** The PostgreSQL node that takes writes, according to ops-1. */

@@ -15,7 +15,7 @@ import { run } from "../../../infra/machine/programs/run-command.ts";
 import { AlreadySaid } from "../../../infra/machine/programs/program-error.ts";
 import { namingStep } from "./space-error.ts";
 import { countRows, emptyDatabase } from "./space-database.ts";
-import { beginOn, failure, held, lockUnless, type SpaceWork } from "./space-work.ts";
+import { beginOn, beginStep, failure, held, lockUnless, loggingSteps, type SpaceWork } from "./space-work.ts";
 
 /** How far the archiving of a space is. The values are times, but `export`, which names the export. */
 type ArchiveRecord = Partial<
@@ -34,16 +34,18 @@ export async function archiveSpace(
   if (argv[0] === "--all") return archiveAll(places);
   const call = { program: "archive-space ID", next: ` (ls ${places.spaces})` };
   const work = beginOn(places, call, argv, patienceSeconds);
-  try {
-    await lockUnless(work, argv);
-    work.step = "archive";
-    const { state } = work.space.document;
-    if (state !== "archived") throw failure(work, `its state is ${state}`);
-    refuseCutOff(work);
-    return { output: await archive(work), status: 0 };
-  } catch (error) {
-    throw namingStep(work, error);
-  }
+  return loggingSteps(work, "archive", async () => {
+    try {
+      await lockUnless(work, argv);
+      beginStep(work, "archive");
+      const { state } = work.space.document;
+      if (state !== "archived") throw failure(work, `its state is ${state}`);
+      refuseCutOff(work);
+      return { output: await archive(work), status: 0 };
+    } catch (error) {
+      throw namingStep(work, error);
+    }
+  });
 }
 
 /** Each has its turn. The ones that fail say why themselves. */

@@ -67,7 +67,7 @@ export interface Places {
   readonly webServers: string;
   /** How ssh gets to web servers, to copy. */
   readonly distributeSsh: string;
-  /** SQL of ours, and functions for shell programs. */
+  /** SQL of ours. */
   readonly library: string;
   /** PostgreSQL's own programs, without Debian's wrapper in Perl, which takes longer than a query. */
   readonly postgresql: string;

@@ -53,7 +53,7 @@ export function readSpace(places: Places, text: string): Space {
     // The three that every record has were checked just now.
     document: document as StoredDocument,
     platform,
-    catalog: JSON.parse(readFileSync(places.catalog, "utf8")) as CatalogFile,
+    catalog: readCatalog(places),
     url: `https://${document.host}${platform.port === undefined ? "" : `:${platform.port}`}/`,
     directory: `${places.spaces}/${id}`,
   };
@@ -61,6 +61,8 @@ export function readSpace(places: Places, text: string): Space {
 
 export const readPlatform = ({ platform }: Places) =>
   JSON.parse(readFileSync(platform, "utf8")) as PlatformFile;
+
+export const readCatalog = ({ catalog }: Places) => JSON.parse(readFileSync(catalog, "utf8")) as CatalogFile;
 
 function parse(text: string): Partial<SpaceDocument> {
   try {

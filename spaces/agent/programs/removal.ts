@@ -16,7 +16,7 @@ import { succeeds } from "../../../infra/machine/programs/run-command.ts";
 import { UsageError } from "../../../infra/machine/programs/program-error.ts";
 import { namingStep } from "./space-error.ts";
 import { administrateIn } from "./space-database.ts";
-import { failure, heldButSpace, lockSpace, say, type NamedWork } from "./space-work.ts";
+import { failure, heldButSpace, lockSpace, loggingSteps, say, type NamedWork } from "./space-work.ts";
 import { forgetWanted } from "./wanted-records.ts";
 
 /**
@@ -26,13 +26,15 @@ import { forgetWanted } from "./wanted-records.ts";
 export async function removeSpace(places: Places, [id]: readonly string[]): Promise<Result> {
   if (!isId(id)) throw new UsageError("remove-space ID");
   const work: NamedWork = { places, space: { id }, locks: {}, step: "removal" };
-  try {
-    work.locks.space = await lockSpace(places, { id, step: work.step });
-    await remove(work);
-    return { output: "", status: 0 };
-  } catch (error) {
-    throw namingStep(work, error);
-  }
+  return loggingSteps(work, "remove", async () => {
+    try {
+      work.locks.space = await lockSpace(places, { id, step: work.step });
+      await remove(work);
+      return { output: "", status: 0 };
+    } catch (error) {
+      throw namingStep(work, error);
+    }
+  });
 }
 
 const directoryOf = ({ places, space }: NamedWork) => `${places.spaces}/${space.id}`;

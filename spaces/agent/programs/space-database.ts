@@ -144,6 +144,12 @@ export async function hasTable(work: SpaceWork, table: "framaspace" | "oc_fileca
   return (await read(`${work.places.postgresql}/psql`, words, asRole(work))).trim() === "t";
 }
 
+/** Writes a dump in SQL that creates everything as whoever loads it. Throws CommandError. */
+export async function dumpPlain(work: SpaceWork, file: string): Promise<void> {
+  const words = ["--no-owner", "--no-privileges"];
+  await writeWhole(file, outputOf(`${work.places.postgresql}/pg_dump`, words, asRole(work)));
+}
+
 /** Writes a dump that pg_restore reads. Resolves to whether it could. */
 export function dumpToRestore(work: SpaceWork, file: string): Promise<boolean> {
   const words = ["--format=custom", "--no-owner", "--no-privileges", `--file=${file}`];

@@ -7,6 +7,7 @@ import { isId, readSpace, type Space } from "./read-space.ts";
 import { UsageError } from "../../../infra/machine/programs/program-error.ts";
 import { SpaceError } from "./space-error.ts";
 import { SpaceDirectory } from "./space-directory.ts";
+import { StepLog } from "./step-log.ts";
 
 /**
  * Whether web servers may write to the space's database. `ended` is the Unix time in seconds from which on this program
@@ -21,6 +22,8 @@ export interface NamedWork {
   readonly locks: Locks;
   /** What is being done, for messages. */
   step: string;
+  /** The log of the program's steps. */
+  steps?: StepLog;
 }
 
 export interface SpaceWork extends NamedWork {
@@ -65,6 +68,52 @@ export function beginOn(
   const file = `${places.spaces}/${id}/config/space.json`;
   if (!existsSync(file)) throw new UsageError(`there is no space "${id}" on this machine${next}`);
   return beginWork(places, readSpace(places, readFileSync(file, "utf8")), patienceSeconds);
+}
+
+/** Begins a step: messages name it, and its end is logged. */
+export function beginStep(work: NamedWork, step: string): void {
+  work.step = step;
+  work.steps?.begin(step);
+}
+
+/** Does what a program does to a space. Each step is logged, from the one on that the program is in. */
+export async function loggingSteps<Done>(
+  work: NamedWork,
+  operation: string,
+  program: () => Promise<Done>,
+): Promise<Done> {
+  const document = "document" in work.space ? (work.space as Space).document : undefined;
+  const steps = new StepLog({ space: work.space.id, operation, release: document?.release });
+  work.steps = steps;
+  try {
+    return await loggingEnd(steps, () => {
+      steps.begin(work.step);
+      return program();
+    });
+  } finally {
+    steps.close();
+  }
+}
+
+/** Does an operation that is part of a program's step, and logs the parts that it begins. */
+export async function loggingParts<Done>(
+  { steps }: NamedWork,
+  operation: string,
+  act: (parts: StepLog | undefined) => Promise<Done>,
+): Promise<Done> {
+  const parts = steps?.within(operation);
+  return loggingEnd(parts, () => act(parts));
+}
+
+async function loggingEnd<Done>(steps: StepLog | undefined, act: () => Promise<Done>): Promise<Done> {
+  try {
+    const done = await act();
+    steps?.end();
+    return done;
+  } catch (error) {
+    steps?.end(error);
+    throw error;
+  }
 }
 
 /** The error that ends the program: what is wrong, and what to do next. */

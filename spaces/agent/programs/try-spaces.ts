@@ -1,15 +1,17 @@
 // try-space: uses spaces as their members do, and prints one line for each problem. It makes a throw-away account in each
 // space, and through every web server logs in, uploads a file whole and in chunks, reads both back through every other
 // one, and deletes them. Through the first it also shares a file by a link, asks for the preview of a picture and writes
-// into a calendar. At last it runs the space's background job.
+// into a calendar. At last it runs the space's background job. Before all that, it says which releases of this machine
+// are not what their makers signed.
 import { existsSync, readFileSync } from "node:fs";
 import { waitForCron } from "./close-space.ts";
 import { unlock, type Locks } from "./locks.ts";
 import { dropMember, makeMember, makeUpload } from "./member.ts";
 import { dropScratch, lastLine, makeScratch, ownConfig, runPhp, scratchConfig } from "./nextcloud-command.ts";
 import type { Places } from "./places.ts";
-import { isId, readSpace } from "./read-space.ts";
+import { isId, readCatalog, readSpace } from "./read-space.ts";
 import { sayError, type Result } from "../../../infra/machine/programs/program.ts";
+import { differingReleases } from "./prepared-release.ts";
 import { SpaceError } from "./space-error.ts";
 import { beginWork, lockSpace, type SpaceWork } from "./space-work.ts";
 import { tryThrough } from "./try-through.ts";
@@ -21,7 +23,8 @@ export async function trySpaces(places: Places, ids: readonly string[]): Promise
     console.error("try-space ID…");
     return { output: "", status: 2 };
   }
-  const lines: string[] = [];
+  const { acceptedReleases } = readCatalog(places);
+  const lines = differingReleases(places, acceptedReleases).map((line) => `${line}\n`);
   let broken = false;
   for (const id of ids) {
     try {

@@ -87,6 +87,14 @@ describe.skipIf(!tools)("a new ops-1 (jq on PATH)", () => {
     expect(calls()).toEqual(["finish-spaces --fetch", "finish-spaces --all"]);
   });
 
+  it("removes the functions of former programs", () => {
+    mkdirSync(at("web-1"));
+    writeFileSync(at("space-lib.sh"), "");
+    expect(spaceHost().stdout).toMatch(/^changed no .*space-lib\.sh$/m);
+    expect(existsSync(at("space-lib.sh"))).toBe(false);
+    expect(spaceHost().stdout).not.toContain("space-lib.sh");
+  });
+
   it("leaves out spaces that are no longer wanted", () => {
     for (const id of ["iris", "lotus", "removed"]) copy("web-1", id);
     spaceHost();

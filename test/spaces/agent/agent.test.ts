@@ -1,16 +1,13 @@
 // The settings of an environment that config.php reads.
 import type { Output } from "@pulumi/pulumi";
-import { execaSync } from "execa";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import type { Environment } from "../../../infra/inventory/environment.ts";
-import { renderCli, renderPlatform, renderRefusedApps } from "../../../spaces/agent/agent.ts";
-import type { PlatformFile } from "../../../spaces/agent/machine-files.ts";
-import { officeSettings } from "../../../spaces/agent/programs/converge/space-apps.ts";
-import { REPAIRS } from "../../../spaces/agent/programs/converge/upgrade.ts";
+import { renderCatalog, renderCli, renderPlatform, renderRefusedApps } from "../../../spaces/agent/agent.ts";
+import type { CatalogFile } from "../../../spaces/agent/machine-files.ts";
+import { catalogOf } from "../../../spaces/fleet/catalog.ts";
 import { loadFleet } from "../../../spaces/fleet/load-fleet.ts";
 import { exampleEnvironment } from "../../support/example-environment.ts";
-import { onPath, sourceOf } from "../../support/fakes.ts";
 
 const catalog = loadFleet(join(import.meta.dirname, "../../.."), "prod").catalog!;
 
@@ -44,6 +41,20 @@ it("names the apps that no space may have, those that the catalog turns off amon
   expect(new Set(apps).size).toBe(apps.length);
 });
 
+it("accepts the releases whose differences somebody looked at, and those that an environment chose itself", () => {
+  const accepted = (own: Pick<Environment, "releases">) =>
+    (JSON.parse(renderCatalog(catalogOf(looked, own))) as CatalogFile).acceptedReleases;
+  const release = { state: "current" } as const;
+  const looked = {
+    ...catalog,
+    releases: { "34.0.4": release, "35.0.2": { ...release, acceptDifferences: true as const } },
+  };
+  expect(accepted({})).toEqual(["35.0.2"]);
+  expect(
+    accepted({ releases: { "33.0.3": { url: "http://10.0.0.1/a.tar", sha256: "0".repeat(64) } } }),
+  ).toEqual(["33.0.3"]);
+});
+
 it("gives code on the command line no access to libc, as on web servers", () => {
   expect(renderCli()).toMatch(/^ffi\.enable = 0$/m);
 });
@@ -51,25 +62,4 @@ it("gives code on the command line no access to libc, as on web servers", () => 
 it("gives Imaginary no key: it would be in the address of each request", async () => {
   const { imaginary } = await platform(exampleEnvironment("prod"));
   expect(imaginary).toEqual({ url: expect.stringMatching(/^http:\/\/imaginary-1:\d+$/) });
-});
-
-describe("a new space and an upgraded one get the same, though prepare-release is a shell program", () => {
-  const library = sourceOf("space-lib.sh");
-
-  it("of repairs", () => {
-    const [, repairs = ""] = /^REPAIRS=\((.*)\)$/m.exec(library) ?? [];
-    expect(repairs.match(/"[^"]+"|\S+/g)?.map((words) => words.replaceAll('"', "").split(" "))).toEqual(
-      REPAIRS,
-    );
-  });
-
-  it.skipIf(!onPath("jq"))("of the office suite's settings", async () => {
-    const file = (await platform(exampleEnvironment("prod"))) as unknown as PlatformFile;
-    const [, filter = ""] = /^office_settings\(\) \{\n {2}jq -r '([^']*)'/m.exec(library) ?? [];
-    const settings = officeSettings(file).map((setting) => setting.join(" "));
-    expect(settings.length).toBeGreaterThan(0);
-    expect(execaSync("jq", ["-r", filter], { input: JSON.stringify(file) }).stdout.split("\n")).toEqual(
-      settings,
-    );
-  });
 });

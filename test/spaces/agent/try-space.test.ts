@@ -126,6 +126,34 @@ describe.skipIf(!onPath("flock"))("try-space (flock on PATH)", () => {
     ]);
   });
 
+  it("says once of each release of this machine that it is not what its makers signed, unless that is accepted", () => {
+    const differs = (release: string, differences: string[]) =>
+      writeFileSync(
+        at("var/lib/framaspace/releases", release, "integrity.json"),
+        JSON.stringify({ signed: true, differences, unsignedApps: [] }),
+      );
+    differs("34.0.4", []);
+    differs("35.0.2", ["core: FILE_MISSING dist/core-common.js"]);
+    // Prepared once, and gone.
+    mkdirSync(at("var/lib/framaspace/releases/33.0.1"));
+    differs("33.0.1", ["core: FILE_MISSING occ"]);
+    // Spaces that nobody can use: trying them takes no time.
+    for (const id of ["lotus", "rose"]) keep({ ...LOTUS, id, state: "suspended" } as { id: string });
+    const suspended = ["lotus", "rose"].map((id) => `space ${id}: it is suspended, so nobody can use it`);
+    const { stdout, exitCode } = trySpace("lotus", "rose");
+    expect(exitCode).toBe(1);
+    expect(stdout.replaceAll(root, "").split("\n")).toEqual([
+      'release 35.0.2: 1 differences from what its makers signed: core: FILE_MISSING dist/core-common.js. Move no wave to it; see /var/lib/framaspace/releases/35.0.2/integrity.json, and docs/releases.md: "If its files differ"',
+      ...suspended,
+    ]);
+    const catalog = JSON.parse(readFileSync(at("etc/framaspace/catalog.json"), "utf8")) as object;
+    writeFileSync(
+      at("etc/framaspace/catalog.json"),
+      JSON.stringify({ ...catalog, acceptedReleases: ["35.0.2"] }),
+    );
+    expect(trySpace("lotus", "rose").stdout.split("\n")).toEqual(suspended);
+  });
+
   it("says of each space why it cannot be tried, and tries the others", () => {
     keep({ ...LOTUS, id: "rose", state: "suspended" } as { id: string });
     writeFileSync(at("fails"), "user:add");

@@ -13,7 +13,7 @@ import { isId, readSpace, textOf } from "../read-space.ts";
 import { giveRedisUser } from "../redis-users.ts";
 import { read } from "../../../../infra/machine/programs/run-command.ts";
 import { namingStep, SpaceError } from "../space-error.ts";
-import { beginWork, held, lockSpace } from "../space-work.ts";
+import { beginStep, beginWork, held, lockSpace, loggingSteps } from "../space-work.ts";
 import { keepWanted } from "../wanted-records.ts";
 import { releaseOf, type Converging, type WithData } from "./converging.ts";
 import { look, NO_FACTS } from "./database-facts.ts";
@@ -37,6 +37,11 @@ export async function convergeSpace(
   patienceSeconds = 30,
 ): Promise<Result> {
   const work = await begin(places, argv, patienceSeconds);
+  return loggingSteps(work, "converge", () => convergeKept(work, argv));
+}
+
+async function convergeKept(work: Converging, argv: readonly string[]): Promise<Result> {
+  const { places } = work;
   let begun = false;
   try {
     work.locks.space = await lockSpace(places, { id: work.space.id, step: work.step });
@@ -81,7 +86,7 @@ async function begin(
 
 /** Records what is wanted before anything is done. */
 async function keep(work: Converging): Promise<void> {
-  work.step = "keeping";
+  beginStep(work, "keeping");
   const { id, document } = work.space;
   await keepWanted(work.places, id, `${textOf(document)}\n`);
 }
@@ -104,39 +109,39 @@ function end({ places, space, reason, left }: Converging): void {
 /** All steps, in their order. Resolves to how far the archiving of an archived space is. */
 async function converge(work: Converging): Promise<unknown> {
   const { state } = work.wanted;
-  work.step = "archive";
+  beginStep(work, "archive");
   checkArchive(work);
   const withData = state === "archived" ? undefined : await examine(work);
   if (!withData) work.facts = { ...NO_FACTS, version: versionOnDisk(work) };
-  work.step = "redis";
+  beginStep(work, "redis");
   await addRedisUser(work);
   if (withData) await prepareDatabase(withData);
-  work.step = "directory";
+  beginStep(work, "directory");
   await makeDirectory(work);
   await writeFiles(work);
   if (withData) await matchDatabase(withData);
-  work.step = "state";
+  beginStep(work, "state");
   await setState(work);
-  work.step = "administrator";
+  beginStep(work, "administrator");
   if (state === "active") await invite(work);
-  work.step = "web servers";
+  beginStep(work, "web servers");
   await serve(work);
-  work.step = "archive";
+  beginStep(work, "archive");
   const archive = withData ? undefined : await archiveSpace(work);
-  work.step = "repair";
+  beginStep(work, "repair");
   if (withData && state === "active") await repair(withData);
-  work.step = "trial";
+  beginStep(work, "trial");
   await dropTrial(work);
   return archive;
 }
 
 /** Throws SpaceError for what cannot be done, before anything is changed. */
 async function examine(work: Converging): Promise<WithData> {
-  work.step = "release";
+  beginStep(work, "release");
   const withData = Object.assign(work, { prepared: await checkRelease(work) });
-  work.step = "database";
+  beginStep(work, "database");
   work.facts = await look(work);
-  work.step = "upgrade";
+  beginStep(work, "upgrade");
   if (work.facts.upgrade === undefined) judge(withData);
   return withData;
 }
@@ -154,31 +159,31 @@ async function addRedisUser(work: Converging): Promise<void> {
 
 /** The database is installed, and no upgrade of it is half done. */
 async function prepareDatabase(work: WithData): Promise<void> {
-  work.step = "upgrade";
+  beginStep(work, "upgrade");
   if (work.facts.upgrade !== undefined) {
     await putBack(work);
     judge(work);
   }
-  work.step = "install";
+  beginStep(work, "install");
   await installSchema(work);
 }
 
 /** The database is on the release that is wanted, with the apps, limits and title that are. */
 async function matchDatabase(work: WithData): Promise<void> {
-  work.step = "apps";
+  beginStep(work, "apps");
   await turnOff(work);
-  work.step = "upgrade";
+  beginStep(work, "upgrade");
   if (work.facts.version !== work.prepared.version) await upgrade(work);
   // A run that was killed may have upgraded it, and told nobody.
   else if (work.facts.repair !== undefined) markUpgraded(work);
-  work.step = "apps";
+  beginStep(work, "apps");
   await dropRefused(work);
   await matchRegistration(work);
   await matchApps(work);
   await matchOffice(work);
-  work.step = "limits";
+  beginStep(work, "limits");
   await matchLimits(work);
-  work.step = "title";
+  beginStep(work, "title");
   await matchTitle(work);
 }
 

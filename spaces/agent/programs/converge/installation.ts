@@ -1,8 +1,7 @@
 // A space's database and directory, as they come to be, and what the directory says of the database.
-import { createHash } from "node:crypto";
 import { existsSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { readIfThere } from "../cut-off.ts";
 import { asRoot } from "../old-versions.ts";
+import { isWhole } from "../prepared-release.ts";
 import { textOf } from "../read-space.ts";
 import { read, succeeds } from "../../../../infra/machine/programs/run-command.ts";
 import { sql } from "../space-database.ts";
@@ -48,19 +47,6 @@ INSERT INTO public.framaspace VALUES ('quota', :'quota'), ('title', :'name');
 
 /** In Nextcloud's form of quotas: 1 GB is 2^30 bytes. */
 export const quotaOf = ({ wanted }: Converging) => `${Math.trunc(wanted.limits.storageBytes / 2 ** 30)} GB`;
-
-/** Whether the files of a prepared release are those that were made. */
-function isWhole(folder: string): boolean {
-  const lines = readIfThere(`${folder}/checksums`)?.split("\n").filter(Boolean) ?? [];
-  return (
-    lines.length > 0 &&
-    lines.every((line) => {
-      const [, checksum, name = ""] = /^([0-9a-f]{64}) [ *](.+)$/.exec(line) ?? [];
-      const file = `${folder}/${name}`;
-      return existsSync(file) && createHash("sha256").update(readFileSync(file)).digest("hex") === checksum;
-    })
-  );
-}
 
 /**
  * The bucket keeps old versions from its first file on, so that deleted files can be brought back. reconcile-storage

@@ -1,6 +1,6 @@
 // Which apps are on in a space, and those of their settings that are the platform's.
-import type { PlatformFile } from "../../machine-files.ts";
 import { occ, ownConfig } from "../nextcloud-command.ts";
+import { officeSettings } from "../office-settings.ts";
 import { execute } from "../space-database.ts";
 import { failure } from "../space-work.ts";
 import { APPS_OF, type Converging, type WithData } from "./converging.ts";
@@ -90,21 +90,6 @@ export async function matchOffice(work: WithData): Promise<void> {
     if (!(await setApp(work, ["richdocuments", key, `--value=${value}`])))
       throw failure(work, `could not set ${key} of its office suite to ${value}`);
   if (different.length > 0) work.changed.push("office settings");
-}
-
-/**
- * What Collabora's connector has to know; nothing where there is no Collabora. The connector looks for it in the database
- * alone. Web servers ask the suite directly; browsers reach it by the gateways. Documents are given to the suite alone.
- * It makes no previews: they would take what open documents need.
- */
-export function officeSettings({ office, domain, port }: PlatformFile): [string, string][] {
-  if (!office?.suites.includes("collabora")) return [];
-  return [
-    ["preview_generation", "no"],
-    ["public_wopi_url", `https://collabora.${domain}${port === undefined ? "" : `:${port}`}`],
-    ["wopi_allowlist", office.clients],
-    ["wopi_url", office.url],
-  ];
 }
 
 async function setApp(work: Converging, setting: readonly string[]): Promise<boolean> {

@@ -4,9 +4,11 @@ import { appendFileSync, closeSync, existsSync, mkdirSync, openSync, readFileSyn
 import { closeSpace, openSpace, shutDatabase } from "../close-space.ts";
 import { dropScratch, lastLine, makeScratch, occ, ownConfig, scratchConfig } from "../nextcloud-command.ts";
 import { bringBack } from "../old-versions.ts";
+import { REPAIRS } from "../repairs.ts";
 import { dumpDatabase, execute, forget, loadDatabase } from "../space-database.ts";
 import { SpaceError } from "../space-error.ts";
-import { failure, type SpaceWork } from "../space-work.ts";
+import { failure, loggingParts, type SpaceWork } from "../space-work.ts";
+import type { StepLog } from "../step-log.ts";
 import { distribute } from "../web-servers.ts";
 import { releaseOf, type WithData } from "./converging.ts";
 import { look } from "./database-facts.ts";
@@ -18,22 +20,33 @@ const dumpOf = ({ places, space }: SpaceWork) => `${places.kept}/${space.id}/upg
 const logOf = ({ places, space }: SpaceWork) => `${places.log}/upgrade-${space.id}.log`;
 
 /** Takes the space to the release that is wanted. Throws SpaceError if it stays on the one that it was on. */
-export async function upgrade(work: WithData): Promise<void> {
+export function upgrade(work: WithData): Promise<void> {
+  return loggingParts(work, "upgrade", (parts) => upgradeInParts(work, parts));
+}
+
+async function upgradeInParts(work: WithData, parts: StepLog | undefined): Promise<void> {
   const { version = "", apps } = work.facts;
   const from = releaseOf(version);
   const { release } = work.wanted;
+  parts?.begin("waiting for another space");
   checkWave(work);
   await awaitProof(work);
+  parts?.begin("account of the trial");
   await makeTrial(work);
+  parts?.begin("closing");
   await closeSpace(work);
+  parts?.begin("dump");
   emptyLog(work);
   await takeDump(work, from);
   await execute(work, `INSERT INTO framaspace VALUES ('upgrade', '${version}')`);
-  if (!(await tryUpgrade(work, apps).catch(undoing(work))) || !(await isSettled(work))) {
+  if (!(await tryUpgrade(work, apps, parts).catch(undoing(work))) || !(await isSettled(work))) {
     const why = lastLine(readFileSync(logOf(work), "utf8"), 300);
+    parts?.end(why);
+    parts?.begin("undoing");
     await putBack(work);
     markFailed(work, why);
     await dropTrial(work);
+    parts?.end();
     throw failure(
       work,
       `from ${from} to ${release} failed, and was undone: it serves ${from} again, nothing is lost. Why: ${why}. All it said: ${logOf(work)}. When the cause is gone, run up again`,
@@ -75,12 +88,13 @@ const whether = (done: Promise<unknown>): Promise<boolean> =>
   );
 
 /** Resolves to whether all parts succeeded. If not, the log's last line says which did not. */
-async function tryUpgrade(work: WithData, appsBefore: readonly string[]): Promise<boolean> {
+async function tryUpgrade(work: WithData, appsBefore: readonly string[], parts?: StepLog): Promise<boolean> {
   const { prepared } = work;
   const why = (text: string) => {
     appendFileSync(logOf(work), `${text}\n`);
     return false;
   };
+  parts?.begin("Nextcloud");
   await makeScratch(work);
   const status = await logged(work, scratchConfig(work), ["upgrade"]);
   dropScratch(work);
@@ -95,11 +109,14 @@ async function tryUpgrade(work: WithData, appsBefore: readonly string[]): Promis
     `INSERT INTO framaspace VALUES ('repair', '${prepared.version}') ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
   );
   work.facts = await look(work);
+  parts?.begin("apps");
   const lost = appsBefore.filter((app) => !work.facts.apps.includes(app) && prepared.apps.includes(app));
   if (lost.length > 0 && (await logged(work, ownConfig(work), ["app:enable", ...lost])) !== 0)
     return why(`apps that were on before are off and do not come on: ${lost.join(" ")}`);
+  parts?.begin("web servers");
   await writeFiles(work);
   await distribute(work);
+  parts?.begin("trial");
   const seen = await seeThroughWebServers(work);
   return seen.length === 0 || why(`on the new release, ${seen.join("; ")}`);
 }
@@ -136,14 +153,6 @@ export async function putBack(work: WithData): Promise<void> {
   await writeFiles(work);
   await openSpace(work);
 }
-
-/** What Nextcloud leaves to its administrator after an upgrade, as words for occ. */
-export const REPAIRS = [
-  ["db:add-missing-columns"],
-  ["db:add-missing-primary-keys"],
-  ["db:add-missing-indices"],
-  ["maintenance:repair", "--include-expensive"],
-];
 
 /**
  * Indices and repairs that a release leaves to its administrator. They take long, so the space serves meanwhile. They

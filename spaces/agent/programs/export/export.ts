@@ -10,7 +10,7 @@ import type { Places } from "../places.ts";
 import { sayError, type Result } from "../../../../infra/machine/programs/program.ts";
 import { namingStep } from "../space-error.ts";
 import { sql } from "../space-database.ts";
-import { beginOn, failure, lockUnless, type SpaceWork } from "../space-work.ts";
+import { beginOn, beginStep, failure, lockUnless, loggingSteps, type SpaceWork } from "../space-work.ts";
 import { endingWith } from "../../../../infra/machine/programs/stop-signals.ts";
 import type { Exporting } from "./exporting.ts";
 import { writeManifest, type Manifest } from "./manifest.ts";
@@ -28,14 +28,16 @@ export async function exportSpace(
 ): Promise<Result> {
   const call = { program: "export-space ID", next: ` (ls ${places.spaces})` };
   const work = beginOn(places, call, argv, patienceSeconds);
-  try {
-    await lockUnless(work, argv);
-    work.step = "export";
-    refuseCutOff(work);
-    return { output: await write(begin(work)), status: 0 };
-  } catch (error) {
-    throw namingStep(work, error);
-  }
+  return loggingSteps(work, "export", async () => {
+    try {
+      await lockUnless(work, argv);
+      beginStep(work, "export");
+      refuseCutOff(work);
+      return { output: await write(begin(work)), status: 0 };
+    } catch (error) {
+      throw namingStep(work, error);
+    }
+  });
 }
 
 /** Goes on with the folder of the archive that a killed run had begun, or begins a new one. */
@@ -59,16 +61,16 @@ function begin(work: SpaceWork): Exporting {
 
 async function write(work: Exporting): Promise<string> {
   const { space } = work;
-  work.step = "files";
+  beginStep(work, "files");
   await fetchLists(work);
   await copyObjects(work);
-  work.step = "database";
+  beginStep(work, "database");
   await refuseHalfUpgraded(work);
   const moment = await takeClosed(work);
-  work.step = "verification";
+  beginStep(work, "verification");
   await verifyDatabase(work, moment);
   const verified = await verifyFiles(work, moment);
-  work.step = "manifest";
+  beginStep(work, "manifest");
   const manifest = await writeManifest(work, moment, verified);
   await verifyArchive(work, manifest.sha256);
   const said = record(work, manifest);
@@ -82,7 +84,7 @@ async function takeClosed(work: Exporting): Promise<Moment> {
   let closed = false;
   const take = async () => {
     if (work.space.document.state === "active") {
-      work.step = "closing";
+      beginStep(work, "closing");
       closed = true;
       await closeSpace(work);
     } else {
@@ -90,9 +92,9 @@ async function takeClosed(work: Exporting): Promise<Moment> {
       await waitForCron(work);
       await shutDatabase(work);
     }
-    work.step = "files again";
+    beginStep(work, "files again");
     await copyObjects(work);
-    work.step = "database";
+    beginStep(work, "database");
     return dump(work);
   };
   return endingWith(

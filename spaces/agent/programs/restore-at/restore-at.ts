@@ -11,7 +11,7 @@ import { sayError, type Result } from "../../../../infra/machine/programs/progra
 import { isId, readSpace } from "../read-space.ts";
 import { releaseOfVersion } from "../restore/follow-database.ts";
 import { namingStep, SpaceError } from "../space-error.ts";
-import { beginWork, failure, lockSpace, say } from "../space-work.ts";
+import { beginStep, beginWork, failure, lockSpace, loggingSteps, say } from "../space-work.ts";
 import { endingWith } from "../../../../infra/machine/programs/stop-signals.ts";
 import { askPages, BEHIND, distribute } from "../web-servers.ts";
 import { checkVersions, dumpOfMoment, momentOf, stopScratch } from "./backup.ts";
@@ -32,21 +32,23 @@ export async function restoreSpaceAt(
   process.umask(0o077);
   const work = await begin(places, argv, patienceSeconds);
   const { source, moment, space } = work;
-  try {
-    work.step = `restoring ${source}`;
-    work.locks.space = await lockSpace(places, { id: space.id, step: work.step });
-    refuseCutOff(work, "restore-space-at");
-    const begun = progressOf(work, source, moment);
-    if (space.document.state === "archived")
-      throw failure(
-        work,
-        `it is archived. An export of it comes back by restore-space ${space.id}; where its data is wanted as of a moment, write state: suspended in its entry and run up first. Nothing was changed.`,
-      );
-    await restore(Object.assign(work, { begun }));
-    return { output: "", status: 0 };
-  } catch (error) {
-    throw namingStep(work, error);
-  }
+  return loggingSteps(work, "restore-at", async () => {
+    try {
+      beginStep(work, `restoring ${source}`);
+      work.locks.space = await lockSpace(places, { id: space.id, step: work.step });
+      refuseCutOff(work, "restore-space-at");
+      const begun = progressOf(work, source, moment);
+      if (space.document.state === "archived")
+        throw failure(
+          work,
+          `it is archived. An export of it comes back by restore-space ${space.id}; where its data is wanted as of a moment, write state: suspended in its entry and run up first. Nothing was changed.`,
+        );
+      await restore(Object.assign(work, { begun }));
+      return { output: "", status: 0 };
+    } catch (error) {
+      throw namingStep(work, error);
+    }
+  });
 }
 
 /** Reads the command line. Throws SpaceError if it names no space or no moment. */
@@ -85,8 +87,10 @@ async function restore(work: RestoringAt): Promise<void> {
     async () => {
       // Before anything changes.
       if (bucket !== undefined) await checkVersions(work);
+      work.steps?.begin("database of the moment");
       say(work, `the database at ${moment}, from the backups`);
       const version = await dumpOfMoment(work);
+      work.steps?.begin("loading");
       say(work, "loading it beside the one in use");
       await putBack(work, version, await loadBeside(work));
     },
@@ -102,13 +106,17 @@ async function putBack(work: RestoringAt, version: string, fingerprint: string):
   const { source, moment, space, databases, directory, begun } = work;
   const { bucket } = space.document.s3 ?? {};
   if (begun === "no") await record(work, false);
+  work.steps?.begin("closing");
   await closeSpace(work);
+  work.steps?.begin("database");
   say(work, "its database changes places");
   await changePlaces(work, version, fingerprint);
   if (bucket !== undefined) {
+    work.steps?.begin("files");
     say(work, "its files");
     await restoreFilesOfMoment(work, bucket);
   }
+  work.steps?.begin("opening");
   await checkServing(work, version);
   await openSpace(work);
   rmSync(`${work.places.restoringAt}/${space.id}`, { force: true });

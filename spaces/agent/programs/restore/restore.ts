@@ -16,7 +16,7 @@ import { sayError, type Result } from "../../../../infra/machine/programs/progra
 import { CommandError } from "../../../../infra/machine/programs/program-error.ts";
 import { namingStep } from "../space-error.ts";
 import { countRows, hasTable, sql } from "../space-database.ts";
-import { beginOn, failure, lockSpace, type SpaceWork } from "../space-work.ts";
+import { beginOn, beginStep, failure, lockSpace, loggingSteps, type SpaceWork } from "../space-work.ts";
 import { endingWith } from "../../../../infra/machine/programs/stop-signals.ts";
 import { distribute, isUndistributed } from "../web-servers.ts";
 import { followDatabase, NEW_FINGERPRINT } from "./follow-database.ts";
@@ -38,16 +38,18 @@ export async function restoreSpace(
 ): Promise<Result> {
   const next = "; add its entry with state: suspended and run up, then run it again";
   const work = beginOn(places, { program: "restore-space ID [EXPORT]", next }, argv, patienceSeconds);
-  try {
-    work.locks.space = await lockSpace(places, { id: work.space.id, step: work.step });
-    work.step = "export";
-    refuseCutOff(work, "restore-space");
-    const archive = archiveOf(work);
-    const chosen = await choose(work, archive, argv[1] ?? "");
-    return { output: await restore(await open(work, archive, chosen)), status: 0 };
-  } catch (error) {
-    throw namingStep(work, error);
-  }
+  return loggingSteps(work, "restore", async () => {
+    try {
+      work.locks.space = await lockSpace(places, { id: work.space.id, step: work.step });
+      beginStep(work, "export");
+      refuseCutOff(work, "restore-space");
+      const archive = archiveOf(work);
+      const chosen = await choose(work, archive, argv[1] ?? "");
+      return { output: await restore(await open(work, archive, chosen)), status: 0 };
+    } catch (error) {
+      throw namingStep(work, error);
+    }
+  });
 }
 
 /** Resolves to the name of the export. Throws SpaceError if another one is half restored. */
@@ -107,7 +109,7 @@ function parse(text: string): Manifest | undefined {
 }
 
 async function restore(work: Restoring): Promise<string> {
-  work.step = "target";
+  beginStep(work, "target");
   await refuseLiving(work);
   await waitForCron(work);
   await endingWith(
@@ -133,13 +135,13 @@ async function replace(work: Restoring): Promise<void> {
   await refuseLiving(work);
   await fetchPart(work, "database.dump", `${here}/database.dump`);
   await markBegun(work, name);
-  work.step = "files";
+  beginStep(work, "files");
   const objects = await restoreFiles(work);
-  work.step = "database";
+  beginStep(work, "database");
   await restoreDatabase(work);
-  work.step = "verification";
+  beginStep(work, "verification");
   await verify(work, objects);
-  work.step = "release";
+  beginStep(work, "release");
   await setRelease(work);
   // From here on it is a space like any other.
   rmSync(`${places.archivedRecords}/${space.id}`, { force: true });

@@ -1,0 +1,133 @@
+// ops-1 as far as prepare-release needs it, in a folder. PostgreSQL's databases are files under `db`: what was said to
+// each of them. `asked` lists what Nextcloud's command line was asked.
+import { execa } from "execa";
+import { cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { renderProgram } from "../../infra/machine/program-file.ts";
+import { fakeCommands } from "./fakes.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const LIBRARY = join(ROOT, "spaces/agent/rootfs-ops/usr/local/lib/framaspace");
+const PREPARE = renderProgram("spaces/agent/rootfs-ops/usr/local/sbin/prepare-release.ts");
+const KILL_AT = renderProgram("test/support/kill-at.ts");
+
+const FAKES = {
+  chown: ":",
+  sync: ":",
+  install: 'for word; do case $word in "$ROOT"/*) mkdir -p "$word" ;; esac; done',
+  // Older coreutils have no --exchange.
+  mv: 'mv=/usr/bin/mv; $mv -T "$3" "$3.moving"; $mv -T "$4" "$3"; $mv -T "$3.moving" "$4"',
+  php: "echo 34.0.4.1",
+  // The administrators' role makes and drops databases; the release's own works in one. The password must be in no
+  // command line.
+  psql: String.raw`echo "psql $*" >>"$ROOT/command-lines"
+    if [ -z "$PGDATABASE" ]; then
+      while read -r line; do case $line in
+        "DROP DATABASE"*) rm -f "$ROOT/db/golden_34_0_4" ;;
+        "CREATE DATABASE"*) : >"$ROOT/db/golden_34_0_4" ;;
+      esac; done; exit
+    fi
+    [ -e "$ROOT/db/$PGDATABASE" ] || { echo "psql: no database $PGDATABASE" >&2; exit 2; }
+    [[ " $* " != *" -f - "* ]] || cat >>"$ROOT/db/$PGDATABASE"
+    for word; do case $word in
+      "SELECT count(*) FROM oc_users") cat "$ROOT/accounts" 2>/dev/null || echo 0 ;;
+      "SELECT count(*) FROM oc_appconfig"*) echo 0 ;;
+      "SELECT string_agg"*) echo "deck files office" ;;
+      DELETE* | CREATE* | INSERT*) echo "$word" >>"$ROOT/db/$PGDATABASE" ;;
+    esac; done`,
+  pg_dump: 'cat "$ROOT/db/$PGDATABASE"',
+  setpriv: String.raw`while [[ $1 != */occ ]]; do shift; done; shift 3; echo "$*" >>"$ROOT/asked"
+    [ -e "$NEXTCLOUD_CONFIG_DIR/config.php" ] && [ -s "$PGPASSFILE" ] || { echo "no configuration"; exit 9; }
+    [ ! -e "$ROOT/fails" ] || [[ $* != "$(cat "$ROOT/fails")"* ]] || { echo "no luck"; exit 5; }
+    case $* in
+      integrity:check-core*) cat "$ROOT/core" 2>/dev/null; exit "$(cat "$ROOT/core-ends" 2>/dev/null || echo 0)" ;;
+      integrity:check-app*) cat "$ROOT/apps" 2>/dev/null; exit "$(cat "$ROOT/apps-ends" 2>/dev/null || echo 0)" ;;
+      *) echo "done $*" ;;
+    esac`,
+};
+
+export class FakeRelease {
+  readonly root: string;
+
+  /** Makes a machine that has release 34.0.4. */
+  constructor(root: string) {
+    this.root = root;
+    for (const folder of [
+      "bin",
+      "db",
+      "etc/framaspace",
+      "srv/spaces",
+      "srv/releases/34.0.4/apps/richdocuments",
+    ])
+      mkdirSync(this.at(folder), { recursive: true });
+    for (const app of ["deck", "office", "registration"]) this.addApp(app);
+    for (const name of ["occ", "index.php", "version.php"])
+      writeFileSync(this.at(`srv/releases/34.0.4/${name}`), "");
+    writeFileSync(this.at("srv/releases/.34.0.4.sha256"), "of-the-archive\n");
+    fakeCommands(root, FAKES);
+    this.write("etc/framaspace/platform.json", {
+      domain: "example.org",
+      database: { hosts: "postgres-1,postgres-2", port: 5432 },
+      office: { suites: ["collabora"], url: "http://office-1:9980", clients: "10.0.41.0/24" },
+    });
+    this.catalog({});
+    const places = `placesIn("${root}", "${LIBRARY}", "${root}/bin")`;
+    writeFileSync(this.at("prepare-release"), PREPARE.replace('placesIn("")', places));
+    writeFileSync(this.at("kill-at.cjs"), KILL_AT);
+    this.keepAs("new");
+  }
+
+  at(path: string): string {
+    return join(this.root, path);
+  }
+
+  addApp(app: string): void {
+    mkdirSync(this.at(`srv/releases/34.0.4/apps/${app}/appinfo`), { recursive: true });
+    writeFileSync(this.at(`srv/releases/34.0.4/apps/${app}/appinfo/info.xml`), "");
+  }
+
+  write(path: string, content: object): void {
+    writeFileSync(this.at(path), JSON.stringify(content));
+  }
+
+  catalog(change: object): void {
+    const apps = { apps: ["deck", "office"], appsOptional: ["registration"], appsOff: ["app_api"] };
+    this.write("etc/framaspace/catalog.json", { ...apps, officeApps: { collabora: "office" }, ...change });
+  }
+
+  keepAs(name: string): void {
+    cpSync(this.root, `${this.root}-${name}`, { recursive: true });
+  }
+
+  reset(name: string): void {
+    rmSync(this.root, { recursive: true });
+    cpSync(`${this.root}-${name}`, this.root, { recursive: true });
+  }
+
+  /** Runs the program, and kills it before a step if that is given. Resolves to the steps until then. */
+  async prepare(words: readonly string[] = ["34.0.4"], killAt = 0) {
+    const steps = this.at("steps");
+    const program = ["--require", this.at("kill-at.cjs"), this.at("prepare-release"), ...words];
+    const { exitCode, stdout, stderr, signal } = await execa(process.execPath, program, {
+      reject: false,
+      env: { PATH: `${this.at("bin")}:${process.env.PATH}`, STEPS: steps, KILL_AT: String(killAt) },
+    });
+    const done = existsSync(steps) ? readFileSync(steps, "utf8").trim().split("\n") : [];
+    rmSync(steps, { force: true });
+    return { exitCode, stdout, stderr: stderr.replaceAll(this.root, ""), signal, steps: done };
+  }
+
+  lines(path: string): string[] {
+    return existsSync(this.at(path)) ? readFileSync(this.at(path), "utf8").trim().split("\n") : [];
+  }
+
+  /** Path → content of all that is left of a run. */
+  state(): Record<string, string> {
+    const files = globSync("{var/lib/framaspace,db}/**/*", { cwd: this.root, withFileTypes: true })
+      .filter((file) => file.isFile())
+      .map((file) => join(file.parentPath, file.name));
+    return Object.fromEntries(
+      files.sort().map((file) => [file.replace(`${this.root}/`, ""), readFileSync(file, "utf8")]),
+    );
+  }
+}
