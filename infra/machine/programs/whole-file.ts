@@ -4,7 +4,7 @@ import { basename, dirname, join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 
-/** Writes a whole file or none. It is on disk then. */
+/** Writes a whole file or none. It is on disk then, and so is its name. */
 export async function writeWhole(file: string, content: Readable | Iterable<string>): Promise<void> {
   mkdirSync(dirname(file), { recursive: true });
   const fresh = join(dirname(file), `.new.${basename(file)}`);
@@ -16,4 +16,8 @@ export async function writeWhole(file: string, content: Readable | Iterable<stri
     closeSync(descriptor);
   }
   renameSync(fresh, file);
+  // The new name is on disk, too.
+  const folder = openSync(dirname(file), "r");
+  fsyncSync(folder);
+  closeSync(folder);
 }

@@ -120,8 +120,8 @@ async function fenced(cluster: Cluster, node: Node): Promise<boolean> {
   );
 }
 
-/** Makes `to` the primary. After this there is no way back. `behind` is the node that has to follow it then. */
-async function takeOver(cluster: Cluster, { to, behind }: { to: Node; behind: Node | "" }): Promise<void> {
+/** Makes `to` the primary. After this there is no way back. `behind` has to follow it then, if it is not empty. */
+async function takeOver(cluster: Cluster, { to, behind }: { to: Node; behind: string }): Promise<void> {
   const { nodes, record } = cluster;
   await record.write({ mode: "asynchronous" });
   // It lost power after it was promoted, and waits for ops-1's word.

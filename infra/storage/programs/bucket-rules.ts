@@ -1,6 +1,6 @@
 // Every bucket keeps old versions, for as long as its lifecycle rule says.
 import { createHash } from "node:crypto";
-import { appendFileSync, existsSync, globSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import type { SiteRole } from "../../inventory/environment.ts";
 import {
@@ -42,7 +42,8 @@ export async function reconcileBuckets(sites: Sites): Promise<void> {
 
 const versionOfRules = (declared: string) => {
   const hash = createHash("sha256");
-  for (const file of globSync(`${declared}/lifecycle/*.json`).sort()) hash.update(readFileSync(file));
+  const rules = readdirSync(`${declared}/lifecycle`).filter((name) => name.endsWith(".json"));
+  for (const name of rules.sort()) hash.update(readFileSync(`${declared}/lifecycle/${name}`));
   return hash.digest("hex").slice(0, 16);
 };
 

@@ -104,8 +104,10 @@ async function waitForSites({ settings, work, sleep }: Sites): Promise<void> {
 
 /** Checks that MinIO's layout of the drives is the one from which the capacity was computed. */
 async function checkLayout({ settings }: Sites): Promise<void> {
-  const written = (parity: number, pools: readonly (readonly [sets: unknown, setSize: unknown])[]) =>
-    `${parity}: ${pools.map(([sets, setSize]) => `${sets} ${setSize}, `).join("")}`;
+  const written = (
+    parity: number,
+    pools: readonly (readonly [sets: number, setSize: number | undefined])[],
+  ) => `${parity}: ${pools.map(([sets, setSize]) => `${sets} ${setSize}, `).join("")}`;
   const declared = written(
     settings.parity,
     settings.pools.map(({ sets, setSize }) => [sets, setSize] as const),

@@ -104,8 +104,8 @@ function messageIn(text: string): string {
   try {
     return valuesIn(text)
       .map(({ error }) => {
-        if (typeof error !== "object" || error === null) return String(error ?? "");
-        const { cause, message } = error as Failure;
+        if (typeof error === "string") return error;
+        const { cause, message } = (error ?? {}) as Failure;
         return cause?.error?.Message ?? cause?.message ?? message ?? "";
       })
       .join("; ");

@@ -1,13 +1,17 @@
 // Policies, service users and buckets of the platform itself. Replication copies users and policies to the other site.
 import { createHash } from "node:crypto";
-import { existsSync, globSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { writeWhole } from "../../machine/programs/whole-file.ts";
 import { bucketsOf, mc, refusal, reply, replyOne, type Answer, type Sites } from "./storage-sites.ts";
 
 export async function reconcileUsers(sites: Sites): Promise<void> {
-  for (const file of globSync(`${sites.declared}/policies/*.json`).sort()) await reconcilePolicy(sites, file);
+  const folder = `${sites.declared}/policies`;
+  for (const name of readdirSync(folder)
+    .filter((one) => one.endsWith(".json"))
+    .sort())
+    await reconcilePolicy(sites, `${folder}/${name}`);
   for (const line of readFileSync(`${sites.declared}/users`, "utf8").split("\n").filter(Boolean)) {
     const [name, secret] = line.split(" ");
     if (name === undefined || secret === undefined)

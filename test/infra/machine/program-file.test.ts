@@ -38,6 +38,16 @@ it.each(PROGRAMS)("%s is one file without types that Node takes, the same each t
   expect({ text: `${stdout}\n`, stderr }).toEqual({ text: readFileSync(file, "utf8"), stderr: "" });
 });
 
+it.each(PROGRAMS)("%s takes nothing of Node that the oldest one lacks", (entry) => {
+  const taken = [...renderProgram(entry).matchAll(/^const \{([^}]*)\} = require\("([^"]+)"\);$/gm)];
+  const names = taken.flatMap(([, list = "", module = ""]) =>
+    list.split(",").map((name) => [module, name.split(":")[0]?.trim() ?? ""] as const),
+  );
+  expect(names.length).toBeGreaterThan(0);
+  const missing = `for (const [module, name] of ${JSON.stringify(names)}) if (name && !(name in require(module))) console.log(module, name);`;
+  expect(execaSync(oldest, ["--eval", missing]).stdout).toBe("");
+});
+
 it.skipIf(!onPath("flock"))("converge-space installs and upgrades a space under the oldest Node", () => {
   const root = join(folder, "machine");
   makeOps(root);
