@@ -50,10 +50,19 @@ export function differingReleases(places: Places, accepted: readonly string[] = 
 }
 
 /** The line for people about differences; undefined if there are none. */
-export function lineOf(places: Places, release: string, { differences }: Integrity): string | undefined {
+export function lineOf(
+  places: Places,
+  release: string,
+  { differences }: Integrity,
+  accepted = false,
+): string | undefined {
   if (differences.length === 0) return undefined;
   const shown = differences.slice(0, SHOWN).join(", ");
   const more = differences.length > SHOWN ? `, and ${differences.length - SHOWN} more` : "";
-  return `release ${release}: ${differences.length} differences from what its makers signed: ${shown}${more}. Move no wave to it; see ${preparedFolder(places, release)}/integrity.json, and docs/releases.md: "If its files differ"`;
+  const all = `${preparedFolder(places, release)}/integrity.json`;
+  const next = accepted
+    ? `They are accepted; all of them: ${all}`
+    : `Move no wave to it; see ${all}, and docs/releases.md: "If its files differ"`;
+  return `release ${release}: ${differences.length} differences from what its makers signed: ${shown}${more}. ${next}`;
 }
 const SHOWN = 3;

@@ -85,6 +85,11 @@ describe.skipIf(!onPath("flock"))("prepare-release (flock on PATH)", () => {
     expect(readFileSync(ops.at(`${PREPARED}/schema.sql`), "utf8")).toContain("oc.integritycheck.checker");
     // The next run has nothing to do, and nothing to say.
     expect(await prepare()).toEqual(nothing);
+    ops.catalog({ acceptedReleases: ["34.0.4"] });
+    writeFileSync(ops.at(`${PREPARED}/key`), "");
+    expect((await prepare()).stderr).toMatch(
+      /and 2 more\. They are accepted; all of them: \/var\/lib\/framaspace\/releases\/34\.0\.4\/integrity\.json$/,
+    );
   });
 
   it.each([

@@ -74,9 +74,10 @@ async function prepareUnlessDone(work: Preparing, program: string): Promise<bool
 }
 
 /** Says once that the release is not what its makers signed. try-space says it until it is accepted or gone. */
-function warn({ places, release }: Preparing, integrity: Integrity): void {
+function warn({ places, release, space }: Preparing, integrity: Integrity): void {
+  const accepted = space.catalog.acceptedReleases?.includes(release);
   const line = integrity.signed
-    ? lineOf(places, release, integrity)
+    ? lineOf(places, release, integrity, accepted)
     : `release ${release}: not signed, so its integrity can't be checked`;
   if (line !== undefined) console.error(`warning: ${line}`);
 }
