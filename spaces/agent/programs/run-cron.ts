@@ -148,7 +148,9 @@ async function runAlone(work: SpaceWork, { idleSeconds, longSeconds }: Settings)
   // The space may have been closed since the list was made.
   const isCutOff =
     existsSync(`${places.restoring}/${space.id}`) || existsSync(`${places.restoringAt}/${space.id}`);
-  if (isCutOff || isClosed(places, space.id)) return;
+  // Its files still belong to the user of before (give-users.ts).
+  const isReady = work.directory.hasUser();
+  if (isCutOff || !isReady || isClosed(places, space.id)) return;
   const seen = `${places.cron}/${space.id}`;
   if (!existsSync(seen)) writeFileSync(seen, "");
   utimesSync(seen, begun, begun);

@@ -4,6 +4,7 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   renameSync,
@@ -13,7 +14,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname } from "node:path";
+import { socketOf, userOf } from "../../../infra/inventory/space-users.ts";
 import { read } from "./run-command.ts";
+
+/** A link to the socket of the space's pool, which nginx follows (infra/web/rootfs/etc/nginx/space.conf). */
+const POOL = "php.sock";
 
 export class SpaceDirectory {
   readonly path: string;
@@ -54,20 +59,52 @@ export class SpaceDirectory {
 
   /** One symbolic link says which release answers, on every web server, from the next request on. */
   linkRelease(releases: string, release: string): void {
-    const target = `${releases}/${release}`;
-    if (linkTarget(`${this.path}/release`) === target) return;
+    if (this.#link("release", `${releases}/${release}`)) this.#note(`release ${release}`);
+  }
+
+  /** Whether the directory belongs to a user of its own. */
+  hasUser(): boolean {
+    return linkTarget(`${this.path}/${POOL}`) !== undefined;
+  }
+
+  /**
+   * Gives a directory to the user of this number. PHP reads its settings, and writes into `data` and `tmp` alone. nginx
+   * and other spaces pass through the directory: they see files whose names they know, such as `suspended`, and read
+   * none. The link comes last: where it is, all of this was done.
+   */
+  async giveTo(number: number): Promise<void> {
+    if (linkTarget(`${this.path}/${POOL}`) === socketOf(number)) return;
     this.#touches();
-    const fresh = `${this.path}/.new.release`;
+    const user = userOf(number);
+    const [path, config, data, tmp] = [this.path, `${this.path}/config`, `${this.path}/data`, `${this.path}/tmp`];
+    // Files of the user of before.
+    for (const name of readdirSync(tmp)) rmSync(`${tmp}/${name}`, { recursive: true, force: true });
+    await read("chown", ["--no-dereference", `root:${user}`, config, `${config}/space.json`]);
+    const own = [data, `${data}/.ncdata`, tmp, `${config}/config.php`];
+    await read("chown", ["--no-dereference", `${user}:${user}`, ...own]);
+    await read("chown", ["--no-dereference", "root:root", path]);
+    chmodSync(config, 0o750);
+    chmodSync(path, 0o711);
+    this.#link(POOL, socketOf(number));
+    this.#note("own user");
+  }
+
+  /** Resolves to whether this changes the link. */
+  #link(name: string, target: string): boolean {
+    const link = `${this.path}/${name}`;
+    if (linkTarget(link) === target) return false;
+    this.#touches();
+    const fresh = `${this.path}/.new.${name}`;
     // A killed run may have left it.
     rmSync(fresh, { force: true });
     symlinkSync(target, fresh);
-    renameSync(fresh, `${this.path}/release`);
-    this.#note(`release ${release}`);
+    renameSync(fresh, link);
+    return true;
   }
 
   /** If a space uses all of its plan's storage, nginx takes no more files, and serves those it has. */
   async markFull(full: boolean): Promise<void> {
-    if (full) await this.put("full", 0o640, "root:www-data", "");
+    if (full) await this.put("full", 0o640, "root:root", "");
     else this.drop("full");
   }
 

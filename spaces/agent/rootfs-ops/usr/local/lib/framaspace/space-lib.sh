@@ -73,17 +73,16 @@ sql() { as_role psql -XAtq -v ON_ERROR_STOP=1 "$@"; }
 
 drop_scratch() { rm -rf "${SCRATCH:?}/$ID"; }
 
-# run_php CONFIG_DIRECTORY RELEASE SCRIPT WORDS…: runs a program of Nextcloud's, as the user and within the limits that
-# PHP has on the web servers (infra/web/rootfs/etc/nginx/space.conf). The caller exports as variables what must not show
-# in process lists.
+# run_php CONFIG_DIRECTORY RELEASE SCRIPT WORDS…: runs a program of Nextcloud's, as the user of the space and within the
+# limits that PHP has on the web servers (infra/web/rootfs/etc/php/8.4/fpm/pool.conf). The caller exports as variables
+# what must not show in process lists.
 run_php() (
-  config=$1 code=$RELEASES/$2
+  config=$1 code=$RELEASES/$2 user=$(stat -c %u "$DIRECTORY/tmp")
   shift 2
   cd "$code"
   export NEXTCLOUD_CONFIG_DIR=$config HOME=$DIRECTORY/tmp PGSSLMODE=verify-full PGSSLROOTCERT=$CA \
     PGTARGETSESSIONATTRS=read-write PGCONNECT_TIMEOUT=5 PGCHANNELBINDING=disable PGOPTIONS=$WRITES
-  exec setpriv --reuid=www-data --regid=www-data --init-groups --no-new-privs \
-    php -d open_basedir="$code/:$DIRECTORY/:$config/:/usr/local/share/framaspace/:/etc/framaspace/platform.json:$CA:/dev/urandom" \
+  exec setpriv --reuid="$user" --regid="$user" --clear-groups --no-new-privs php \
     -d sys_temp_dir="$DIRECTORY/tmp" -d upload_tmp_dir="$DIRECTORY/tmp" -d syslog.ident="$ID" \
     "$code/$1" "${@:2}" 9>&- </dev/null
 )
