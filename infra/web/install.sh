@@ -29,7 +29,10 @@ share=$((children * 3 / 4 < 140 ? children * 3 / 4 : 140))
 # back to a request that it could start no worker for, until its pool gets another one.
 file /etc/php/8.4/fpm/workers.conf 0644 root:root <<<"process.max = $((children * 3 / 2))"
 # nginx refuses before a pool is full.
-file /etc/php/8.4/fpm/share.conf 0644 root:root <<<"pm.max_children = $((share + 4))"
+file /etc/php/8.4/fpm/pool.conf 0644 root:root < <(
+  grep -E '^[a-z]' /etc/framaspace/php-pool.conf
+  echo "pm.max_children = $((share + 4))"
+)
 file /etc/php/8.4/fpm/pools.conf 0644 root:root < <(awk -v most="$MOST_SPACES" -v first="$FIRST_USER" 'BEGIN {
   for (n = 1; n <= most; n++)
     printf "[space-%d]\nuser = %d\ngroup = %d\ninclude = /etc/php/8.4/fpm/pool.conf\n", n, first + n - 1, first + n - 1

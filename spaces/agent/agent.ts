@@ -67,11 +67,11 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
 /** PHP's settings for Nextcloud's command line. It may call what PHP may call on web servers. */
 export function renderCli(): string {
   const pool = readFileSync(
-    join(import.meta.dirname, "../../infra/web/rootfs/etc/php/8.4/fpm/pool.conf"),
+    join(import.meta.dirname, "../../infra/web/rootfs/etc/php/8.4/fpm/conf.d/90-framaspace.ini"),
     "utf8",
   );
-  const functions = /^php_admin_value\[disable_functions\] = (.+)$/m.exec(pool)?.[1];
-  if (functions === undefined) throw new Error("pool.conf says no longer what PHP may not call");
+  const functions = /^disable_functions = (.+)$/m.exec(pool)?.[1];
+  if (functions === undefined) throw new Error("90-framaspace.ini says no longer what PHP may not call");
   return lines([
     `disable_functions = ${functions}`,
     // FFI gives access to every function of libc. By default it is off on web servers, but on for the command line.

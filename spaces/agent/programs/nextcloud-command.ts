@@ -1,5 +1,5 @@
 // Nextcloud's own programs, as the user and within the limits that PHP has on the web servers
-// (infra/web/rootfs/etc/php/8.4/fpm/pool.conf).
+// (infra/web/rootfs/etc/php/8.4/fpm/conf.d/90-framaspace.ini).
 import { chmodSync, rmSync, writeFileSync } from "node:fs";
 import { SHARED_CONFIG } from "./places.ts";
 import { read, run, type CommandOptions, type Ended } from "./run-command.ts";

@@ -74,7 +74,7 @@ sql() { as_role psql -XAtq -v ON_ERROR_STOP=1 "$@"; }
 drop_scratch() { rm -rf "${SCRATCH:?}/$ID"; }
 
 # run_php CONFIG_DIRECTORY RELEASE SCRIPT WORDS…: runs a program of Nextcloud's, as the user of the space and within the
-# limits that PHP has on the web servers (infra/web/rootfs/etc/php/8.4/fpm/pool.conf). The caller exports as variables
+# limits that PHP has on the web servers (infra/web/rootfs/etc/php/8.4/fpm/conf.d/90-framaspace.ini). The caller exports as variables
 # what must not show in process lists.
 run_php() (
   config=$1 code=$RELEASES/$2 user=$(stat -c %u "$DIRECTORY/tmp")

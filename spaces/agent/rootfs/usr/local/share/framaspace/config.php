@@ -20,7 +20,7 @@ return static function (string $directory): array {
         $ordered = [...array_slice($hosts, $first), ...array_slice($hosts, 0, $first)];
         foreach ($ordered as $host) {
             $file = "$home/tmp/storage-$host";
-            $known = @filemtime($file) > time() - 5 ? file_get_contents($file) : '';
+            $known = is_file($file) && filemtime($file) > time() - 5 ? file_get_contents($file) : '';
             if ($known === '') {
                 $socket = @fsockopen($host, $port, $code, $message, 0.5);
                 $known = $socket ? 'up' : 'down';
@@ -53,7 +53,7 @@ return static function (string $directory): array {
     }
 
     // Nextcloud bounds previews by a semaphore of the machine, so one space could keep all others from making any. PHP
-    // may not call sem_get here (infra/web/rootfs/etc/php/8.4/fpm/pool.conf), and Nextcloud does without if this fails.
+    // may not call sem_get here (infra/web/rootfs/etc/php/8.4/fpm/conf.d/90-framaspace.ini), and Nextcloud does without if this fails.
     // What bounds a space's previews is the number of its workers.
     if (!function_exists('sem_get')) {
         function sem_get(): bool {
