@@ -19,6 +19,8 @@ import { read } from "./run-command.ts";
 
 /** A link to the socket of the space's pool, which nginx follows (infra/web/rootfs/etc/nginx/space.conf). */
 const POOL = "php.sock";
+/** A mark for nginx that the link is there. */
+const OWN_USER = "own-user";
 
 export class SpaceDirectory {
   readonly path: string;
@@ -64,16 +66,16 @@ export class SpaceDirectory {
 
   /** Whether the directory belongs to a user of its own. */
   hasUser(): boolean {
-    return linkTarget(`${this.path}/${POOL}`) !== undefined;
+    return this.has(OWN_USER);
   }
 
   /**
    * Gives a directory to the user of this number. PHP reads its settings, and writes into `data` and `tmp` alone. nginx
    * and other spaces pass through the directory: they see files whose names they know, such as `suspended`, and read
-   * none. The link comes last: where it is, all of this was done.
+   * none. The mark comes last: where it is, all of this was done.
    */
   async giveTo(number: number): Promise<void> {
-    if (linkTarget(`${this.path}/${POOL}`) === socketOf(number)) return;
+    if (this.hasUser() && linkTarget(`${this.path}/${POOL}`) === socketOf(number)) return;
     this.#touches();
     const user = userOf(number);
     const [path, config, data, tmp] = [this.path, `${this.path}/config`, `${this.path}/data`, `${this.path}/tmp`];
@@ -86,7 +88,7 @@ export class SpaceDirectory {
     chmodSync(config, 0o750);
     chmodSync(path, 0o711);
     this.#link(POOL, socketOf(number));
-    this.#note("own user");
+    await this.put(OWN_USER, 0o640, "root:root", "");
   }
 
   /** Resolves to whether this changes the link. */
