@@ -5,18 +5,20 @@ import { lock, unlock } from "./locks.ts";
 import type { Places } from "./places.ts";
 import { sayError } from "./program.ts";
 import { idsOfSpaces, readSpace } from "./read-space.ts";
+import { hasUser } from "./space-directory.ts";
 import { namingStep } from "./space-error.ts";
 import { beginWork, type SpaceWork } from "./space-work.ts";
 import { distribute } from "./web-servers.ts";
 
 /** Gives them all. A space that a program works on comes with the next run. Says what is wrong. */
 export async function giveUsers(places: Places): Promise<void> {
-  for (const id of idsOfSpaces(places)) {
+  const waiting = idsOfSpaces(places).filter((id) => !hasUser(`${places.spaces}/${id}`));
+  for (const id of waiting) {
     const document = readFileSync(`${places.spaces}/${id}/config/space.json`, "utf8");
     let work: SpaceWork | undefined;
     try {
       work = beginWork(places, readSpace(places, document));
-      if (!work.directory.hasUser()) await giveUser(work);
+      await giveUser(work);
     } catch (error) {
       sayError(namingStep(work ?? { space: { id }, step: "user" }, error));
     } finally {

@@ -21,6 +21,7 @@ import type { Places } from "./places.ts";
 import { sayError } from "./program.ts";
 import { isId, readSpace } from "./read-space.ts";
 import { sql } from "./space-database.ts";
+import { hasUser } from "./space-directory.ts";
 import { namingStep } from "./space-error.ts";
 import { beginWork, say, type SpaceWork } from "./space-work.ts";
 import { USED_STORAGE } from "./storage-queries.ts";
@@ -149,7 +150,7 @@ async function runAlone(work: SpaceWork, { idleSeconds, longSeconds }: Settings)
   const isCutOff =
     existsSync(`${places.restoring}/${space.id}`) || existsSync(`${places.restoringAt}/${space.id}`);
   // Its files still belong to the user of before (give-users.ts).
-  const isReady = work.directory.hasUser();
+  const isReady = hasUser(space.directory);
   if (isCutOff || !isReady || isClosed(places, space.id)) return;
   const seen = `${places.cron}/${space.id}`;
   if (!existsSync(seen)) writeFileSync(seen, "");

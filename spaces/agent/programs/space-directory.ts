@@ -22,6 +22,9 @@ const POOL = "php.sock";
 /** A mark for nginx that the link is there. */
 const OWN_USER = "own-user";
 
+/** Whether a space's directory belongs to a user of its own. */
+export const hasUser = (directory: string): boolean => existsSync(`${directory}/${OWN_USER}`);
+
 export class SpaceDirectory {
   readonly path: string;
   readonly #mark: string;
@@ -64,18 +67,13 @@ export class SpaceDirectory {
     if (this.#link("release", `${releases}/${release}`)) this.#note(`release ${release}`);
   }
 
-  /** Whether the directory belongs to a user of its own. */
-  hasUser(): boolean {
-    return this.has(OWN_USER);
-  }
-
   /**
    * Gives a directory to the user of this number. PHP reads its settings, and writes into `data` and `tmp` alone. nginx
    * and other spaces pass through the directory: they see files whose names they know, such as `suspended`, and read
    * none. The mark comes last: where it is, all of this was done.
    */
   async giveTo(number: number): Promise<void> {
-    if (this.hasUser() && linkTarget(`${this.path}/${POOL}`) === socketOf(number)) return;
+    if (hasUser(this.path) && linkTarget(`${this.path}/${POOL}`) === socketOf(number)) return;
     this.#touches();
     const user = userOf(number);
     const [path, config, data, tmp] = [this.path, `${this.path}/config`, `${this.path}/data`, `${this.path}/tmp`];
