@@ -6,7 +6,7 @@ import type { Role } from "../inventory/addresses.ts";
  * Imagick: its scripts read and write any file that PHP's user may (docs/threat-model.md). Imaginary makes the
  * previews.
  */
-const PHP = ["bcmath", "curl", "gd", "gmp", "intl", "mbstring", "pgsql", "redis", "xml", "zip", "apcu"].map(
+const PHP = ["bcmath", "curl", "gd", "gmp", "intl", "mbstring", "pgsql", "redis", "xml", "zip"].map(
   (extension) => `php8.4-${extension}`,
 );
 

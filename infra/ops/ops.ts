@@ -4,12 +4,13 @@ import * as pulumi from "@pulumi/pulumi";
 import { cloudMachines } from "../inventory/addresses.ts";
 import type { Environment } from "../inventory/environment.ts";
 import { POSTGRES_ADMIN } from "../inventory/names.ts";
+import { MOST_SPACES } from "../inventory/space-users.ts";
 import { PORTS } from "../machine/firewall.ts";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript } from "../machine/remote.ts";
 import type { CloudServer, Context } from "../machine/server.ts";
 import { healthWatch } from "../monitoring/monitoring.ts";
-import { REDIS_DATABASES, renderSpaceCommands } from "../redis/redis.ts";
+import { renderSpaceCommands } from "../redis/redis.ts";
 
 interface OpsArgs {
   context: Context;
@@ -38,7 +39,7 @@ export class Ops extends pulumi.ComponentResource {
           },
           ...healthWatch(environment, secrets, access),
           { path: "/etc/framaspace/redis/commands", content: renderSpaceCommands() },
-          { path: "/etc/framaspace/redis/databases", content: `${REDIS_DATABASES}\n` },
+          { path: "/etc/framaspace/redis/databases", content: `${MOST_SPACES + 1}\n` },
           {
             path: "/etc/framaspace/redis/admin",
             mode: "0600",

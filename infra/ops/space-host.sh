@@ -2,14 +2,16 @@
 # The programs for spaces, on ops-1. This script converges no existing space: converge-space does, called once for each.
 
 install_packages
-remove_packages php8.4-imagick
-mkdir -p /srv/spaces /srv/releases
+mkdir -p /srv/releases
+# Spaces may not list each other.
+install -d -m 0711 /srv/spaces
 install_files
 # Functions of programs that were shell programs.
 for name in archive-lib.sh member-lib.sh space-lib.sh; do
   file=/usr/local/lib/framaspace/$name
   [ ! -e "$file" ] || { rm "$file"; note "no $file"; }
 done
+remove_packages php8.4-imagick php8.4-apcu
 on_change '/etc/systemd/system/*' systemctl daemon-reload
 
 # A new ops-1 gets what is wanted of each space from PostgreSQL, and the spaces' directories from the remaining web
@@ -53,6 +55,10 @@ if [ -n "$(lost)" ] || [ -e $INCOMING ]; then
   done </etc/framaspace/web-servers
 fi
 
+# Before files change hands: the program of before runs jobs as another user.
+on_change '/usr/local/* /etc/systemd/system/run-cron*' systemctl try-restart run-cron.service
+finish-spaces --users
+
 released=$(install-releases)
 while read -r change; do [ -z "$change" ] || note "$change"; done <<<"$released"
 
@@ -68,7 +74,6 @@ if [ -n "$back" ]; then
   for name in $back; do [ ! -d "/srv/spaces/$name" ] || note "space $name, made again"; done
 fi
 
-on_change '/usr/local/* /etc/systemd/system/run-cron*' systemctl try-restart run-cron.service
 enable distribute-spaces.timer finish-spaces.timer archive-spaces.timer run-cron.service
 
 finish

@@ -69,7 +69,10 @@ export function renderSpaceCommands(): string {
   return `resetchannels -@all ${allowed.join(" ")}\n`;
 }
 
-/** Most spaces of one Redis: two spaces never share a database. Each database costs about 1.5 kB, used or not. */
+/**
+ * Two spaces never share a database. There are more than spaces may be (MOST_SPACES), because another number would need a
+ * restart of Redis. Each costs about 1.5 kB, used or not.
+ */
 export const REDIS_DATABASES = 16384;
 
 /**

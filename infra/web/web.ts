@@ -2,6 +2,7 @@
 // hold no data of their own: ops-1 fills /srv/spaces, so an empty server can replace a lost one.
 import * as pulumi from "@pulumi/pulumi";
 import { SUBNETS } from "../inventory/addresses.ts";
+import { MOST_SPACES, userOf } from "../inventory/space-users.ts";
 import { PORTS } from "../machine/firewall.ts";
 import { HEADERS, renderMain, renderSpaceMap, UPLOAD } from "../machine/nginx/nginx.ts";
 import { pageFiles, renderAnswers, renderPageMap, type Host } from "../machine/nginx/pages.ts";
@@ -47,6 +48,7 @@ export class Web extends pulumi.ComponentResource {
           machine,
           script: "infra/web/install.sh",
           packages: PACKAGES.web,
+          settings: { MOST_SPACES: String(MOST_SPACES), FIRST_USER: String(userOf(1)) },
           files: [
             ...software.shared,
             ...software.web,
@@ -69,7 +71,7 @@ export class Web extends pulumi.ComponentResource {
 /** /etc/nginx/nginx.conf of a web server. */
 export function renderWebNginx(domain: string, address: string): string {
   return `# Rendered by infra/web/web.ts; changes made here are overwritten.
-# Not PHP's user, which may not connect to PHP's socket. PHP's group, because the spaces' directories belong to it.
+# No user that runs PHP: those may not connect to PHP's sockets.
 ${renderMain("framaspace-nginx www-data", 8192)}
 http {
   server_tokens off;

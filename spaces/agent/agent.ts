@@ -32,9 +32,8 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
       { path: "/etc/framaspace/releases", content: renderReleases(catalog) },
       { path: "/etc/framaspace/refused-apps", content: renderRefusedApps(catalog) },
       {
+        // Each space's user reads it. It holds what all of them may know, and nobody else logs in to these machines.
         path: "/etc/framaspace/platform.json",
-        mode: "0640",
-        owner: "root:www-data",
         content: renderPlatform(environment, catalog, mailPassword),
       },
     ],
@@ -68,18 +67,16 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
 /** PHP's settings for Nextcloud's command line. It may call what PHP may call on web servers. */
 export function renderCli(): string {
   const pool = readFileSync(
-    join(import.meta.dirname, "../../infra/web/rootfs/etc/php/8.4/fpm/php-fpm.conf"),
+    join(import.meta.dirname, "../../infra/web/rootfs/etc/php/8.4/fpm/conf.d/90-framaspace.ini"),
     "utf8",
   );
-  const functions = /^php_admin_value\[disable_functions\] = (.+)$/m.exec(pool)?.[1];
-  if (functions === undefined) throw new Error("php-fpm.conf says no longer what PHP may not call");
+  const functions = /^disable_functions = (.+)$/m.exec(pool)?.[1];
+  if (functions === undefined) throw new Error("90-framaspace.ini says no longer what PHP may not call");
   return lines([
     `disable_functions = ${functions}`,
     // FFI gives access to every function of libc. By default it is off on web servers, but on for the command line.
     "ffi.enable = 0",
     "memory_limit = 512M",
-    // Nextcloud's configuration names APCu as a cache, for the command line too.
-    "apc.enable_cli = 1",
   ]);
 }
 

@@ -84,7 +84,7 @@ const LOTUS = {
   archive: { graceDays: 0 },
   database: { name: "lotus", user: "lotus", password: "of-the-database" },
   s3: { bucket: "space-lotus", user: "lotus", secret: "of-the-bucket" },
-  redis: { user: "lotus", password: "of-the-cache", prefix: "lotus" },
+  redis: { user: "lotus", password: "of-the-cache", prefix: "lotus", database: 3 },
   nextcloud: { instanceId: "oc1", secret: "of-nextcloud", passwordSalt: "salt" },
 };
 

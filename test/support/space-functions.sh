@@ -37,13 +37,12 @@ sql() { as_role psql -XAtq -v ON_ERROR_STOP=1 "$@"; }
 # run_php CONFIG_DIRECTORY RELEASE SCRIPT WORDS…: runs a program of Nextcloud's as ops-1 does
 # (spaces/agent/programs/nextcloud-command.ts).
 run_php() (
-  config=$1 code=$RELEASES/$2
+  config=$1 code=$RELEASES/$2 user=$(stat -c %u "$DIRECTORY/tmp")
   shift 2
   cd "$code"
   export NEXTCLOUD_CONFIG_DIR=$config HOME=$DIRECTORY/tmp PGSSLMODE=verify-full PGSSLROOTCERT=$CA \
     PGTARGETSESSIONATTRS=read-write PGCONNECT_TIMEOUT=5 PGCHANNELBINDING=disable PGOPTIONS=$WRITES
-  exec setpriv --reuid=www-data --regid=www-data --init-groups --no-new-privs \
-    php -d open_basedir="$code/:$DIRECTORY/:$config/:/usr/local/share/framaspace/:/etc/framaspace/platform.json:$CA:/dev/urandom" \
+  exec setpriv --reuid="$user" --regid="$user" --clear-groups --no-new-privs php \
     -d sys_temp_dir="$DIRECTORY/tmp" -d upload_tmp_dir="$DIRECTORY/tmp" -d syslog.ident="$ID" \
     "$code/$1" "${@:2}" </dev/null
 )

@@ -14,7 +14,7 @@ import { askPages, distribute, sayWrong } from "./web-servers.ts";
  */
 export async function closeSpace(work: SpaceWork): Promise<void> {
   await waitForCron(work);
-  await work.directory.put("maintenance", 0o640, "root:www-data", "");
+  await work.directory.put("maintenance", 0o640, "root:root", "");
   await distribute(work);
   const wrong = await askPages(work, 503);
   const serving = wrong.filter(({ answer }) => answer !== "unreachable" && answer !== "000");

@@ -27,6 +27,11 @@ export async function distributeSpaces(places: Places, [id]: readonly string[]):
   return { output: missed.map((web) => `${web}\n`).join(""), status: missed.length > 0 ? 1 : 0 };
 }
 
+export interface CopyOptions {
+  /** Whether the temporary files on web servers go, too. Another user's are in the way: Nextcloud makes folders there. */
+  emptyTmp?: boolean;
+}
+
 /**
  * Copies the directory of one space, or of all. Resolves to the web servers that it did not reach.
  * @param locks What the copying holds, too.
@@ -35,10 +40,13 @@ export async function copyToWebServers(
   places: Places,
   id: string | undefined,
   locks: Descriptors = {},
+  options: CopyOptions = {},
 ): Promise<string[]> {
   mkdirSync(`${places.run}/unreachable`, { recursive: true });
   const missed = await Promise.all(
-    webServersOf(places).map(async (web) => ((await push(places, web, id, locks)) ? [] : [web])),
+    webServersOf(places).map(async (web) =>
+      (await push(places, web, { id, locks, ...options })) ? [] : [web],
+    ),
   );
   return missed.flat().sort();
 }
@@ -55,12 +63,12 @@ const RSYNC = [
   // What PHP writes on a web server stays there. Perishable (p): a directory that is deleted takes it along.
   "--filter=+ /*/data/.ncdata",
   "--filter=-p /*/data/**",
-  "--filter=-p /*/tmp/**",
   // converge-space is still building these.
   "--filter=- .new.*",
   // Never delete a whole space: if this machine lost its copies, the web servers must not lose theirs.
   "--filter=P /*",
 ];
+const KEEP_TMP = "--filter=-p /*/tmp/**";
 
 /**
  * Copies to one web server. Resolves to whether it did. A copy of all spaces and a copy of one exclude each other. Else a
@@ -70,13 +78,18 @@ const RSYNC = [
 async function push(
   places: Places,
   web: string,
-  id: string | undefined,
-  locks: Descriptors,
+  { id, locks, emptyTmp = false }: CopyOptions & { id: string | undefined; locks: Descriptors },
 ): Promise<boolean> {
   if (id !== undefined && isUnreachable(places, web)) return false;
   const lock = [id === undefined ? "--exclusive" : "--shared", "--timeout", "60", "--close"];
   const source = id === undefined ? [`${places.spaces}/`] : ["--relative", `${places.spaces}/./${id}`];
-  const copy = [...RSYNC, `--rsh=ssh -F ${places.distributeSsh}`, ...source, `root@${web}:`];
+  const copy = [
+    ...RSYNC,
+    ...(emptyTmp ? [] : [KEEP_TMP]),
+    `--rsh=ssh -F ${places.distributeSsh}`,
+    ...source,
+    `root@${web}:`,
+  ];
   const words = [...lock, `${places.run}/distribute-${web}.lock`, ...copy];
   const { status, said } = await runQuietly(places, "flock", words, locks);
   for (const line of said.split("\n").filter(Boolean)) console.error(`${web}: ${line}`);

@@ -5,11 +5,13 @@
 //   finish-spaces --keep ID      records what is wanted of a space, given as JSON on standard input
 //   finish-spaces --forget ID    forgets a space
 //   finish-spaces --fetch        only makes both the same, and fails if it cannot
+//   finish-spaces --users        only gives spaces their own user that have none; a timer's run does this first
 import { closeSync, existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { readIfThere } from "./cut-off.ts";
 import { isFree, lock } from "../../../infra/machine/programs/lock-file.ts";
+import { giveUsers } from "./give-users.ts";
 import type { Places } from "./places.ts";
 import type { Result } from "../../../infra/machine/programs/program.ts";
 import { Progress } from "./work-progress.ts";
@@ -41,17 +43,21 @@ export async function finishSpaces(
       if (option === "--keep") await keepWanted(places, id, await text(input));
       else await forgetWanted(places, id);
       return DONE;
+    case "--users":
+      await giveUsers(places);
+      return DONE;
     case "":
     case "--all":
     case "--fetch": {
       const problems = await exchange(places);
       if (option === "--fetch") return { output: "", status: problems.length > 0 ? 1 : 0 };
       markLost(places);
+      await giveUsers(places);
       await finish(places, option === "--all", progressSeconds);
       return DONE;
     }
     default:
-      throw new ProgramError(WHO, "it knows --all, --keep ID, --forget ID and --fetch");
+      throw new ProgramError(WHO, "it knows --all, --keep ID, --forget ID, --fetch and --users");
   }
 }
 

@@ -1,10 +1,10 @@
 // Nextcloud's own programs, as the user and within the limits that PHP has on the web servers
-// (infra/web/rootfs/etc/nginx/space.conf).
+// (infra/web/rootfs/etc/php/8.4/fpm/conf.d/90-framaspace.ini).
 import { chmodSync, rmSync, writeFileSync } from "node:fs";
-import { CA, SHARED_CONFIG } from "./places.ts";
+import { SHARED_CONFIG } from "./places.ts";
 import { read, run, type CommandOptions, type Ended } from "../../../infra/machine/programs/run-command.ts";
 import { CONNECTION, WRITES } from "./space-database.ts";
-import { heldButSpace, type SpaceWork } from "./space-work.ts";
+import { heldButSpace, spaceUser, type SpaceWork } from "./space-work.ts";
 
 export interface PhpOptions extends Pick<CommandOptions, "errors" | "log"> {
   /** What must not show in process lists, among others. */
@@ -24,7 +24,11 @@ export const ownConfig = ({ space }: SpaceWork) => `${space.directory}/config`;
 /** A configuration that Nextcloud may write to: see makeScratch. */
 export const scratchConfig = ({ places, space }: SpaceWork) => `${places.scratch}/${space.id}`;
 
-const AS_PHP = ["setpriv", "--reuid=www-data", "--regid=www-data", "--init-groups", "--no-new-privs", "php"];
+/** Without any group but the space's own. */
+function asSpace(work: SpaceWork): string[] {
+  const user = spaceUser(work);
+  return ["setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups", "--no-new-privs", "php"];
+}
 
 /** Runs a script of a release. */
 export function runPhp(
@@ -36,22 +40,13 @@ export function runPhp(
 ): Promise<Ended> {
   const { places, space } = work;
   const code = `${places.releases}/${release}`;
-  const reads = [code, space.directory, config].map((folder) => `${folder}/`);
-  const basedir = [
-    ...reads,
-    "/usr/local/share/framaspace/",
-    "/etc/framaspace/platform.json",
-    CA,
-    "/dev/urandom",
-  ];
   const settings = {
-    open_basedir: basedir.join(":"),
     sys_temp_dir: `${space.directory}/tmp`,
     upload_tmp_dir: `${space.directory}/tmp`,
     "syslog.ident": space.id,
   };
   const flags = Object.entries(settings).flatMap(([key, value]) => ["-d", `${key}=${value}`]);
-  const command = [...AS_PHP, ...flags, `${code}/${script}`, ...words];
+  const command = [...asSpace(work), ...flags, `${code}/${script}`, ...words];
   const [program = "", ...rest] =
     longestSeconds === undefined ? command : ["timeout", String(longestSeconds), ...command];
   return run(program, rest, {
@@ -85,7 +80,7 @@ export async function makeScratch(work: SpaceWork): Promise<void> {
   const folder = scratchConfig(work);
   dropScratch(work);
   await read("install", ["-d", "-m", "0711", work.places.scratch]);
-  await read("install", ["-d", "-m", "0700", "-o", "www-data", "-g", "www-data", folder]);
+  await read("install", ["-d", "-m", "0700", folder]);
   const file = `${folder}/config.php`;
   const own = `(require '${SHARED_CONFIG}')('${ownConfig(work)}')`;
   writeFileSync(
@@ -94,7 +89,8 @@ export async function makeScratch(work: SpaceWork): Promise<void> {
     { mode: 0o600 },
   );
   chmodSync(file, 0o600);
-  await read("chown", ["www-data:www-data", file]);
+  const user = spaceUser(work);
+  await read("chown", [`${user}:${user}`, folder, file]);
 }
 
 export function dropScratch(work: SpaceWork): void {

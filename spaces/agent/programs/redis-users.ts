@@ -13,7 +13,7 @@ import { readIfThere } from "./cut-off.ts";
 import { lock } from "../../../infra/machine/programs/lock-file.ts";
 import type { Places } from "./places.ts";
 import type { Result } from "../../../infra/machine/programs/program.ts";
-import { idsIn, isId, textOf, type StoredDocument } from "./read-space.ts";
+import { idsIn, idsOfSpaces, isId, textOf, type StoredDocument } from "./read-space.ts";
 import { run, type Descriptors, type Ended } from "../../../infra/machine/programs/run-command.ts";
 import { ProgramError } from "../../../infra/machine/programs/program-error.ts";
 import { SpaceError } from "./space-error.ts";
@@ -55,7 +55,7 @@ export async function giveRedisUser(places: Places, document: StoredDocument): P
       if (chosen >= Number(databases))
         throw new SpaceError(
           { id, step: "redis" },
-          `all ${databases} databases are taken; raise their number in infra/redis/redis.ts`,
+          `all ${Number(databases) - 1} numbers of spaces are taken; raise MOST_SPACES in infra/inventory/space-users.ts`,
         );
       writeRecord(places, id, recordWith(chosen));
       await apply(redisServer, [commandFor(places, id)]);
@@ -132,7 +132,7 @@ function commandFor(places: Places, id: string): string {
   return `ACL SETUSER ${id} reset on ${password} ${patterns.join(" ")} ${rulesOf(places).trimEnd()} +select|${number}`;
 }
 
-/** The number that Redis knows for the space, or the lowest free one. */
+/** The number that Redis knows for the space, or that its directory has, or the lowest free one. */
 async function chooseNumber(server: Server, id: string): Promise<number> {
   const users = await administrate(server, ["ACL", "LIST"]);
   const own = new RegExp(`^user ${id} .*\\+select\\|(\\d+)`, "m").exec(users)?.[1];
@@ -142,9 +142,25 @@ async function chooseNumber(server: Server, id: string): Promise<number> {
     ...[...users.matchAll(/\+select\|(\d+)/g)].map(([, number]) => Number(number)),
     ...idsIn(places.redisRecords).map((other) => numberIn(recordOf(places, other) ?? "")),
   ]);
+  // Its files, and those of others, belong to users of these numbers.
+  const inDirectories = numbersOfDirectories(places);
+  const kept = inDirectories.get(id);
+  if (kept !== undefined && !taken.has(kept)) return kept;
+  for (const number of inDirectories.values()) taken.add(number);
   let lowest = 1;
   while (taken.has(lowest)) lowest += 1;
   return lowest;
+}
+
+/** Id → number. */
+function numbersOfDirectories(places: Places): Map<string, number> {
+  const numbers = new Map<string, number>();
+  for (const id of idsOfSpaces(places)) {
+    const text = readFileSync(`${places.spaces}/${id}/config/space.json`, "utf8");
+    const number = (JSON.parse(text) as StoredDocument).redis?.database;
+    if (number !== undefined) numbers.set(id, number);
+  }
+  return numbers;
 }
 
 /** Redis, for a program that has the lock. */

@@ -22,6 +22,7 @@ import type { Places } from "./places.ts";
 import { sayError } from "../../../infra/machine/programs/program.ts";
 import { isId, readSpace } from "./read-space.ts";
 import { sql } from "./space-database.ts";
+import { hasUser } from "./space-directory.ts";
 import { namingStep } from "./space-error.ts";
 import { beginWork, say, type SpaceWork } from "./space-work.ts";
 import { USED_STORAGE } from "./storage-queries.ts";
@@ -149,7 +150,9 @@ async function runAlone(work: SpaceWork, { idleSeconds, longSeconds }: Settings)
   // The space may have been closed since the list was made.
   const isCutOff =
     existsSync(`${places.restoring}/${space.id}`) || existsSync(`${places.restoringAt}/${space.id}`);
-  if (isCutOff || isClosed(places, space.id)) return;
+  // Its files still belong to the user of before (give-users.ts).
+  const isReady = hasUser(space.directory);
+  if (isCutOff || !isReady || isClosed(places, space.id)) return;
   const seen = `${places.cron}/${space.id}`;
   if (!existsSync(seen)) writeFileSync(seen, "");
   utimesSync(seen, begun, begun);

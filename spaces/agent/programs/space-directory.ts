@@ -4,6 +4,7 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   renameSync,
@@ -14,6 +15,15 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { read } from "../../../infra/machine/programs/run-command.ts";
+import { socketOf, userOf } from "../../../infra/inventory/space-users.ts";
+
+/** A link to the socket of the space's pool, which nginx follows (infra/web/rootfs/etc/nginx/space.conf). */
+const POOL = "php.sock";
+/** A mark for nginx that the link is there. */
+const OWN_USER = "own-user";
+
+/** Whether a space's directory belongs to a user of its own. */
+export const hasUser = (directory: string): boolean => existsSync(`${directory}/${OWN_USER}`);
 
 export class SpaceDirectory {
   readonly path: string;
@@ -54,20 +64,52 @@ export class SpaceDirectory {
 
   /** One symbolic link says which release answers, on every web server, from the next request on. */
   linkRelease(releases: string, release: string): void {
-    const target = `${releases}/${release}`;
-    if (linkTarget(`${this.path}/release`) === target) return;
+    if (this.#link("release", `${releases}/${release}`)) this.#note(`release ${release}`);
+  }
+
+  /**
+   * Gives a directory to the user of this number. PHP reads its settings, and writes into `data` and `tmp` alone. nginx
+   * and other spaces pass through the directory: they see files whose names they know, such as `suspended`, and read
+   * none. The mark comes last: where it is, all of this was done.
+   */
+  async giveTo(number: number): Promise<void> {
+    if (hasUser(this.path) && linkTarget(`${this.path}/${POOL}`) === socketOf(number)) return;
     this.#touches();
-    const fresh = `${this.path}/.new.release`;
+    const user = userOf(number);
+    const [path, config, data, tmp] = [
+      this.path,
+      `${this.path}/config`,
+      `${this.path}/data`,
+      `${this.path}/tmp`,
+    ];
+    // Files of the user of before.
+    for (const name of readdirSync(tmp)) rmSync(`${tmp}/${name}`, { recursive: true, force: true });
+    await read("chown", ["--no-dereference", `root:${user}`, config, `${config}/space.json`]);
+    const own = [data, `${data}/.ncdata`, tmp, `${config}/config.php`];
+    await read("chown", ["--no-dereference", `${user}:${user}`, ...own]);
+    await read("chown", ["--no-dereference", "root:root", path]);
+    chmodSync(config, 0o750);
+    chmodSync(path, 0o711);
+    this.#link(POOL, socketOf(number));
+    await this.put(OWN_USER, 0o640, "root:root", "");
+  }
+
+  /** Resolves to whether this changes the link. */
+  #link(name: string, target: string): boolean {
+    const link = `${this.path}/${name}`;
+    if (linkTarget(link) === target) return false;
+    this.#touches();
+    const fresh = `${this.path}/.new.${name}`;
     // A killed run may have left it.
     rmSync(fresh, { force: true });
     symlinkSync(target, fresh);
-    renameSync(fresh, `${this.path}/release`);
-    this.#note(`release ${release}`);
+    renameSync(fresh, link);
+    return true;
   }
 
   /** If a space uses all of its plan's storage, nginx takes no more files, and serves those it has. */
   async markFull(full: boolean): Promise<void> {
-    if (full) await this.put("full", 0o640, "root:www-data", "");
+    if (full) await this.put("full", 0o640, "root:root", "");
     else this.drop("full");
   }
 

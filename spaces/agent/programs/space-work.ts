@@ -2,6 +2,7 @@
 import { existsSync, fstatSync, readFileSync, statSync } from "node:fs";
 import { lock } from "../../../infra/machine/programs/lock-file.ts";
 import { descriptors, NUMBERS, type Locks } from "./locks.ts";
+import { userOf } from "../../../infra/inventory/space-users.ts";
 import type { Places } from "./places.ts";
 import { isId, readSpace, type Space } from "./read-space.ts";
 import { UsageError } from "../../../infra/machine/programs/program-error.ts";
@@ -120,6 +121,20 @@ async function loggingEnd<Done>(steps: StepLog | undefined, act: () => Promise<D
 export function failure(work: Pick<NamedWork, "space" | "step">, what: string, step = work.step): SpaceError {
   return new SpaceError({ id: work.space.id, step }, what);
 }
+
+/** The number of the space's database in Redis, which is that of its user, too. Throws SpaceError if it has none. */
+export function numberOf(work: Pick<SpaceWork, "space" | "step">): number {
+  const { id, document } = work.space;
+  const number = document.redis?.database;
+  if (number !== undefined) return number;
+  throw failure(
+    work,
+    `its space.json has no redis.database, so it has no user; on ops-1, converge-space --again ${id} gives it one`,
+  );
+}
+
+/** The Unix user of the space, and the user's only group. */
+export const spaceUser = (work: Pick<SpaceWork, "space" | "step">): number => userOf(numberOf(work));
 
 /** Tells people something on the way. */
 export function say({ space }: Pick<NamedWork, "space">, what: string): void {

@@ -1,6 +1,6 @@
 // The web servers, as ops-1 sees them.
 import { existsSync, rmSync } from "node:fs";
-import { copyToWebServers, isUnreachable, webServersOf } from "./distribute-spaces.ts";
+import { copyToWebServers, isUnreachable, webServersOf, type CopyOptions } from "./distribute-spaces.ts";
 import { run } from "../../../infra/machine/programs/run-command.ts";
 import { held, heldButSpace, type SpaceWork } from "./space-work.ts";
 
@@ -23,9 +23,9 @@ export const isUndistributed = ({ places, space }: SpaceWork) =>
   existsSync(`${places.undistributed}/${space.id}`);
 
 /** Copies the directory to every web server. If one does not answer, the timer copies it as soon as it does. */
-export async function distribute(work: SpaceWork): Promise<void> {
+export async function distribute(work: SpaceWork, options?: CopyOptions): Promise<void> {
   const { places, space } = work;
-  const missed = await copyToWebServers(places, space.id, heldButSpace(work).locks);
+  const missed = await copyToWebServers(places, space.id, heldButSpace(work).locks, options);
   if (missed.length === 0) rmSync(`${places.undistributed}/${space.id}`, { force: true });
 }
 

@@ -76,7 +76,7 @@ describe.skipIf(!tools)("a new ops-1 (jq on PATH)", () => {
     expect(stdout).toContain("changed space iris, from web-2");
     expect(spaces()).toEqual(["iris", "lotus"]);
     expect(readFileSync(at("srv/spaces/lotus/config/space.json"), "utf8")).toContain("web-2");
-    expect(calls()).toEqual(["finish-spaces --fetch"]);
+    expect(calls()).toEqual(["finish-spaces --fetch", "finish-spaces --users"]);
   });
 
   it("makes directories again if no web server has them", () => {
@@ -84,7 +84,7 @@ describe.skipIf(!tools)("a new ops-1 (jq on PATH)", () => {
     const { stdout } = spaceHost();
     expect(stdout).toContain("changed space lotus, made again");
     expect(spaces()).toEqual(["iris", "lotus"]);
-    expect(calls()).toEqual(["finish-spaces --fetch", "finish-spaces --all"]);
+    expect(calls()).toEqual(["finish-spaces --fetch", "finish-spaces --users", "finish-spaces --all"]);
   });
 
   it("removes the functions of former programs", () => {
@@ -132,7 +132,7 @@ describe.skipIf(!tools)("a new ops-1 (jq on PATH)", () => {
     rmSync(at("var/lib/framaspace/wanted/lotus"));
     rmSync(at("calls"));
     expect(spaceHost().stdout).toContain("changed: 0");
-    expect(calls()).toEqual(["finish-spaces --fetch", "finish-spaces --keep lotus"]);
+    expect(calls()).toEqual(["finish-spaces --fetch", "finish-spaces --keep lotus", "finish-spaces --users"]);
     expect(JSON.parse(readFileSync(at("var/lib/framaspace/wanted/lotus"), "utf8"))).toEqual({
       id: "lotus",
       redis: { user: "lotus" },

@@ -30,17 +30,20 @@ describe.skipIf(!hasNginx)(`requests${hasNginx ? "" : " (skipped: no nginx)"}`, 
   let web: NginxServer;
   let gateway: NginxServer;
   let php: Server;
+  let formerPool: Server;
   beforeAll(async () => {
     web = await startNginx(renderWebNginx(prod.domain, "10.0.20.1"), {
       "/etc/nginx/space.conf": spaceConf,
       "/etc/nginx/php-limits.conf": "",
       "/etc/nginx/mime.types": "types { text/html html; text/css css; }\n",
       "/srv/spaces/lotus/release/index.php": "",
+      "/srv/spaces/before/release/index.php": "",
       "/srv/spaces/closed/archived": "",
       "/srv/spaces/paused/suspended": "",
       "/srv/spaces/upgrading/maintenance": "",
       "/srv/spaces/coming/space.json": "",
-      "/run/php/ready": "",
+      "/run/php-spaces/ready": "",
+      "/srv/spaces/lotus/own-user": "",
       ...pagesByPath,
     });
     const upstreams = cloudMachines(prod, "web").map(({ privateAddress }) => [
@@ -53,15 +56,23 @@ describe.skipIf(!hasNginx)(`requests${hasNginx ? "" : " (skipped: no nginx)"}`, 
       Object.fromEntries(upstreams),
     );
     // Nextcloud sends a visitor without a session to its login page, which sends them back.
-    php = await startFastCgi(web.path("/run/php/spaces.sock"), (parameters) => {
+    php = await startFastCgi(web.path("/srv/spaces/lotus/php.sock"), (parameters) => {
       const back = encodeURIComponent(parameters.get("REQUEST_URI") ?? "");
       return `${OTHERS}Location: /login?redirect_url=${back}\r\n\r\n`;
     });
+    formerPool = await startFastCgi(web.path("/run/php-spaces/spaces.sock"), () => "\r\nthe pool of before");
   });
   afterAll(async () => {
     php.close();
+    formerPool.close();
     await gateway.stop();
     await web.stop();
+  });
+
+  test("run in the pool of their space, and in the former one while the space has no user of its own", async () => {
+    expect((await gateway.ask(HOST, "/login")).status).toBe(303);
+    const before = await gateway.ask(`before.${prod.domain}`, "/login");
+    expect(before.text).toBe("the pool of before");
   });
 
   describe("of a visitor without a session are sent to the login page", () => {

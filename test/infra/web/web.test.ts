@@ -7,7 +7,8 @@ import { nginxMap } from "../../support/nginx-map.ts";
 
 const files = join(import.meta.dirname, "../../../infra/web/rootfs");
 const rules = readFileSync(join(files, "etc/nginx/space.conf"), "utf8");
-const pool = readFileSync(join(files, "etc/php/8.4/fpm/php-fpm.conf"), "utf8");
+const pool = readFileSync(join(files, "etc/framaspace/php-pool.conf"), "utf8");
+const php = readFileSync(join(files, "etc/php/8.4/fpm/conf.d/90-framaspace.ini"), "utf8");
 
 /** The bodies of nginx's outermost locations, by pattern. */
 function locations(text: string): Map<string, string> {
@@ -25,12 +26,11 @@ function locations(text: string): Map<string, string> {
 describe("PHP", () => {
   const running = [...locations(rules)].filter(([, body]) => body.includes("fastcgi_pass"));
 
-  it("runs in one place, which sets everything that a worker would keep", () => {
+  it("runs in one place, which names the space's own directories", () => {
     expect(running.map(([match]) => match)).toEqual([String.raw`~ \.php(?:$|/)`]);
     expect(rules.match(/fastcgi_pass/g)).toHaveLength(1);
     const [value = ""] = /PHP_ADMIN_VALUE '([^']*)'/.exec(running[0]?.[1] ?? "")?.slice(1) ?? [];
     expect(value.split("\n").map((line) => line.split("=")[0])).toEqual([
-      "open_basedir",
       "upload_tmp_dir",
       "sys_temp_dir",
       "syslog.ident",
@@ -38,20 +38,27 @@ describe("PHP", () => {
     for (const line of value.split("\n")) expect(line).toContain("$space");
   });
 
-  it("sees its own space and the release, and nothing of other spaces", () => {
-    const [paths = ""] = /open_basedir="([^"]*)"/.exec(rules)?.slice(1) ?? [];
-    for (const path of paths.split(":"))
-      // Without the final slash, PHP compares by prefix: lotus would see lotus-2.
-      expect(path).toMatch(
-        /^(\$realpath_root\/|\/srv\/spaces\/\$space\/|\/usr\/local\/share\/.*|\/etc\/framaspace\/platform\.json|\/dev\/urandom)$/,
-      );
+  it("runs in the pool of its space, or in the former one while the space has no user of its own", () => {
+    expect(rules).toContain("fastcgi_pass unix:$php;");
+    expect(rules.match(/^.*set \$php .*$/gm)).toEqual([
+      "set $php /run/php-spaces/spaces.sock;",
+      "if (-f /srv/spaces/$space/own-user) { set $php /srv/spaces/$space/php.sock; }",
+    ]);
   });
 
-  it("has no way around open_basedir", () => {
-    const [disabled = ""] = /\[disable_functions\] = (.*)/.exec(pool)?.slice(1) ?? [];
+  it("is reached by nginx's user alone", () => {
+    expect(pool).toMatch(/^listen = \/run\/php-spaces\/\$pool\.sock$/m);
+    expect(pool).toMatch(/^listen\.owner = framaspace-nginx$/m);
+    expect(pool).toMatch(/^listen\.mode = 0600$/m);
+  });
+
+  it("starts no program, and leaves nothing in memory that other spaces reach", () => {
+    const [disabled = ""] = /^disable_functions = (.*)/m.exec(php)?.slice(1) ?? [];
     expect(disabled.split(",")).toEqual(
       expect.arrayContaining(
-        "exec shell_exec system passthru popen proc_open pcntl_exec dl symlink link putenv".split(" "),
+        "exec shell_exec system passthru popen proc_open pcntl_exec dl symlink link putenv sem_get shm_attach".split(
+          " ",
+        ),
       ),
     );
   });
@@ -81,9 +88,7 @@ describe("PHP", () => {
 
   it("waits for a session's lock until the lock of a killed worker expires, and not longer", () => {
     const [expires = 0, retries = 0, wait = 0] = ["expire", "retries", "wait_time"].map((name) =>
-      Number(
-        new RegExp(`^php_admin_value\\[redis\\.session\\.lock_${name}\\] = (\\d+)$`, "m").exec(pool)?.[1],
-      ),
+      Number(new RegExp(`^redis\\.session\\.lock_${name} = (\\d+)$`, "m").exec(php)?.[1]),
     );
     // Nextcloud delays people who typed wrong passwords while their session stays locked. The lock must last longer.
     expect(expires).toBeGreaterThan(25);

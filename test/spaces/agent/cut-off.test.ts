@@ -113,6 +113,7 @@ const LOTUS = {
   version: "35.0.2.1",
   archive: { graceDays: 0 },
   database: { name: "lotus", user: "lotus", password: "hidden" },
+  redis: { database: 1 },
   s3: { bucket: "space-lotus" },
 };
 const MADE = ["a v1 one", "b v2 one", "c v3 one"];

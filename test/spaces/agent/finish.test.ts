@@ -52,7 +52,7 @@ const FAKES = {
     esac`,
   "converge-space": String.raw`echo "$*" >>"$ROOT/calls"
     if [ -e "$ROOT/fails/$2" ]; then echo "space $2: still not" >&2; exit 1; fi
-    mkdir -p "$ROOT/srv/spaces/$2/config"; echo '{}' >"$ROOT/srv/spaces/$2/config/space.json"
+    mkdir -p "$ROOT/srv/spaces/$2/config"; echo '{}' >"$ROOT/srv/spaces/$2/config/space.json"; : >"$ROOT/srv/spaces/$2/own-user"
     echo "1 #x ~x" >"$ROOT/var/lib/framaspace/redis/$2"; rm -f "$ROOT/var/lib/framaspace/unfinished/$2"`,
 };
 
@@ -91,6 +91,7 @@ async function converged(...ids: string[]) {
     expect(await keep(id)).toEqual({ exitCode: 0, stderr: "" });
     mkdirSync(at("srv/spaces", id, "config"), { recursive: true });
     writeFileSync(at("srv/spaces", id, "config/space.json"), "{}");
+    writeFileSync(at("srv/spaces", id, "own-user"), "");
     mkdirSync(data("redis"), { recursive: true });
     writeFileSync(data("redis", id), "1 #x ~x\n");
   }

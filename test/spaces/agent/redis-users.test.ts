@@ -108,8 +108,23 @@ describe.skipIf(!onPath("flock"))("redis-users (flock on PATH)", () => {
     const { exitCode, stderr } = await run(["dahlia"], JSON.stringify(spaceOf("dahlia")));
     expect({ exitCode, stderr }).toEqual({
       exitCode: 1,
-      stderr: "space dahlia, redis: all 5 databases are taken; raise their number in infra/redis/redis.ts",
+      stderr:
+        "space dahlia, redis: all 4 numbers of spaces are taken; raise MOST_SPACES in infra/inventory/space-users.ts",
     });
+  });
+
+  it("keeps the numbers of directories that it has no record of: files belong to users of these numbers", async () => {
+    for (const [id, database] of [
+      ["iris", 1],
+      ["lotus", 3],
+    ] as const) {
+      mkdirSync(at("srv/spaces", id, "config"), { recursive: true });
+      writeFileSync(at("srv/spaces", id, "config/space.json"), JSON.stringify({ id, redis: { database } }));
+    }
+    expect(await give("rose")).toBe(2);
+    expect(await give("lotus")).toBe(3);
+    expect(await give("viola")).toBe(4);
+    expect(await give("iris")).toBe(1);
   });
 
   it("gives all keys to a release without a prefix, wanted or running", async () => {

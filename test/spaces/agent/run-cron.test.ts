@@ -36,8 +36,15 @@ beforeEach(() => {
     mkdirSync(at(folder), { recursive: true });
   mkdirSync(at("var/lib/framaspace/cron"), { recursive: true });
   mkdirSync(at("var/lib/framaspace/undistributed"), { recursive: true });
-  const space = { id: "lotus", state: "active", release: "34.0.4", limits: { storageBytes: 100 } };
+  const space = {
+    id: "lotus",
+    state: "active",
+    release: "34.0.4",
+    limits: { storageBytes: 100 },
+    redis: { database: 1 },
+  };
   writeFileSync(at("srv/spaces/lotus/config/space.json"), JSON.stringify(space));
+  writeFileSync(at("srv/spaces/lotus/own-user"), "");
   writeFileSync(
     at("etc/framaspace/catalog.json"),
     '{"apps":[],"appsOptional":[],"appsOff":[],"appsRefused":[],"officeApps":{},"upgrade":{"stopAtFailedPercent":10},"cron":{"workers":1,"activeMinutes":5,"idleMinutes":60}}',
@@ -163,8 +170,15 @@ describe.skipIf(!onPath("flock"))("run-cron (flock on PATH)", () => {
     writeFileSync(at("seconds-lotus"), "60");
     for (const id of ["rose", "viola"]) {
       mkdirSync(at("srv/spaces", id, "config"), { recursive: true });
-      const space = { id, state: "active", release: "34.0.4", limits: { storageBytes: 100 } };
+      const space = {
+        id,
+        state: "active",
+        release: "34.0.4",
+        limits: { storageBytes: 100 },
+        redis: { database: 2 },
+      };
       writeFileSync(at("srv/spaces", id, "config/space.json"), JSON.stringify(space));
+      writeFileSync(at("srv/spaces", id, "own-user"), "");
     }
     writeFileSync(at("seconds-viola"), "60");
     const ran = () => asked().match(/^cron\.php of .*$/gm);

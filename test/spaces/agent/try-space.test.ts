@@ -48,11 +48,11 @@ beforeEach(() => {
     timeout: 'shift; exec "$@"',
   });
   for (const name of ["refuses", "loses"]) writeFileSync(at(name), "");
-  keep(LOTUS);
+  keep({ ...LOTUS, redis: { ...LOTUS.redis, database: 1 } });
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
-function keep(space: { id: string }): void {
+function keep(space: { id: string; redis?: object }): void {
   mkdirSync(at("srv/spaces", space.id, "config"), { recursive: true });
   writeFileSync(at("srv/spaces", space.id, "config/space.json"), JSON.stringify(space));
 }

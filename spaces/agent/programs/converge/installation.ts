@@ -6,7 +6,7 @@ import { textOf } from "../read-space.ts";
 import { read, succeeds } from "../../../../infra/machine/programs/run-command.ts";
 import { sql } from "../space-database.ts";
 import { SpaceDirectory } from "../space-directory.ts";
-import { failure } from "../space-work.ts";
+import { failure, numberOf, spaceUser } from "../space-work.ts";
 import { APPS_OF, releaseOf, type Converging, type WithData } from "./converging.ts";
 import { look } from "./database-facts.ts";
 import { prepare } from "./release-checks.ts";
@@ -69,19 +69,8 @@ export async function makeDirectory(work: Converging): Promise<void> {
   const path = `${places.spaces}/.new.${space.id}`;
   rmSync(path, { recursive: true, force: true });
   const fresh = new SpaceDirectory(path, `${places.undistributed}/${space.id}`, () => {});
-  await read("install", ["-d", "-m", "0750", "-o", "root", "-g", "www-data", path, `${path}/config`]);
-  await read("install", [
-    "-d",
-    "-m",
-    "0700",
-    "-o",
-    "www-data",
-    "-g",
-    "www-data",
-    `${path}/data`,
-    `${path}/tmp`,
-  ]);
-  await fresh.put("data/.ncdata", 0o640, "www-data:www-data", "# Nextcloud data directory");
+  await read("install", ["-d", "-m", "0700", path, `${path}/config`, `${path}/data`, `${path}/tmp`]);
+  await fresh.put("data/.ncdata", 0o640, "root:root", "# Nextcloud data directory");
   await writeFiles({ ...work, directory: fresh });
   // First everything in it must be on disk: after a power loss, a directory must not be there without its files.
   await read("sync", ["-f", path]);
@@ -99,11 +88,13 @@ export async function writeFiles(work: Converging): Promise<void> {
     release: releaseOf(version),
     ...(fingerprint !== undefined && fingerprint !== "" && { dataFingerprint: fingerprint }),
   };
+  const user = spaceUser(work);
   const text = `${textOf(fitting).slice(0, -1)},"version":"${version}"}`;
-  await directory.put("config/space.json", 0o640, "root:www-data", text);
+  await directory.put("config/space.json", 0o640, `root:${user}`, text);
   // Nextcloud's command line refuses a file that its user does not own.
-  await directory.put("config/config.php", 0o440, "www-data:www-data", CONFIG);
+  await directory.put("config/config.php", 0o440, `${user}:${user}`, CONFIG);
   directory.linkRelease(places.releases, releaseOf(version));
+  await directory.giveTo(numberOf(work));
 }
 
 const CONFIG = "<?php $CONFIG = (require '/usr/local/share/framaspace/config.php')(__DIR__);";

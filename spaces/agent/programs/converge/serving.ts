@@ -8,7 +8,7 @@ import type { Converging } from "./converging.ts";
 export async function setState(work: Converging): Promise<void> {
   const { directory, wanted } = work;
   for (const stopped of ["suspended", "archived"] as const)
-    if (wanted.state === stopped) await directory.put(stopped, 0o640, "root:www-data", "");
+    if (wanted.state === stopped) await directory.put(stopped, 0o640, "root:root", "");
   for (const stopped of ["suspended", "archived"] as const)
     if (wanted.state !== stopped) directory.drop(stopped);
   // No program works behind the maintenance any more: it would hold the lock.

@@ -26,7 +26,14 @@ export function beginPreparing(places: Places, release: string): Preparing {
   const password = randomBytes(24).toString("base64url");
   const work = beginWork(places, {
     id,
-    document: { id, release, state: "active", database: { name, user: name, password } },
+    document: {
+      id,
+      release,
+      state: "active",
+      database: { name, user: name, password },
+      // Numbers of spaces begin with 1: its Unix user is nobody's.
+      redis: { database: 0, user: "", password: "", prefix: "" },
+    },
     platform: readPlatform(places),
     catalog: readCatalog(places),
     url: "",

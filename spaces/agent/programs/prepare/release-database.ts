@@ -8,7 +8,7 @@ import { REPAIRS } from "../repairs.ts";
 import { read } from "../../../../infra/machine/programs/run-command.ts";
 import { execute, psqlAsAdministrator, sql } from "../space-database.ts";
 import { CommandError } from "../../../../infra/machine/programs/program-error.ts";
-import { held } from "../space-work.ts";
+import { held, spaceUser } from "../space-work.ts";
 import { logged, refusal, type Preparing } from "./preparing.ts";
 
 /** Makes the scratch configuration and an empty database. */
@@ -16,7 +16,8 @@ export async function makeDatabase(work: Preparing): Promise<void> {
   const folder = scratchConfig(work);
   rmSync(folder, { recursive: true, force: true });
   await read("install", ["-d", "-m", "0711", work.places.scratch]);
-  const own = ["-d", "-m", "0700", "-o", "www-data", "-g", "www-data"];
+  const user = String(spaceUser(work));
+  const own = ["-d", "-m", "0700", "-o", user, "-g", user];
   await read("install", [...own, folder, `${folder}/data`, `${folder}/tmp`]);
   const { name, password } = work;
   await administrate(
@@ -81,6 +82,7 @@ export async function installRelease(work: Preparing): Promise<void> {
 
 async function writeConfiguration(work: Preparing): Promise<void> {
   const folder = scratchConfig(work);
+  const user = spaceUser(work);
   // libpq reads the password from a file if it is given an empty one. As an option, it would show in process lists.
   const pgpass = `*:*:${work.name}:${work.name}:${work.password}\n`;
   for (const [name, text] of [
@@ -88,7 +90,7 @@ async function writeConfiguration(work: Preparing): Promise<void> {
     ["config.php", configuration(folder)],
   ] as const) {
     writeFileSync(`${folder}/${name}`, text, { mode: 0o600 });
-    await read("chown", ["www-data:www-data", `${folder}/${name}`]);
+    await read("chown", [`${user}:${user}`, `${folder}/${name}`]);
   }
 }
 

@@ -1,5 +1,5 @@
 // What a space's directory says once its database was put back.
-import type { SpaceWork } from "../space-work.ts";
+import { spaceUser, type SpaceWork } from "../space-work.ts";
 import { textOf } from "../read-space.ts";
 
 /** A new fingerprint makes sync clients ask about files that are newer than the space's, instead of deleting them. */
@@ -16,6 +16,6 @@ export const releaseOfVersion = (version: string) => version.replace(/\.[^.]*$/,
 export async function followDatabase(work: SpaceWork, version: string, fingerprint: string): Promise<void> {
   const release = releaseOfVersion(version);
   const document = { ...work.space.document, release, version, dataFingerprint: fingerprint };
-  await work.directory.put("config/space.json", 0o640, "root:www-data", textOf(document));
+  await work.directory.put("config/space.json", 0o640, `root:${spaceUser(work)}`, textOf(document));
   work.directory.linkRelease(work.places.releases, release);
 }

@@ -14,21 +14,20 @@ return static function (string $directory): array {
     $address = $space['host'] . (isset($platform['port']) ? ":{$platform['port']}" : '');
 
     // Every storage node serves every bucket. Each space starts with a node of its own choice, which spreads the load.
-    // A node that takes no connection is skipped. The result is remembered for 5 seconds.
-    $reachable = static function (array $hosts, int $port, string $id): string {
+    // A node that takes no connection is skipped. The result is remembered for 5 seconds, in a file of the space.
+    $reachable = static function (array $hosts, int $port, string $id) use ($home): string {
         $first = crc32($id) % count($hosts);
         $ordered = [...array_slice($hosts, $first), ...array_slice($hosts, 0, $first)];
         foreach ($ordered as $host) {
-            $known = function_exists('apcu_fetch') ? apcu_fetch("storage:$host") : false;
-            if ($known === false) {
+            $file = "$home/tmp/storage-$host";
+            $known = is_file($file) && filemtime($file) > time() - 5 ? file_get_contents($file) : '';
+            if ($known === '') {
                 $socket = @fsockopen($host, $port, $code, $message, 0.5);
                 $known = $socket ? 'up' : 'down';
                 if ($socket) {
                     fclose($socket);
                 }
-                if (function_exists('apcu_store')) {
-                    apcu_store("storage:$host", $known, 5);
-                }
+                @file_put_contents($file, $known);
             }
             if ($known === 'up') {
                 return $host;
@@ -51,6 +50,15 @@ return static function (string $directory): array {
             'timeout' => 2,
             'read_timeout' => 5,
         ]));
+    }
+
+    // Nextcloud bounds previews by a semaphore of the machine, so one space could keep all others from making any. PHP
+    // may not call sem_get here (infra/web/rootfs/etc/php/8.4/fpm/conf.d/90-framaspace.ini), and Nextcloud does without if this fails.
+    // What bounds a space's previews is the number of its workers.
+    if (!function_exists('sem_get')) {
+        function sem_get(): bool {
+            return false;
+        }
     }
 
     $config = [
@@ -90,7 +98,8 @@ return static function (string $directory): array {
         'check_data_directory_permissions' => false,
         'skeletondirectory' => '',
 
-        'memcache.local' => '\OC\Memcache\APCu',
+        // Not APCu, whose memory all spaces of a web server would share: what Nextcloud keeps there, it runs.
+        'memcache.local' => '\OC\Memcache\Redis',
         'memcache.distributed' => '\OC\Memcache\Redis',
         'memcache.locking' => '\OC\Memcache\Redis',
         // Nobody frees the locks of a web server that died. A file that it was writing takes no other write for this
