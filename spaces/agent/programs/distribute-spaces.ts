@@ -44,7 +44,9 @@ export async function copyToWebServers(
 ): Promise<string[]> {
   mkdirSync(`${places.run}/unreachable`, { recursive: true });
   const missed = await Promise.all(
-    webServersOf(places).map(async (web) => ((await push(places, web, { id, locks, ...options })) ? [] : [web])),
+    webServersOf(places).map(async (web) =>
+      (await push(places, web, { id, locks, ...options })) ? [] : [web],
+    ),
   );
   return missed.flat().sort();
 }
@@ -81,7 +83,13 @@ async function push(
   if (id !== undefined && isUnreachable(places, web)) return false;
   const lock = [id === undefined ? "--exclusive" : "--shared", "--timeout", "60", "--close"];
   const source = id === undefined ? [`${places.spaces}/`] : ["--relative", `${places.spaces}/./${id}`];
-  const copy = [...RSYNC, ...(emptyTmp ? [] : [KEEP_TMP]), `--rsh=ssh -F ${places.distributeSsh}`, ...source, `root@${web}:`];
+  const copy = [
+    ...RSYNC,
+    ...(emptyTmp ? [] : [KEEP_TMP]),
+    `--rsh=ssh -F ${places.distributeSsh}`,
+    ...source,
+    `root@${web}:`,
+  ];
   const words = [...lock, `${places.run}/distribute-${web}.lock`, ...copy];
   const { status, said } = await runQuietly(places, "flock", words, locks);
   for (const line of said.split("\n").filter(Boolean)) console.error(`${web}: ${line}`);

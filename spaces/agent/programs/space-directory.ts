@@ -76,7 +76,12 @@ export class SpaceDirectory {
     if (hasUser(this.path) && linkTarget(`${this.path}/${POOL}`) === socketOf(number)) return;
     this.#touches();
     const user = userOf(number);
-    const [path, config, data, tmp] = [this.path, `${this.path}/config`, `${this.path}/data`, `${this.path}/tmp`];
+    const [path, config, data, tmp] = [
+      this.path,
+      `${this.path}/config`,
+      `${this.path}/data`,
+      `${this.path}/tmp`,
+    ];
     // Files of the user of before.
     for (const name of readdirSync(tmp)) rmSync(`${tmp}/${name}`, { recursive: true, force: true });
     await read("chown", ["--no-dereference", `root:${user}`, config, `${config}/space.json`]);

@@ -88,9 +88,7 @@ describe("PHP", () => {
 
   it("waits for a session's lock until the lock of a killed worker expires, and not longer", () => {
     const [expires = 0, retries = 0, wait = 0] = ["expire", "retries", "wait_time"].map((name) =>
-      Number(
-        new RegExp(`^redis\\.session\\.lock_${name} = (\\d+)$`, "m").exec(php)?.[1],
-      ),
+      Number(new RegExp(`^redis\\.session\\.lock_${name} = (\\d+)$`, "m").exec(php)?.[1]),
     );
     // Nextcloud delays people who typed wrong passwords while their session stays locked. The lock must last longer.
     expect(expires).toBeGreaterThan(25);

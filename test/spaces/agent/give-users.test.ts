@@ -1,5 +1,14 @@
 // Spaces of an earlier version of the platform, whose files all belong to one user.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -24,7 +33,8 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true }));
 
 function makeSpace(id: string, redis: object): void {
-  for (const folder of ["config", "data", "tmp"]) mkdirSync(at("srv/spaces", id, folder), { recursive: true });
+  for (const folder of ["config", "data", "tmp"])
+    mkdirSync(at("srv/spaces", id, folder), { recursive: true });
   const document = { id, release: "34.0.4", state: "active", redis };
   writeFileSync(at("srv/spaces", id, "config/space.json"), JSON.stringify(document));
   writeFileSync(at("srv/spaces", id, "tmp/of-the-former-user"), "");

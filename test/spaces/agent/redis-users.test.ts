@@ -108,7 +108,8 @@ describe.skipIf(!onPath("flock"))("redis-users (flock on PATH)", () => {
     const { exitCode, stderr } = await run(["dahlia"], JSON.stringify(spaceOf("dahlia")));
     expect({ exitCode, stderr }).toEqual({
       exitCode: 1,
-      stderr: "space dahlia, redis: all 4 numbers of spaces are taken; raise MOST_SPACES in infra/inventory/space-users.ts",
+      stderr:
+        "space dahlia, redis: all 4 numbers of spaces are taken; raise MOST_SPACES in infra/inventory/space-users.ts",
     });
   });
 

@@ -36,7 +36,13 @@ beforeEach(() => {
     mkdirSync(at(folder), { recursive: true });
   mkdirSync(at("var/lib/framaspace/cron"), { recursive: true });
   mkdirSync(at("var/lib/framaspace/undistributed"), { recursive: true });
-  const space = { id: "lotus", state: "active", release: "34.0.4", limits: { storageBytes: 100 }, redis: { database: 1 } };
+  const space = {
+    id: "lotus",
+    state: "active",
+    release: "34.0.4",
+    limits: { storageBytes: 100 },
+    redis: { database: 1 },
+  };
   writeFileSync(at("srv/spaces/lotus/config/space.json"), JSON.stringify(space));
   writeFileSync(at("srv/spaces/lotus/own-user"), "");
   writeFileSync(
