@@ -25,9 +25,9 @@ children=$(awk '/^MemTotal/ { n = int($2 * 0.8 / 1024 / 120); print n < 8 ? 8 : 
 # workers than its role may have connections (spaces/space.ts). Uploads may use half of that, because they last as long
 # as their client takes: the rest stays free for pages.
 share=$((children * 3 / 4 < 140 ? children * 3 / 4 : 140))
-# Workers that wait for a next request count, too, and need less memory. This must not be reached: PHP-FPM does not come
+# Workers that wait for a next request count, too; they need about 20 MB. This must not be reached: PHP-FPM does not come
 # back to a request that it could start no worker for, until its pool gets another one.
-file /etc/php/8.4/fpm/workers.conf 0644 root:root <<<"process.max = $((children * 3 / 2))"
+file /etc/php/8.4/fpm/workers.conf 0644 root:root <<<"process.max = $((children * 2))"
 # nginx refuses before a pool is full.
 file /etc/php/8.4/fpm/pool.conf 0644 root:root < <(
   grep -E '^[a-z]' /etc/framaspace/php-pool.conf

@@ -177,7 +177,7 @@ describe("one client with 200 slow bodies does not slow down other spaces", () =
     const quiet = await answers(web, 5);
     const stop = await slowClients(200, text);
     try {
-      // PHP starts workers when they are needed, up to 32 per second.
+      // PHP starts workers when they are needed.
       await sleep(5000);
       const busy = await answers(web, 5);
       console.log(

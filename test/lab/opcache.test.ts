@@ -38,7 +38,7 @@ test.skipIf(!hasStrace)(
         "--nslist",
         "pid",
         "-f",
-        "php-fpm: pool",
+        "php-fpm: (master|pool)",
       ]);
       const workers = stdout.split("\n").flatMap((pid) => ["-p", pid]);
       const file = join(folder, "trace");
