@@ -7,6 +7,8 @@ import type { Entry } from "../spaces/fleet/entry.ts";
 export interface Figures {
   /** Number of active and suspended spaces: those that have storage promised to them and cost money. */
   present: number;
+  /** Number of all spaces: an archived one keeps its number, too. */
+  spaces: number;
   capacity: Capacity | undefined;
   /** Per month, without VAT. */
   cost: number;
@@ -16,6 +18,7 @@ export interface Figures {
 export function figuresOf(entries: readonly Entry[], catalog: Catalog, environment: Environment): Figures {
   return {
     present: entries.filter(({ state }) => state !== "archived").length,
+    spaces: entries.length,
     capacity: capacityOf(entries, catalog, environment),
     cost: monthlyCost(environment),
     pricesAsOf: environment.prices.asOf,

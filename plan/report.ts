@@ -1,5 +1,6 @@
 // Writes the plan as Markdown, for readers who have never seen the program. What must be read comes first and is short.
 // A section without content is left out, but one line names it, so that nobody takes it for forgotten.
+import { MOST_SPACES } from "../infra/inventory/space-users.ts";
 import { terabytes } from "../spaces/fleet/capacity.ts";
 import type { Kind } from "./comparison.ts";
 import type { Figures } from "./fleet-figures.ts";
@@ -139,9 +140,17 @@ function renderFigures({ before, after }: EnvironmentPlan): string[] {
   const storage = capacity
     ? `it fits. ${change((figures) => (figures.capacity ? terabytes(figures.capacity.committed) : "none"))} promised, of ${change((figures) => (figures.capacity ? terabytes(figures.capacity.promisable) : "none"))} that may be: ${((100 * capacity.committed) / capacity.promisable).toFixed(1)} %.`
     : "none is declared.";
+  // Said only when it is time to do something.
+  const numbers =
+    after.spaces > MOST_SPACES * 0.8
+      ? [
+          `- **Numbers:** ${grouped(after.spaces)} of ${grouped(MOST_SPACES)} spaces that web servers have pools for. Raise MOST_SPACES in infra/inventory/space-users.ts, and run \`up\` for the platform.`,
+        ]
+      : [];
   const each = ({ cost, present }: Figures) => (present > 0 ? (cost / present).toFixed(2) : "none");
   return [
     `- **Storage:** ${storage}`,
+    ...numbers,
     `- **Cost:** ${change(({ cost }) => grouped(cost))} EUR a month; ${change(each)} EUR for each of ${change(({ present }) => grouped(present))} spaces.`,
   ];
 }

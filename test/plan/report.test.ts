@@ -104,6 +104,14 @@ Compared with \`main\` (0123456789ab).
 `);
 });
 
+test("spaces without a pool on web servers are said before there are any", () => {
+  const added = (count: number) => renderPlan(outcome(many(count), many(count + 1))).summary;
+  expect(added(1599)).not.toContain("Numbers");
+  expect(added(1600)).toContain(
+    "- **Numbers:** 1,601 of 2,000 spaces that web servers have pools for. Raise MOST_SPACES in",
+  );
+});
+
 test("without a change, one line names all that was looked at, and nothing is folded but what was compared", () => {
   const { summary, details } = renderPlan(outcome(many(3), many(3)));
   expect(summary).toContain("It is valid. Merging it changes nothing that is declared here.\n");
