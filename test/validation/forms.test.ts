@@ -25,7 +25,7 @@ function fields(schema: z.core.$ZodType, path: string): [path: string, schema: z
 
 /** An example, a choice, bounds, or the parts that are wanted. */
 const FORM =
-  /; (?:remove it|write .*(?:such as \S|one of \S|\ba (?:whole )?number(?: from|,| above) |with the keys \S|EUR|active|suspended|archived|required|collabora|64 hexadecimal digits|`ssh-ed25519 AAAA…`|storage-a1 …|postgres-1 or))/;
+  /; (?:remove it|write .*(?:such as \S|one of \S|\ba (?:whole )?number(?: from|,| above) |with the keys \S|EUR|true|active|suspended|archived|required|collabora|64 hexadecimal digits|`ssh-ed25519 AAAA…`|storage-a1 …|postgres-1 or))/;
 
 test.each([
   ...fields(entrySchema, "entry"),

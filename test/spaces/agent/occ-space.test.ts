@@ -7,6 +7,9 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { LOTUS, makeOps } from "../../support/fake-ops.ts";
 import { fakeCommands, onPath, startOf } from "../../support/fakes.ts";
 
+/** As redis-users writes it: with its number. */
+const SPACE = { ...LOTUS, redis: { ...LOTUS.redis, database: 1 } };
+
 let root: string;
 const at = (...path: string[]) => join(root, ...path);
 beforeEach(() => {
@@ -18,7 +21,10 @@ beforeEach(() => {
     setpriv: `${free}; while [[ $1 != */occ ]]; do shift; done; echo "\${1#$ROOT} $* in \${NEXTCLOUD_CONFIG_DIR#$ROOT}" | sed "s,$ROOT,,"; [[ $* != *nobody* ]] || exit 4`,
   });
   mkdirSync(at("srv/spaces/lotus/config"), { recursive: true });
-  writeFileSync(at("srv/spaces/lotus/config/space.json"), JSON.stringify(LOTUS));
+  writeFileSync(
+    at("srv/spaces/lotus/config/space.json"),
+    JSON.stringify({ ...LOTUS, redis: { ...LOTUS.redis, database: 1 } }),
+  );
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
@@ -54,6 +60,6 @@ describe.skipIf(!onPath("flock"))("occ-space (flock on PATH)", () => {
     expect(said("lotus")).toEqual([1, "occ-space ID WORDS…, such as occ-space lotus user:list"]);
     expect(said("../etc", "status")).toEqual([1, "occ-space ID WORDS…, such as occ-space lotus user:list"]);
     expect(said("rose", "status")).toEqual([1, 'there is no space "rose" on this machine']);
-    expect(readFileSync(at("srv/spaces/lotus/config/space.json"), "utf8")).toBe(JSON.stringify(LOTUS));
+    expect(readFileSync(at("srv/spaces/lotus/config/space.json"), "utf8")).toBe(JSON.stringify(SPACE));
   });
 });
