@@ -1,4 +1,5 @@
-// How a program of ops-1 begins and ends.
+// How a program of ops-1 begins and ends, and what it says meanwhile.
+import { setTimeout as wait } from "node:timers/promises";
 import { AlreadySaid, ProgramError, UsageError } from "./program-error.ts";
 
 /** What a program prints, and its exit status. */
@@ -6,6 +7,25 @@ export interface Result {
   output: string;
   status: number;
 }
+
+/** What a program that takes long needs of the world. */
+export interface Surroundings {
+  /** Tells people something on the way. */
+  readonly say: (line: string) => void;
+  /** The same, of what is not as it should be. */
+  readonly warn: (line: string) => void;
+  readonly sleep: (seconds: number) => Promise<void>;
+}
+
+export const SURROUNDINGS: Surroundings = {
+  say: (line) => {
+    console.log(line);
+  },
+  warn: (line) => {
+    console.error(line);
+  },
+  sleep: (seconds) => wait(seconds * 1000),
+};
 
 /** Runs a program, and prints what it gives, or what is wrong. */
 export async function runProgram(program: () => Promise<Result>): Promise<void> {

@@ -3,7 +3,8 @@
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { read, run } from "../../machine/programs/run-command.ts";
 import { writeWhole } from "../../machine/programs/whole-file.ts";
-import { linesIn, textOf, type LookedAt } from "./looked-at.ts";
+import { linesIn, type LookedAt } from "./looked-at.ts";
+import { readIfThere } from "../../machine/programs/texts.ts";
 
 const DAY_SECONDS = 86_400;
 
@@ -14,7 +15,7 @@ const TAG = "platform-health";
 export async function reportAlarms(lookedAt: LookedAt, now: readonly string[]): Promise<void> {
   const folder = folderOf(lookedAt);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const known = new Set(linesIn(textOf(`${folder}/problems`)).map(nameOf));
+  const known = new Set(linesIn(readIfThere(`${folder}/problems`)).map(nameOf));
   const open = new Set(now.map(nameOf));
   const fresh = now.filter((line) => !known.has(nameOf(line)));
   const over = [...known].filter((name) => !open.has(name)).sort();

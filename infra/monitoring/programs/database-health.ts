@@ -1,6 +1,7 @@
 // What is wrong with PostgreSQL and its backups.
 import { existsSync, readFileSync } from "node:fs";
 import { ask, FULL, type LookedAt } from "./looked-at.ts";
+import { parseJson } from "../../machine/programs/texts.ts";
 
 /** If the latest backup is older, a nightly one is missing. */
 const BACKUP_HOURS = 30;
@@ -30,7 +31,7 @@ export async function postgresProblems({ root }: LookedAt): Promise<string[]> {
   if (!existsSync(`${root}/var/lib/framaspace/postgres.json`))
     return ["postgres record: ops-1 knows no primary; run up"];
   const { status, output } = await ask(60, "postgres-cluster", ["status"]);
-  const said = status === 0 ? parse<ClusterStatus>(output) : undefined;
+  const said = status === 0 ? parseJson<ClusterStatus>(output) : undefined;
   if (!said) return ["postgres status: postgres-cluster status does not work"];
   const { record, nodes } = said;
   const moves = (["switchover", "failover"] as const).filter((move) => record[move] !== undefined);
@@ -114,7 +115,7 @@ export async function backupProblems({ root }: LookedAt): Promise<string[]> {
 function checkProblems(file: string): string[] {
   if (!existsSync(file))
     return ["backups unchecked: no test restore has run yet; systemctl start postgres-backups-check"];
-  const check = parse<{ ok: boolean; text: string; at: number }>(readFileSync(file, "utf8"));
+  const check = parseJson<{ ok: boolean; text: string; at: number }>(readFileSync(file, "utf8"));
   if (!check) return [`backups unchecked: ${file} cannot be read; systemctl start postgres-backups-check`];
   return [
     ...(check.ok ? [] : [`backups damaged: ${check.text}`]),
@@ -126,11 +127,3 @@ function checkProblems(file: string): string[] {
 
 /** @param moment In seconds since 1970. */
 const hoursSince = (moment: number) => Math.floor((Date.now() / 1000 - moment) / HOUR);
-
-function parse<Value>(text: string): Value | undefined {
-  try {
-    return JSON.parse(text) as Value;
-  } catch {
-    return undefined;
-  }
-}

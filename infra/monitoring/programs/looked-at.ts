@@ -1,5 +1,4 @@
 // What platform-health knows while it looks, and how it asks.
-import { existsSync, readFileSync } from "node:fs";
 import { run, type CommandOptions, type Ended } from "../../machine/programs/run-command.ts";
 import type { HealthSettings } from "./health-settings.ts";
 
@@ -22,9 +21,5 @@ export const ask = (
   words: readonly string[],
   options: CommandOptions = {},
 ): Promise<Ended> => run("timeout", [String(seconds), command, ...words], options);
-
-/** The text of a file; undefined if there is none. */
-export const textOf = (file: string): string | undefined =>
-  existsSync(file) ? readFileSync(file, "utf8") : undefined;
 
 export const linesIn = (text: string | undefined): string[] => (text ?? "").split("\n").filter(Boolean);

@@ -1,7 +1,8 @@
 // Spaces that are not as their entries say, and background jobs that wait. The programs that work on spaces note both;
 // this reads their notes.
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { linesIn, textOf, type LookedAt } from "./looked-at.ts";
+import { linesIn, type LookedAt } from "./looked-at.ts";
+import { readIfThere } from "../../machine/programs/texts.ts";
 
 /** More unfinished spaces than this are one line. */
 const MOST = 20;
@@ -14,13 +15,13 @@ const SHOWN = 300;
 
 /** What the timer of reconcile-storage noted last. If it fails, it shows as a failed unit of this machine. */
 export const storageProblems = async ({ root }: LookedAt): Promise<string[]> =>
-  linesIn(textOf(`${root}/var/lib/framaspace/storage/problems`));
+  linesIn(readIfThere(`${root}/var/lib/framaspace/storage/problems`));
 
 /** Spaces that are not yet as their entries say. finish-spaces tries again, and list-spaces shows all of them. */
 export async function spaceProblems({ root }: LookedAt): Promise<string[]> {
   const data = `${root}/var/lib/framaspace`;
   const folder = `${data}/unfinished`;
-  const kept = linesIn(textOf(`${data}/wanted-problems`));
+  const kept = linesIn(readIfThere(`${data}/wanted-problems`));
   if (!existsSync(folder)) return kept;
   const left = readdirSync(folder)
     .filter((id) => !id.startsWith(".") && !isInProgress(`${folder}/${id}`))

@@ -1,20 +1,16 @@
 // What postgres-cluster knows while it runs: the nodes, the record, and how to say things.
+import type { Surroundings } from "../../machine/programs/program.ts";
 import { ProgramError } from "../../machine/programs/program-error.ts";
 import type { ClusterRecord } from "./cluster-record.ts";
 import type { Node, Nodes, NodeStatus } from "./nodes.ts";
 
-export interface Cluster {
+export interface Cluster extends Surroundings {
   /** In order: the first one is the primary of an empty platform. */
   readonly names: readonly Node[];
   readonly nodes: Nodes;
   readonly record: ClusterRecord;
   /** Of this machine, for messages. */
   readonly host: string;
-  /** Tells people something on the way. */
-  readonly say: (line: string) => void;
-  /** The same, of what is not as it should be. */
-  readonly warn: (line: string) => void;
-  readonly sleep: (seconds: number) => Promise<void>;
 }
 
 /** The error that ends the program: what is wrong, and what to do next. */

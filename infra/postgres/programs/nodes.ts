@@ -1,6 +1,7 @@
 // The PostgreSQL nodes as ops-1 sees them. postgres-node does the work there, by a key that runs nothing else.
 import { AlreadySaid } from "../../machine/programs/program-error.ts";
 import { endOf, run, start, type Descriptors } from "../../machine/programs/run-command.ts";
+import { parseJson } from "../../machine/programs/texts.ts";
 
 /** Its name: `postgres-1`. */
 export type Node = string;
@@ -82,10 +83,6 @@ const failed = (node: Node, [verb]: Words, status: number) =>
   new AlreadySaid(`postgres-node ${verb} on ${node} ended with status ${status}`, status);
 
 function parseStatus(text: string): NodeStatus | undefined {
-  try {
-    const said: unknown = JSON.parse(text);
-    return typeof said === "object" && said !== null && "node" in said ? (said as NodeStatus) : undefined;
-  } catch {
-    return undefined;
-  }
+  const said = parseJson<unknown>(text);
+  return typeof said === "object" && said !== null && "node" in said ? (said as NodeStatus) : undefined;
 }

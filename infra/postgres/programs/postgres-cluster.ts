@@ -19,7 +19,7 @@ import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { setTimeout as wait } from "node:timers/promises";
 import { lock } from "../../machine/programs/lock-file.ts";
-import { sayError, type Result } from "../../machine/programs/program.ts";
+import { sayError, SURROUNDINGS, type Result } from "../../machine/programs/program.ts";
 import { otherThan, rebuild, refusal, type Cluster } from "./cluster.ts";
 import { recordIn } from "./cluster-record.ts";
 import { adopt, backupsBy, reconcileCluster, restoreCluster } from "./first-primary.ts";
@@ -95,13 +95,7 @@ function clusterOf(root: string, lockedAs?: number): Cluster {
     nodes: nodesBySsh(`${folder}/ssh_config`, lockedAs === undefined ? {} : { [LOCK]: lockedAs }),
     record: recordIn(`${root}/var/lib/framaspace/postgres.json`),
     host: hostname(),
-    say: (line) => {
-      console.log(line);
-    },
-    warn: (line) => {
-      console.error(line);
-    },
-    sleep: (seconds) => wait(seconds * 1000),
+    ...SURROUNDINGS,
   };
 }
 

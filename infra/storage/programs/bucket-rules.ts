@@ -14,6 +14,7 @@ import {
   type Answer,
   type Sites,
 } from "./storage-sites.ts";
+import { readIfThere } from "../../machine/programs/texts.ts";
 
 /** The buckets that were checked are noted, and checked again after this time. */
 const NOTED_SECONDS = 86_400;
@@ -31,7 +32,7 @@ export async function reconcileBuckets(sites: Sites): Promise<void> {
     for (const old of readdirSync(state))
       if (old.startsWith(`buckets-${site}-`) && old !== name) rmSync(`${state}/${old}`);
     if (work === "all" || isOlder(noted, NOTED_SECONDS)) rmSync(noted, { force: true });
-    const done = new Set(existsSync(noted) ? readFileSync(noted, "utf8").split("\n") : []);
+    const done = new Set(readIfThere(noted)?.split("\n"));
     for (const bucket of (await bucketsOf(site)).filter((one) => !done.has(one)).sort()) {
       await reconcileBucket(sites, site, bucket);
       appendFileSync(noted, `${bucket}\n`);

@@ -6,6 +6,7 @@ import { read } from "../../machine/programs/run-command.ts";
 import { ProgramError } from "../../machine/programs/program-error.ts";
 import type { SiteRole } from "../../inventory/environment.ts";
 import { infoOf, isFilled, mcLines, refusal, type SiteInfo, type Sites } from "./storage-sites.ts";
+import { parseJson } from "../../machine/programs/texts.ts";
 
 /** The file whose time is that of the last gap. */
 const gapsOf = ({ state }: Sites, site: SiteRole) => `${state}/gaps-${site}`;
@@ -47,7 +48,7 @@ export async function heal(sites: Sites, site: SiteRole): Promise<void> {
   const timeOf = () => statSync(gaps, { throwIfNoEntry: false, bigint: true })?.mtimeNs;
   const noted = timeOf();
   const { status, last } = await healAll(site);
-  const said = parse(last);
+  const said = parseJson<Summary>(last) ?? {};
   if (status !== 0 || said.type !== "summary")
     throw refusal(`mc admin heal of the ${site} site ended early: ${last}`);
   // The note stays if a drive went offline in the meantime.
@@ -73,12 +74,4 @@ async function healAll(site: SiteRole): Promise<{ status: number; last: string }
     last = line;
   });
   return { status, last };
-}
-
-function parse(line: string): Summary {
-  try {
-    return JSON.parse(line) as Summary;
-  } catch {
-    return {};
-  }
 }

@@ -6,10 +6,9 @@
 //   compare    lists the objects, older than a minute, that only one site has
 //   heal SITE  writes every object of the site to all drives where it belongs
 import { mkdirSync, readFileSync } from "node:fs";
-import { setTimeout as wait } from "node:timers/promises";
 import { lock } from "../../machine/programs/lock-file.ts";
 import { succeeds } from "../../machine/programs/run-command.ts";
-import type { Result } from "../../machine/programs/program.ts";
+import { SURROUNDINGS, type Result } from "../../machine/programs/program.ts";
 import { writeWhole } from "../../machine/programs/whole-file.ts";
 import { reconcileBuckets } from "./bucket-rules.ts";
 import { heal, noteGaps } from "./healing.ts";
@@ -29,7 +28,7 @@ const DONE: Result = { output: "", status: 0 };
 export async function reconcileStorage(
   root: string,
   [word = "reconcile", named]: readonly string[],
-  sleep: Sites["sleep"] = (seconds) => wait(seconds * 1000),
+  sleep: Sites["sleep"] = SURROUNDINGS.sleep,
 ): Promise<Result> {
   const declared = `${root}/etc/framaspace/storage`;
   const state = `${root}/var/lib/framaspace/storage`;
@@ -41,13 +40,8 @@ export async function reconcileStorage(
     work,
     declared,
     state,
+    ...SURROUNDINGS,
     sleep,
-    say: (line) => {
-      console.log(line);
-    },
-    warn: (line) => {
-      console.error(line);
-    },
   };
   if (word === "heal") {
     const site = settings.sites.find((one) => one === named);

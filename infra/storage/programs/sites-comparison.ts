@@ -1,8 +1,8 @@
 // What only one of the sites has, and whether spaces may move from one to the other.
-import { existsSync, readFileSync } from "node:fs";
 import { writeWhole } from "../../machine/programs/whole-file.ts";
 import type { SiteRole } from "../../inventory/environment.ts";
 import { bucketsOf, mcLines, refusal, type Sites } from "./storage-sites.ts";
+import { readIfThere } from "../../machine/programs/texts.ts";
 
 /** What mc says of a version. */
 interface Version {
@@ -71,7 +71,7 @@ export async function compareSites({ settings, say }: Sites): Promise<boolean> {
 export async function checkMove({ settings, state, say, sleep }: Sites): Promise<void> {
   const { serving, sites } = settings;
   const file = `${state}/serving`;
-  const noted = existsSync(file) ? readFileSync(file, "utf8").trim() : undefined;
+  const noted = readIfThere(file)?.trim();
   const last = noted ?? serving;
   if (last !== serving && sites.length === 2) {
     if (last !== "primary" && last !== "replica")

@@ -1,22 +1,21 @@
 // The sites as ops-1 sees them, by mc, and what reconcile-storage knows while it runs.
+import type { Surroundings } from "../../machine/programs/program.ts";
 import { ProgramError } from "../../machine/programs/program-error.ts";
 import { run, runLines, type CommandOptions, type Descriptors } from "../../machine/programs/run-command.ts";
 import type { SiteRole } from "../../inventory/environment.ts";
 import type { StorageSettings } from "./storage-settings.ts";
+import { parseJson } from "../../machine/programs/texts.ts";
 
 /** `watch` is the timer's, `all` checks the settings of all buckets again. */
 export type Work = "reconcile" | "watch" | "all" | "compare";
 
-export interface Sites {
+export interface Sites extends Surroundings {
   readonly settings: StorageSettings;
   readonly work: Work;
   /** Folder of what is declared: policies, users, lifecycle rules. */
   readonly declared: string;
   /** Folder of what is noted from one run to the next. */
   readonly state: string;
-  readonly say: (line: string) => void;
-  readonly warn: (line: string) => void;
-  readonly sleep: (seconds: number) => Promise<void>;
 }
 
 /** A site's alias of mc. */
@@ -91,12 +90,8 @@ export function valuesIn(text: string): Answer[] {
 }
 
 function parse(text: string): Answer | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? (value as Answer) : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = parseJson<unknown>(text);
+  return typeof value === "object" && value !== null ? (value as Answer) : undefined;
 }
 
 /** MinIO's own words in an answer of mc. */

@@ -1,10 +1,10 @@
 // Policies, service users and buckets of the platform itself. Replication copies users and policies to the other site.
-import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { writeWhole } from "../../machine/programs/whole-file.ts";
 import { bucketsOf, mc, refusal, reply, replyOne, type Answer, type Sites } from "./storage-sites.ts";
+import { parseJson, readIfThere, sha256Hex } from "../../machine/programs/texts.ts";
 
 export async function reconcileUsers(sites: Sites): Promise<void> {
   const folder = `${sites.declared}/policies`;
@@ -29,13 +29,8 @@ async function reconcilePolicy({ say }: Sites, file: string): Promise<void> {
   say(`policy ${policy}`);
 }
 
-function policyIn(output: string): unknown {
-  try {
-    return (JSON.parse(output) as { policyInfo?: { Policy?: unknown } }).policyInfo?.Policy;
-  } catch {
-    return undefined;
-  }
-}
+const policyIn = (output: string): unknown =>
+  parseJson<{ policyInfo?: { Policy?: unknown } }>(output)?.policyInfo?.Policy;
 
 /** MinIO returns a policy's lists in an order of its own. */
 function plain(value: unknown): unknown {
@@ -48,8 +43,8 @@ function plain(value: unknown): unknown {
 async function reconcileUser({ state, say }: Sites, name: string, secret: string): Promise<void> {
   // MinIO does not return a secret, so the digest of the last one is stored here, as sha256sum prints it.
   const known = `${state}/user-${name}`;
-  const digest = `${createHash("sha256").update(`${secret}\n`).digest("hex")}  -\n`;
-  const isKnown = existsSync(known) && readFileSync(known, "utf8") === digest;
+  const digest = `${sha256Hex(`${secret}\n`)}  -\n`;
+  const isKnown = readIfThere(known) === digest;
   const { status } = await mc(["admin", "user", "info", "serving", name], { errors: "ignore" });
   if (status !== 0 || !isKnown) {
     await reply(["admin", "user", "add", "serving"], { input: `${name}\n${secret}\n` });

@@ -5,7 +5,7 @@
 // If it is killed, the next run finishes. It drops nothing without an export that is complete at that moment.
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { archiveOf, finishedExports, readText } from "./archive.ts";
-import { readIfThere, refuseCutOff } from "./cut-off.ts";
+import { refuseCutOff } from "./cut-off.ts";
 import type { Manifest } from "./export/manifest.ts";
 import { writeWhole } from "../../../infra/machine/programs/whole-file.ts";
 import { destroyBucket } from "./object-storage.ts";
@@ -16,6 +16,7 @@ import { AlreadySaid } from "../../../infra/machine/programs/program-error.ts";
 import { namingStep } from "./space-error.ts";
 import { countRows, emptyDatabase } from "./space-database.ts";
 import { beginOn, beginStep, failure, held, lockUnless, loggingSteps, type SpaceWork } from "./space-work.ts";
+import { readIfThere } from "../../../infra/machine/programs/texts.ts";
 
 /** How far the archiving of a space is. The values are times, but `export`, which names the export. */
 type ArchiveRecord = Partial<

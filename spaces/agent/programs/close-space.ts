@@ -1,7 +1,7 @@
 // A space is closed while a program changes its data: visitors are outside, and its database takes no write of theirs.
 import { setTimeout as sleep } from "node:timers/promises";
 import { lock } from "../../../infra/machine/programs/lock-file.ts";
-import { unlock } from "./locks.ts";
+import { lockFileOf, unlock } from "./locks.ts";
 import { bringBack } from "./old-versions.ts";
 import { administrate } from "./space-database.ts";
 import { failure, say, type SpaceWork } from "./space-work.ts";
@@ -38,7 +38,7 @@ export async function openSpace(work: SpaceWork): Promise<void> {
 
 /** Waits until the background job has ended. None begins until this program ends, or opens the space. */
 export async function waitForCron(work: SpaceWork): Promise<void> {
-  const file = `${work.places.run}/cron-${work.space.id}.lock`;
+  const file = lockFileOf(work.places, "cron", work.space.id);
   unlock(work.locks, "cron");
   const descriptor = await lock(file, 900);
   if (descriptor === undefined)

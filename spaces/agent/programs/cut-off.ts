@@ -1,6 +1,6 @@
 // Restores that were begun and not finished. Only the same restore finishes them.
-import { existsSync, readFileSync } from "node:fs";
 import { failure, type NamedWork } from "./space-work.ts";
+import { readIfThere } from "../../../infra/machine/programs/texts.ts";
 
 /**
  * Throws SpaceError if a restore onto the space was cut off. It names the command that finishes the restore.
@@ -34,9 +34,4 @@ export function refuseCutOff(work: NamedWork, program?: "restore-space" | "resto
 export function restoreAtCommand({ space }: NamedWork, source: string, moment: string): string {
   const words = [source, `'${moment}'`, ...(source === space.id ? [] : [space.id])];
   return `restore-space-at ${words.join(" ")}`;
-}
-
-/** The text of a file; undefined if it is not there. */
-export function readIfThere(file: string): string | undefined {
-  return existsSync(file) ? readFileSync(file, "utf8") : undefined;
 }

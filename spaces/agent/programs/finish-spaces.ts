@@ -9,9 +9,9 @@
 import { closeSync, existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
-import { readIfThere } from "./cut-off.ts";
 import { isFree, lock } from "../../../infra/machine/programs/lock-file.ts";
 import { giveUsers } from "./give-users.ts";
+import { lockFileOf } from "./locks.ts";
 import type { Places } from "./places.ts";
 import type { Result } from "../../../infra/machine/programs/program.ts";
 import { Progress } from "./work-progress.ts";
@@ -19,6 +19,7 @@ import { idsIn, idsOfSpaces, isId, type StoredDocument } from "./read-space.ts";
 import { run } from "../../../infra/machine/programs/run-command.ts";
 import { ProgramError } from "../../../infra/machine/programs/program-error.ts";
 import { exchangeWanted, forgetWanted, keepWanted, makeWantedFolder } from "./wanted-records.ts";
+import { readIfThere } from "../../../infra/machine/programs/texts.ts";
 
 const WHO = "finish-spaces";
 const WORKERS = 4;
@@ -145,7 +146,7 @@ const triesOf = ({ tries }: Places, id: string) => Number(readIfThere(`${tries}/
 async function tryAgain(places: Places, id: string): Promise<boolean> {
   const [reason, tries] = [`${places.unfinished}/${id}`, `${places.tries}/${id}`];
   // While it waited here, somebody else may have finished it, or be at it.
-  if (!isToTry(places, id) || !(await isFree(`${places.run}/space-${id}.lock`))) return !existsSync(reason);
+  if (!isToTry(places, id) || !(await isFree(lockFileOf(places, "space", id)))) return !existsSync(reason);
   const before = triesOf(places, id);
   await run("converge-space", ["--again", id]);
   if (!existsSync(reason)) {

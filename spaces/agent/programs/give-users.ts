@@ -2,7 +2,7 @@
 // then, web servers serve them by the pool of before.
 import { readFileSync, writeFileSync } from "node:fs";
 import { lock } from "../../../infra/machine/programs/lock-file.ts";
-import { unlock } from "./locks.ts";
+import { lockFileOf, unlock } from "./locks.ts";
 import type { Places } from "./places.ts";
 import { sayError } from "../../../infra/machine/programs/program.ts";
 import { idsOfSpaces, readSpace } from "./read-space.ts";
@@ -38,7 +38,7 @@ async function giveUser(work: SpaceWork): Promise<void> {
     return;
   }
   for (const which of ["space", "cron"] as const) {
-    const descriptor = await lock(`${places.run}/${which}-${space.id}.lock`, 0);
+    const descriptor = await lock(lockFileOf(places, which, space.id), 0);
     if (descriptor === undefined) return;
     locks[which] = descriptor;
   }

@@ -3,13 +3,13 @@
 // named spaces they are asked now; for all spaces they are at most an hour old, because a survey of thousands takes a
 // minute. It only reads.
 import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
-import { readIfThere } from "./cut-off.ts";
 import type { Places } from "./places.ts";
 import type { Result } from "../../../infra/machine/programs/program.ts";
 import { idsIn, idsOfSpaces, isId, type StoredDocument } from "./read-space.ts";
 import { psqlAsAdministrator } from "./space-database.ts";
 import { ProgramError } from "../../../infra/machine/programs/program-error.ts";
 import { STORAGES } from "./storage-queries.ts";
+import { readIfThere } from "../../../infra/machine/programs/texts.ts";
 
 /** Databases asked at once: well below the number of connections that the server has for the spaces. */
 const WORKERS = 8;

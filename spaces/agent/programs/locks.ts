@@ -1,6 +1,7 @@
 // The locks that programs take while they work on spaces.
 import { closeSync } from "node:fs";
 import type { Descriptors } from "../../../infra/machine/programs/run-command.ts";
+import type { Places } from "./places.ts";
 
 /** What a program has locked, as descriptors. A lock is free again when all who have it are gone. */
 export interface Locks {
@@ -25,6 +26,10 @@ export function descriptors(locks: Locks, leavesProcesses = false): Descriptors 
     which.flatMap((one) => (locks[one] === undefined ? [] : [[NUMBERS[one], locks[one]]])),
   );
 }
+
+/** The file that is locked: for a program that works on the space, or for its background job. */
+export const lockFileOf = ({ run }: Pick<Places, "run">, which: "space" | "cron", id: string) =>
+  `${run}/${which}-${id}.lock`;
 
 export function unlock(locks: Locks, which: keyof Locks): void {
   const descriptor = locks[which];

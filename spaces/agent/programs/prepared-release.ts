@@ -1,8 +1,7 @@
 // What prepare-release made of each release, for the programs that use it.
-import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { readIfThere } from "./cut-off.ts";
 import type { Places } from "./places.ts";
+import { readIfThere, sha256Hex } from "../../../infra/machine/programs/texts.ts";
 
 /** What Nextcloud says of a release's files, compared with what its makers signed: `integrity.json`. */
 export interface Integrity {
@@ -29,8 +28,6 @@ export function isWhole(folder: string): boolean {
     })
   );
 }
-
-export const sha256Hex = (content: string | Buffer) => createHash("sha256").update(content).digest("hex");
 
 /**
  * What is wrong with the files of the releases that this machine has: one line for each release whose differences the

@@ -3,13 +3,11 @@
 //   redis-users              makes those that Redis does not know (it was replaced), or all if the rules changed
 //   redis-users --remove ID  removes the user and its data
 // A second run does nothing.
-import { createHash } from "node:crypto";
 import { closeSync, mkdirSync, readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import type { PlatformFile } from "../machine-files.ts";
-import { readIfThere } from "./cut-off.ts";
 import { lock } from "../../../infra/machine/programs/lock-file.ts";
 import type { Places } from "./places.ts";
 import type { Result } from "../../../infra/machine/programs/program.ts";
@@ -17,6 +15,7 @@ import { idsIn, idsOfSpaces, isId, textOf, type StoredDocument } from "./read-sp
 import { run, type Descriptors, type Ended } from "../../../infra/machine/programs/run-command.ts";
 import { ProgramError } from "../../../infra/machine/programs/program-error.ts";
 import { SpaceError } from "./space-error.ts";
+import { readIfThere, sha256Hex } from "../../../infra/machine/programs/texts.ts";
 
 const WHO = "Redis";
 
@@ -45,7 +44,7 @@ export async function giveRedisUser(places: Places, document: StoredDocument): P
   if (redis?.user !== id)
     throw new SpaceError({ id, step: "redis" }, `redis.user is "${redis?.user}"; it must be the id`);
   const { password } = redis;
-  const recordWith = (number: number) => `${number} #${digest(password)} ${patternsOf(places, document)}`;
+  const recordWith = (number: number) => `${number} #${sha256Hex(password)} ${patternsOf(places, document)}`;
   const known = recordOf(places, id);
   let number = numberIn(known ?? "");
   if (known !== recordWith(number) || !(await maySelect(places, { user: id, password }, number)))
@@ -94,7 +93,6 @@ export async function removeRedisUser(places: Places, id: string): Promise<void>
 
 const recordOf = ({ redisRecords }: Places, id: string) => readIfThere(`${redisRecords}/${id}`)?.trimEnd();
 const numberIn = (record: string) => Number(record.split(" ")[0]);
-const digest = (password: string) => createHash("sha256").update(password).digest("hex");
 const rulesOf = ({ redisRules }: Places) => readFileSync(`${redisRules}/commands`, "utf8");
 
 function writeRecord({ redisRecords }: Places, name: string, record: string): void {

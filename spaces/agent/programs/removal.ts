@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync, write
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { archiveOf, finishedExports } from "./archive.ts";
-import { readIfThere, refuseCutOff } from "./cut-off.ts";
+import { refuseCutOff } from "./cut-off.ts";
 import { webServersOf } from "./distribute-spaces.ts";
 import { hasStorage, isEmpty } from "./object-storage.ts";
 import type { Places } from "./places.ts";
@@ -18,6 +18,7 @@ import { namingStep } from "./space-error.ts";
 import { administrateIn } from "./space-database.ts";
 import { failure, heldButSpace, lockSpace, loggingSteps, say, type NamedWork } from "./space-work.ts";
 import { forgetWanted } from "./wanted-records.ts";
+import { readIfThere } from "../../../infra/machine/programs/texts.ts";
 
 /**
  * Runs the program. It prints nothing.

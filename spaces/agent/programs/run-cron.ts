@@ -16,7 +16,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { CatalogFile } from "../machine-files.ts";
 import { DROP_JOBS, RESET_SETTINGS } from "./job-queries.ts";
 import { lock } from "../../../infra/machine/programs/lock-file.ts";
-import { unlock } from "./locks.ts";
+import { lockFileOf, unlock } from "./locks.ts";
 import { ownConfig, runPhp } from "./nextcloud-command.ts";
 import type { Places } from "./places.ts";
 import { sayError } from "../../../infra/machine/programs/program.ts";
@@ -133,7 +133,7 @@ export async function runJob(places: Places, id: string, settings: Settings): Pr
     const document = readFileSync(`${places.spaces}/${id}/config/space.json`, "utf8");
     work = beginWork(places, readSpace(places, document));
     work.step = "cron";
-    const descriptor = await lock(`${places.run}/cron-${id}.lock`, 0);
+    const descriptor = await lock(lockFileOf(places, "cron", id), 0);
     if (descriptor === undefined) return;
     work.locks.cron = descriptor;
     await runAlone(work, settings);
@@ -184,7 +184,7 @@ async function matchStorage(work: SpaceWork): Promise<void> {
   const { places, space } = work;
   const { status, output } = await sql(work, ["-c", USED_STORAGE]);
   if (status !== 0) return;
-  const descriptor = await lock(`${places.run}/space-${space.id}.lock`, 0);
+  const descriptor = await lock(lockFileOf(places, "space", space.id), 0);
   if (descriptor === undefined) return;
   work.locks.space = descriptor;
   await work.directory.markFull(Number(output) >= (space.document.limits?.storageBytes ?? 0));

@@ -1,7 +1,7 @@
 // What a program knows while it works on one space.
 import { existsSync, fstatSync, readFileSync, statSync } from "node:fs";
 import { lock } from "../../../infra/machine/programs/lock-file.ts";
-import { descriptors, NUMBERS, type Locks } from "./locks.ts";
+import { descriptors, lockFileOf, NUMBERS, type Locks } from "./locks.ts";
 import { userOf } from "../../../infra/inventory/space-users.ts";
 import type { Places } from "./places.ts";
 import { isId, readSpace, type Space } from "./read-space.ts";
@@ -143,14 +143,12 @@ export function say({ space }: Pick<NamedWork, "space">, what: string): void {
 
 /** Only one program at a time works on a space, until that program ends. Resolves to the lock's descriptor. */
 export async function lockSpace(places: Places, where: { id: string; step: string }): Promise<number> {
-  const file = lockOf(places, where.id);
+  const file = lockFileOf(places, "space", where.id);
   const descriptor = await lock(file, 600);
   if (descriptor === undefined)
     throw new SpaceError(where, `another run has been at it for ten minutes (fuser -v ${file})`);
   return descriptor;
 }
-
-const lockOf = ({ run }: Places, id: string) => `${run}/space-${id}.lock`;
 
 /** Locks the space of a program. If one calls it that has locked the space, it says so by the word `--locked`. */
 export async function lockUnless(work: NamedWork, words: readonly string[]): Promise<void> {
@@ -158,7 +156,7 @@ export async function lockUnless(work: NamedWork, words: readonly string[]): Pro
   const { id } = work.space;
   if (!words.includes("--locked")) locks.space = await lockSpace(places, { id, step });
   // The caller's descriptor: the commands of this program get it, too.
-  else if (isFile(NUMBERS.space, lockOf(places, id))) locks.space = NUMBERS.space;
+  else if (isFile(NUMBERS.space, lockFileOf(places, "space", id))) locks.space = NUMBERS.space;
 }
 
 function isFile(descriptor: number, file: string): boolean {

@@ -1,12 +1,13 @@
 // What is wanted of each space. This machine has the record. PostgreSQL has a copy, encrypted, because this machine can
 // be lost with all web servers.
-import { createCipheriv, createDecipheriv, createHash, pbkdf2Sync, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, pbkdf2Sync, randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import type { Places } from "./places.ts";
 import { idsIn, isId } from "./read-space.ts";
 import type { Ended } from "../../../infra/machine/programs/run-command.ts";
 import { psqlAsAdministrator } from "./space-database.ts";
 import { ProgramError } from "../../../infra/machine/programs/program-error.ts";
+import { sha256Hex } from "../../../infra/machine/programs/texts.ts";
 
 const WHO = "finish-spaces";
 // The table is in the administrators' own schema. No space reaches the database postgres.
@@ -81,7 +82,7 @@ async function storeMissing(
     // It was forgotten meanwhile.
     if (record === undefined) continue;
     const row = there.get(id);
-    if (row?.digest === digestOf(record) && row.key === key) continue;
+    if (row?.digest === sha256Hex(record) && row.key === key) continue;
     if (!(await store(places, id, record))) problems.push(`spaces kept: that of ${id} is not in PostgreSQL`);
   }
   return problems;
@@ -94,7 +95,7 @@ async function fetchLost(places: Places, ids: readonly string[]): Promise<string
   const problems: string[] = [];
   for (const [id, digest, sealed = ""] of rowsOf(output)) {
     const record = unseal(places, sealed);
-    if (record === undefined || digestOf(record) !== digest) {
+    if (record === undefined || sha256Hex(record) !== digest) {
       problems.push(
         `spaces kept: that of ${id} opens with another key than this machine has; write the former number of ops/wanted in framaspace:generations, and run up`,
       );
@@ -125,7 +126,7 @@ function recordOf({ wanted }: Places, id: string): string | undefined {
 
 /** Writes this machine's record of a space to PostgreSQL. Resolves to whether it is there. */
 async function store(places: Places, id: string, record: string): Promise<boolean> {
-  const row = { id, digest: digestOf(record), key: keyId(places), sealed: seal(places, record) };
+  const row = { id, digest: sha256Hex(record), key: keyId(places), sealed: seal(places, record) };
   const { status } = await psql(
     places,
     `${TABLE}
@@ -158,8 +159,7 @@ function rowsOf(output: string): [id: string, ...string[]][] {
     .filter((row): row is [string, ...string[]] => isId(row[0]));
 }
 
-const digestOf = (data: string | Buffer) => createHash("sha256").update(data).digest("hex");
-const keyId = ({ wantedKey }: Places) => digestOf(readFileSync(wantedKey)).slice(0, 16);
+const keyId = ({ wantedKey }: Places) => sha256Hex(readFileSync(wantedKey)).slice(0, 16);
 
 // The form of `openssl enc -aes-256-cbc -pbkdf2 -iter 1 -base64 -A`, so that people can open a row without this program.
 const MAGIC = Buffer.from("Salted__");

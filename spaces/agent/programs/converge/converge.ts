@@ -6,7 +6,6 @@
 // says so, too.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
-import { readIfThere } from "../cut-off.ts";
 import type { Places } from "../places.ts";
 import type { Result } from "../../../../infra/machine/programs/program.ts";
 import { isId, readSpace, textOf } from "../read-space.ts";
@@ -26,6 +25,7 @@ import { matchLimits, matchTitle } from "./space-limits.ts";
 import { dropTrial } from "./trial.ts";
 import { putBack, repair, upgrade } from "./upgrade.ts";
 import { markUpgraded } from "./wave.ts";
+import { readIfThere } from "../../../../infra/machine/programs/texts.ts";
 
 /**
  * Runs the program.

@@ -1,11 +1,12 @@
 // What must hold before anything of a space is changed.
 import { existsSync, readFileSync, rmSync } from "node:fs";
-import { readIfThere, refuseCutOff } from "../cut-off.ts";
+import { refuseCutOff } from "../cut-off.ts";
 import { run } from "../../../../infra/machine/programs/run-command.ts";
 import { AlreadySaid } from "../../../../infra/machine/programs/program-error.ts";
 import { failure, heldButSpace, type SpaceWork } from "../space-work.ts";
 import { releaseOf, type Converging, type WithData, type PreparedRelease } from "./converging.ts";
 import { words } from "./database-facts.ts";
+import { readIfThere } from "../../../../infra/machine/programs/texts.ts";
 
 /** Throws SpaceError for what archive-space or a restore has begun: a space whose data is gone must not be served as an empty one. */
 export function checkArchive(work: Converging): void {

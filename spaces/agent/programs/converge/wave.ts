@@ -1,10 +1,10 @@
 // Who may go to a release, and when: an upgrade that fails in one space may fail in all.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { readIfThere } from "../cut-off.ts";
 import { lock } from "../../../../infra/machine/programs/lock-file.ts";
 import { unlock } from "../locks.ts";
 import { failure } from "../space-work.ts";
 import { releaseOf, type Converging } from "./converging.ts";
+import { readIfThere } from "../../../../infra/machine/programs/texts.ts";
 
 /** The files of the spaces of the wave whose upgrade to the release failed. */
 const marksOf = ({ places, wanted }: Converging) => `${places.waves}/${wanted.wave}/${wanted.release}`;

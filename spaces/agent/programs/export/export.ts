@@ -5,7 +5,7 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { archiveOf, finishedExports } from "../archive.ts";
 import { closeSpace, openDatabase, openSpace, shutDatabase, waitForCron } from "../close-space.ts";
-import { readIfThere, refuseCutOff } from "../cut-off.ts";
+import { refuseCutOff } from "../cut-off.ts";
 import type { Places } from "../places.ts";
 import { sayError, type Result } from "../../../../infra/machine/programs/program.ts";
 import { namingStep } from "../space-error.ts";
@@ -16,6 +16,7 @@ import type { Exporting } from "./exporting.ts";
 import { writeManifest, type Manifest } from "./manifest.ts";
 import { copyObjects, fetchLists } from "./parts.ts";
 import { dump, verifyArchive, verifyDatabase, verifyFiles, type Moment } from "./verification.ts";
+import { readIfThere } from "../../../../infra/machine/programs/texts.ts";
 
 /**
  * Runs the program. Resolves to what it prints.

@@ -4,10 +4,9 @@
 // they are complete and made from the same input. Prints a line if it made them. If it is killed, the next run begins
 // again.
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { readIfThere } from "../cut-off.ts";
 import { lock } from "../../../../infra/machine/programs/lock-file.ts";
 import type { Places } from "../places.ts";
-import { isWhole, lineOf, preparedFolder, sha256Hex, type Integrity } from "../prepared-release.ts";
+import { isWhole, lineOf, preparedFolder, type Integrity } from "../prepared-release.ts";
 import type { Result } from "../../../../infra/machine/programs/program.ts";
 import { prettyTextOf, textOf } from "../read-space.ts";
 import { read } from "../../../../infra/machine/programs/run-command.ts";
@@ -17,6 +16,7 @@ import { held } from "../space-work.ts";
 import { beginLog, beginPreparing, namingRelease, refusal, type Preparing } from "./preparing.ts";
 import { appsOf, clear, installRelease, makeDatabase, strip } from "./release-database.ts";
 import { checkIntegrity } from "./release-integrity.ts";
+import { readIfThere, sha256Hex } from "../../../../infra/machine/programs/texts.ts";
 
 /**
  * Runs the program.

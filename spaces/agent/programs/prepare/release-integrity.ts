@@ -4,6 +4,7 @@ import { occ, scratchConfig } from "../nextcloud-command.ts";
 import type { Integrity } from "../prepared-release.ts";
 import { CommandError } from "../../../../infra/machine/programs/program-error.ts";
 import { logOf, pgpassOf, type Preparing } from "./preparing.ts";
+import { parseJson } from "../../../../infra/machine/programs/texts.ts";
 
 /** What the check finds of one part: kind → file → checksums; or why there is nothing to compare with. */
 type Found = Record<string, Record<string, unknown>> | { EXCEPTION: { message: string } };
@@ -53,12 +54,8 @@ function readApps(output: string): Pick<Integrity, "differences" | "unsignedApps
 }
 
 function parse(line: string): Found[] {
-  if (!line.startsWith("{")) return [];
-  try {
-    return [JSON.parse(line) as Found];
-  } catch {
-    return [];
-  }
+  const found = line.startsWith("{") ? parseJson<Found>(line) : undefined;
+  return found ? [found] : [];
 }
 
 const messageOf = (found: Found) =>

@@ -1,8 +1,9 @@
 // What restore-space-at knows on its way, and what it writes down of it.
 import { existsSync, statSync } from "node:fs";
-import { readIfThere, restoreAtCommand } from "../cut-off.ts";
+import { restoreAtCommand } from "../cut-off.ts";
 import { writeWhole } from "../../../../infra/machine/programs/whole-file.ts";
 import { failure, type SpaceWork } from "../space-work.ts";
+import { readIfThere } from "../../../../infra/machine/programs/texts.ts";
 
 export interface RestoringAt extends SpaceWork {
   /** The space of that moment. */

@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { archiveOf, finishedExports, readText, type Archive } from "../archive.ts";
 import { openDatabase, shutDatabase, waitForCron } from "../close-space.ts";
-import { readIfThere, refuseCutOff } from "../cut-off.ts";
+import { refuseCutOff } from "../cut-off.ts";
 import type { ExportedObject } from "../export/exporting.ts";
 import type { Manifest } from "../export/manifest.ts";
 import { firstDifference } from "../export/verification.ts";
@@ -23,6 +23,7 @@ import { followDatabase, NEW_FINGERPRINT } from "./follow-database.ts";
 import { restoreDatabase } from "./restored-database.ts";
 import { restoreFiles } from "./restored-files.ts";
 import { fetchPart, type Restoring } from "./restoring.ts";
+import { parseJson, readIfThere } from "../../../../infra/machine/programs/texts.ts";
 
 /** Where the export that is being restored is written down. */
 const markOf = ({ places, space }: SpaceWork) => `${places.restoring}/${space.id}`;
@@ -83,7 +84,7 @@ async function open(work: SpaceWork, archive: Archive, name: string): Promise<Re
   rmSync(here, { recursive: true, force: true });
   mkdirSync(here, { recursive: true });
   const text = await readText(archive, `${name}/manifest.json`).catch(() => undefined);
-  const manifest = parse(text ?? "");
+  const manifest = parseJson<Manifest>(text ?? "");
   if (!manifest) throw failure(work, `the archive has no export "${name}" (its manifest cannot be read)`);
   if (manifest.format !== 1)
     throw failure(work, `the manifest of ${name} is of a format that this program does not know`);
@@ -98,14 +99,6 @@ async function open(work: SpaceWork, archive: Archive, name: string): Promise<Re
       `${name} holds ${manifest.objects} files, and this environment has no object storage to put them in`,
     );
   return Object.assign(work, { archive, manifest, name, here, done });
-}
-
-function parse(text: string): Manifest | undefined {
-  try {
-    return JSON.parse(text) as Manifest;
-  } catch {
-    return undefined;
-  }
 }
 
 async function restore(work: Restoring): Promise<string> {
