@@ -1,11 +1,8 @@
 // ops-1 as far as the programs need it that put a space's data away and back, in a folder. Databases are files under
 // `db`: one line for each table, with its rows. Buckets are folders under `s3`; what is deleted goes to `old`.
-import { execa } from "execa";
 import { createHash } from "node:crypto";
 import {
-  cpSync,
   existsSync,
-  globSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -16,6 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { renderProgram } from "../../infra/machine/program-file.ts";
+import { FakeMachine } from "./fake-machine.ts";
 import { fakeCommands } from "./fakes.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -88,12 +86,10 @@ const LOTUS = {
   nextcloud: { instanceId: "oc1", secret: "of-nextcloud", passwordSalt: "salt" },
 };
 
-export class FakeArchive {
-  readonly root: string;
-
+export class FakeArchive extends FakeMachine {
   /** Makes a machine with one space, of which files 101 to 104 are in the bucket. */
   constructor(root: string) {
-    this.root = root;
+    super(root);
     for (const folder of [
       "bin",
       "db",
@@ -129,10 +125,6 @@ export class FakeArchive {
     this.keepAs("new");
   }
 
-  at(path: string): string {
-    return join(this.root, path);
-  }
-
   #install(name: string): void {
     const file = `${PROGRAMS}/${name}.ts`;
     if (!existsSync(file)) return;
@@ -156,36 +148,13 @@ export class FakeArchive {
     writeFileSync(this.at("files"), lines.join(""));
   }
 
-  keepAs(name: string): void {
-    cpSync(this.root, `${this.root}-${name}`, { recursive: true, verbatimSymlinks: true });
-  }
-
-  /** Makes the machine as it was when it was kept. */
-  reset(name: string): void {
-    rmSync(this.root, { recursive: true });
-    cpSync(`${this.root}-${name}`, this.root, { recursive: true, verbatimSymlinks: true });
-  }
-
   /** Runs a program; kills it before a step, if that is given. Resolves to the steps until then. */
   async run(program: string, words: readonly string[], killAt = 0) {
-    const steps = this.at("steps");
-    const { exitCode, stdout, stderr, signal } = await execa(this.at(`bin/${program}`), words, {
-      reject: false,
-      env: {
-        PATH: `${this.at("bin")}:${process.env.PATH}`,
-        STEPS: steps,
-        OF: program,
-        KILL_AT: String(killAt),
-      },
+    return this.runTo(this.at(`bin/${program}`), words, {
+      killAt,
+      stepsFile: `steps.${program}`,
+      env: { OF: program },
     });
-    const file = `${steps}.${program}`;
-    const done = existsSync(file) ? readFileSync(file, "utf8").trim().split("\n") : [];
-    for (const left of globSync("steps.*", { cwd: this.root })) rmSync(this.at(left));
-    return { exitCode, stdout, stderr: stderr.replaceAll(this.root, ""), signal, steps: done };
-  }
-
-  text(path: string): string | undefined {
-    return existsSync(this.at(path)) ? readFileSync(this.at(path), "utf8") : undefined;
   }
 
   /** Changes what the space holds, and takes it out of service. */
@@ -195,17 +164,6 @@ export class FakeArchive {
     writeFileSync(this.at("s3/space-lotus/urn:oid:101"), "overwritten\n");
     rmSync(this.at("s3/space-lotus/urn:oid:102"));
     writeFileSync(this.at("s3/space-lotus/urn:oid:200"), "new\n");
-  }
-
-  /** Name → content of the files in a folder. */
-  contents(path: string): Record<string, string> {
-    const files = globSync("**/*", { cwd: this.at(path), withFileTypes: true }).filter((file) =>
-      file.isFile(),
-    );
-    const names = files.map((file) => join(file.parentPath, file.name)).sort();
-    return Object.fromEntries(
-      names.map((name) => [name.replace(`${this.at(path)}/`, ""), readFileSync(name, "utf8")]),
-    );
   }
 
   /** What each complete export holds, without what differs from one time to the next. Checks every checksum. */

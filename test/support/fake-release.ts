@@ -1,9 +1,9 @@
 // ops-1 as far as prepare-release needs it, in a folder. PostgreSQL's databases are files under `db`: what was said to
 // each of them. `asked` lists what Nextcloud's command line was asked.
-import { execa } from "execa";
-import { cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { renderProgram } from "../../infra/machine/program-file.ts";
+import { FakeMachine } from "./fake-machine.ts";
 import { fakeCommands } from "./fakes.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -46,12 +46,10 @@ const FAKES = {
     esac`,
 };
 
-export class FakeRelease {
-  readonly root: string;
-
+export class FakeRelease extends FakeMachine {
   /** Makes a machine that has release 34.0.4. */
   constructor(root: string) {
-    this.root = root;
+    super(root);
     for (const folder of [
       "bin",
       "db",
@@ -77,10 +75,6 @@ export class FakeRelease {
     this.keepAs("new");
   }
 
-  at(path: string): string {
-    return join(this.root, path);
-  }
-
   addApp(app: string): void {
     mkdirSync(this.at(`srv/releases/34.0.4/apps/${app}/appinfo`), { recursive: true });
     writeFileSync(this.at(`srv/releases/34.0.4/apps/${app}/appinfo/info.xml`), "");
@@ -95,39 +89,20 @@ export class FakeRelease {
     this.write("etc/framaspace/catalog.json", { ...apps, officeApps: { collabora: "office" }, ...change });
   }
 
-  keepAs(name: string): void {
-    cpSync(this.root, `${this.root}-${name}`, { recursive: true });
-  }
-
-  reset(name: string): void {
-    rmSync(this.root, { recursive: true });
-    cpSync(`${this.root}-${name}`, this.root, { recursive: true });
-  }
-
   /** Runs the program, and kills it before a step if that is given. Resolves to the steps until then. */
   async prepare(words: readonly string[] = ["34.0.4"], killAt = 0) {
-    const steps = this.at("steps");
     const program = ["--require", this.at("kill-at.cjs"), this.at("prepare-release"), ...words];
-    const { exitCode, stdout, stderr, signal } = await execa(process.execPath, program, {
-      reject: false,
-      env: { PATH: `${this.at("bin")}:${process.env.PATH}`, STEPS: steps, KILL_AT: String(killAt) },
-    });
-    const done = existsSync(steps) ? readFileSync(steps, "utf8").trim().split("\n") : [];
-    rmSync(steps, { force: true });
-    return { exitCode, stdout, stderr: stderr.replaceAll(this.root, ""), signal, steps: done };
+    return this.runTo(process.execPath, program, { killAt });
   }
 
   lines(path: string): string[] {
-    return existsSync(this.at(path)) ? readFileSync(this.at(path), "utf8").trim().split("\n") : [];
+    return this.text(path)?.trim().split("\n") ?? [];
   }
 
   /** Path → content of all that is left of a run. */
   state(): Record<string, string> {
-    const files = globSync("{var/lib/framaspace,db}/**/*", { cwd: this.root, withFileTypes: true })
-      .filter((file) => file.isFile())
-      .map((file) => join(file.parentPath, file.name));
-    return Object.fromEntries(
-      files.sort().map((file) => [file.replace(`${this.root}/`, ""), readFileSync(file, "utf8")]),
-    );
+    const under = (folder: string) =>
+      Object.entries(this.contents(folder)).map(([name, text]) => [`${folder}/${name}`, text] as const);
+    return Object.fromEntries([...under("db"), ...under("var/lib/framaspace")]);
   }
 }

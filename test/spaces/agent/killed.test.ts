@@ -1,8 +1,6 @@
 // converge-space killed at each of its steps: each change of a file, each command. The test has the program list its own
 // steps. Somebody uses the space as soon as it lets visitors in. The next run must finish, and lose nothing.
-import { execa } from "execa";
 import {
-  cpSync,
   existsSync,
   globSync,
   mkdtempSync,
@@ -19,6 +17,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { renderProgram } from "../../../infra/machine/program-file.ts";
 import { textOf } from "../../../spaces/agent/programs/read-space.ts";
 import { LOTUS, makeOps } from "../../support/fake-ops.ts";
+import { FakeMachine } from "../../support/fake-machine.ts";
 import { fakeCommands, onPath } from "../../support/fakes.ts";
 import { stepsToKill } from "../../support/steps-to-kill.ts";
 
@@ -48,11 +47,9 @@ writeFileSync(KILL_AT, renderProgram("test/support/kill-at.ts"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** One machine for each trial that runs at the same time, because fakes know where they are. */
-class FakeOps {
-  readonly root: string;
-
+class FakeOps extends FakeMachine {
   constructor(root: string) {
-    this.root = root;
+    super(root);
     makeOps(root);
     renameSync(this.at("bin/psql"), this.at("bin/psql-rest"));
     fakeCommands(root, DATABASE);
@@ -61,42 +58,15 @@ class FakeOps {
     this.keepAs("new");
   }
 
-  at(path: string): string {
-    return join(this.root, path);
-  }
-
-  keepAs(name: string): void {
-    cpSync(this.root, `${this.root}-${name}`, { recursive: true, verbatimSymlinks: true });
-  }
-
-  /** Makes the machine as it was when it was kept. */
-  reset(name: string): void {
-    rmSync(this.root, { recursive: true });
-    cpSync(`${this.root}-${name}`, this.root, { recursive: true, verbatimSymlinks: true });
-  }
-
   /** Runs the program, and kills it before a step. Resolves to the steps until then. */
   async converge(words: string[], space: object, killAt = 0) {
-    const steps = this.at("steps");
-    const { exitCode, stderr, signal } = await execa(
-      process.execPath,
-      ["--require", KILL_AT, this.at("converge-space"), ...words],
-      {
-        input: JSON.stringify(space),
-        reject: false,
-        env: { PATH: `${this.at("bin")}:${process.env.PATH}`, STEPS: steps, KILL_AT: String(killAt) },
-      },
-    );
-    const done = existsSync(steps) ? readFileSync(steps, "utf8").trim().split("\n") : [];
-    rmSync(steps, { force: true });
-    return { exitCode, stderr, signal, steps: done };
+    const program = ["--require", KILL_AT, this.at("converge-space"), ...words];
+    return this.runTo(process.execPath, program, { killAt, input: JSON.stringify(space) });
   }
 
   /** Key → value of the table framaspace: the last one counts. */
   database(): Record<string, string> {
-    const lines = existsSync(this.at("found"))
-      ? readFileSync(this.at("found"), "utf8").trim().split("\n")
-      : [];
+    const lines = this.text("found")?.trim().split("\n") ?? [];
     return Object.fromEntries(lines.map((line) => [line.split(" ", 1)[0] ?? "", line.replace(/^\S* /, "")]));
   }
 
@@ -182,7 +152,7 @@ describe.skipIf(!onPath("flock"))("converge-space, killed at each of its steps (
       letInDuringUpgrade: letIn && during,
       lost: letIn && ops.database()["acknowledged"] === undefined,
       exitCode,
-      stderr: stderr.replaceAll(ops.root, ""),
+      stderr,
       state: ops.state(),
     };
   }
@@ -200,7 +170,7 @@ describe.skipIf(!onPath("flock"))("converge-space, killed at each of its steps (
       letInDuringUpgrade: false,
       lost: false,
       exitCode,
-      stderr: stderr.replaceAll(first!.root, ""),
+      stderr,
       state: first!.state(),
     };
     const before = known.get(how.like ?? "") ?? [];
