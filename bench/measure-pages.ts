@@ -13,6 +13,7 @@ import { UserError } from "../validation/user-error.ts";
 import { median, percentile } from "./median.ts";
 import { SCENARIOS, type Question, type Scenario } from "./page-requests.ts";
 import { makeStock, removeStock, STOCK, STOCK_HOST, STOCK_PORT } from "./stock/stock-machine.ts";
+import { Verdict } from "./verdict.ts";
 
 export interface PagesBench {
   /** Name of the lab. */
@@ -74,8 +75,10 @@ export async function benchPages({ name, space, rounds }: PagesBench): Promise<b
       from: inside(lab, ADMIN),
       cool: () => Promise.all(webs.map((web) => on(lab, web, "systemctl restart php8.4-fpm"))),
     };
-    const compared = await compare({ platform, stock }, rounds);
-    return (await measureOwn(lab, `${space}.${settings.domain}`)) && compared;
+    const verdict = new Verdict();
+    await compare({ platform, stock }, rounds, verdict);
+    await measureOwn(lab, `${space}.${settings.domain}`, verdict);
+    return verdict.passed;
   } finally {
     await removeAccount(lab, space);
     await removeStock(lab);
@@ -96,11 +99,14 @@ function suited(lab: Lab): { settings: Settings; archive: string } {
 }
 
 /** Asks both sides by turns, and prints a line for each scenario and number of clients. */
-async function compare(sides: { platform: Side; stock: Side }, rounds: number): Promise<boolean> {
+async function compare(
+  sides: { platform: Side; stock: Side },
+  rounds: number,
+  verdict: Verdict,
+): Promise<void> {
   console.log(
     "milliseconds, median and 95 %: the platform, a stock Nextcloud, and how many times its median",
   );
-  let passed = true;
   for (const { clients, requests, most } of WITH)
     for (const scenario of SCENARIOS.filter((one) => one !== "cold" || clients === 1)) {
       const took = { platform: [] as number[], stock: [] as number[] };
@@ -108,13 +114,11 @@ async function compare(sides: { platform: Side; stock: Side }, rounds: number): 
         for (const side of ["platform", "stock"] as const)
           took[side].push(...(await ask(sides[side], scenario, clients, requests)));
       const ratio = median(took.platform) / median(took.stock);
-      const fits = ratio <= most;
-      passed &&= fits;
-      console.log(
-        `${fits ? "✔" : "✘"} ${scenario}, ${clients} at once: ${figures(took.platform)}, ${figures(took.stock)}, × ${ratio.toFixed(2)} (at most ${most})`,
+      verdict.say(
+        ratio <= most,
+        `${scenario}, ${clients} at once: ${figures(took.platform)}, ${figures(took.stock)}, × ${ratio.toFixed(2)} (at most ${most})`,
       );
     }
-  return passed;
 }
 
 const figures = (took: readonly number[]) =>
@@ -135,8 +139,7 @@ async function ask(side: Side, scenario: Scenario, clients: number, requests: nu
 }
 
 /** What the web server itself takes for a page, warm, as ops-1 sees it on a connection that stays. */
-async function measureOwn(lab: Lab, host: string): Promise<boolean> {
-  let passed = true;
+async function measureOwn(lab: Lab, host: string, verdict: Verdict): Promise<void> {
   for (const [path, most] of OWN_BUDGETS) {
     const said = await on(
       lab,
@@ -150,13 +153,8 @@ async function measureOwn(lab: Lab, host: string): Promise<boolean> {
     const wrong = answers.find(([, status]) => status !== "200");
     if (wrong) throw new Error(`web-1 answers ${wrong[1]} to ${path} of ${host}`);
     const own = median(answers.map(([seconds]) => Number(seconds) * 1000));
-    const fits = own <= most;
-    passed &&= fits;
-    console.log(
-      `${fits ? "✔" : "✘"} ${path} by the web server's clock: ${own.toFixed(1)} ms (at most ${most})`,
-    );
+    verdict.say(own <= most, `${path} by the web server's clock: ${own.toFixed(1)} ms (at most ${most})`);
   }
-  return passed;
 }
 
 async function on(lab: Lab, machine: string, command: string, input = ""): Promise<string> {

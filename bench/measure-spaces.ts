@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { renderEntry } from "../spaces/fleet/edit.ts";
 import { tenantsFolder } from "../spaces/fleet/fleet.ts";
 import { UserError } from "../validation/user-error.ts";
+import { Verdict } from "./verdict.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const FILE = join(ROOT, tenantsFolder("lab"), "999.yaml");
@@ -72,12 +73,9 @@ export async function benchSpaces({ name, spaces, upgrade, upOptions }: SpacesBe
     { length: spaces },
     (_, index) => `banc-${String.fromCharCode(97 + (index % 26), 97 + (Math.floor(index / 26) % 26))}-essai`,
   );
-  let passed = true;
-  const report = (what: string, found: number, budget: number) => {
-    const fits = found <= budget;
-    console.log(`${fits ? "✔" : "✘"} ${what}: ${found.toFixed(2)} s, at most ${budget} s`);
-    passed &&= fits;
-  };
+  const verdict = new Verdict();
+  const report = (what: string, found: number, budget: number) =>
+    verdict.say(found <= budget, `${what}: ${found.toFixed(2)} s, at most ${budget} s`);
 
   if (existsSync(FILE))
     throw new UserError(`${FILE} is there already; remove it, or let the run that made it end.`);
@@ -113,7 +111,7 @@ export async function benchSpaces({ name, spaces, upgrade, upOptions }: SpacesBe
 
     const many = Array.from({ length: CONVERGES }, (_, index) => ids[index % ids.length]);
     const atOnce = await ops(
-      `start=$(date +%s.%N); printf '%s\\n' ${many.join(" ")} | xargs -P ${AT_ONCE} -I {} sh -c 'converge-space </tmp/{}.json >/dev/null'; awk -v a="$start" -v b="$(date +%s.%N)" 'BEGIN { print b - a }'`,
+      `start=$(date +%s.%N); printf '%s\\n' ${many.join(" ")} | xargs -P ${AT_ONCE} -I {} sh -c 'converge-space </tmp/{}.json >/dev/null' || exit 1; awk -v a="$start" -v b="$(date +%s.%N)" 'BEGIN { print b - a }'`,
     );
     report(`converging unchanged spaces ${CONVERGES} times, ${AT_ONCE} at once`, Number(atOnce), 60);
 
@@ -125,5 +123,5 @@ export async function benchSpaces({ name, spaces, upgrade, upOptions }: SpacesBe
   } finally {
     await rm(FILE, { force: true });
   }
-  return passed;
+  return verdict.passed;
 }
