@@ -39,10 +39,8 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
     ],
     web: [
       {
-        // ops-1 may also read, because a new ops-1 fetches the directories from here. There is no lock by rrsync,
-        // because many spaces come at once. distribute-spaces locks what must not run at the same time.
         path: "/etc/framaspace/authorized_keys/root",
-        content: forcedCommand(environment, secrets, "distribute", "/usr/bin/rrsync -no-lock /srv/spaces"),
+        content: forcedCommand(environment, secrets, "distribute", "/usr/local/sbin/space-access"),
       },
     ],
     ops: [

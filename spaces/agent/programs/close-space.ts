@@ -5,7 +5,7 @@ import { lockFileOf, unlock } from "./locks.ts";
 import { bringBack } from "./old-versions.ts";
 import { administrate } from "./space-database.ts";
 import { failure, say, type SpaceWork } from "./space-work.ts";
-import { askPages, distribute, sayWrong } from "./web-servers.ts";
+import { askPages, distribute, endIdleWorkers, sayWrong } from "./web-servers.ts";
 
 /**
  * Waits for the background job while the space still serves. Then every web server answers visitors with a 503 that asks
@@ -66,6 +66,7 @@ export async function shutDatabase(work: SpaceWork): Promise<void> {
       "its database cannot be shut; look at the primary (psql service=framaspace), then run it again",
       "database",
     );
+  await endIdleWorkers(work);
   for (;;) {
     const { status, output } = await administrate(work, `SELECT count(*) ${sessions}`);
     const others = output.trim();

@@ -2,7 +2,7 @@
 import { existsSync, rmSync } from "node:fs";
 import { copyToWebServers, isUnreachable, webServersOf, type CopyOptions } from "./distribute-spaces.ts";
 import { run } from "../../../infra/machine/programs/run-command.ts";
-import { held, heldButSpace, type SpaceWork } from "./space-work.ts";
+import { held, heldButSpace, spaceUser, type SpaceWork } from "./space-work.ts";
 
 /** A header with which ops-1 sees the space behind its maintenance. */
 export const BEHIND = "X-Behind-Maintenance: yes";
@@ -54,6 +54,19 @@ export async function askPages(
   for (const [, web = "", answer = ""] of output.matchAll(/^http:\/\/([^/\s]+)\S* (\S+)$/gm))
     if (answer !== String(expected)) wrong.push({ web, answer });
   return wrong;
+}
+
+/**
+ * Ends the space's PHP workers that wait for a next request, because each keeps its connection to the database. One with
+ * a request ends after that. Workers of a web server that this does not reach end by themselves, ten seconds after their
+ * last request (infra/web/rootfs/etc/framaspace/php-pool.conf).
+ */
+export async function endIdleWorkers(work: SpaceWork): Promise<void> {
+  // By the connection that the copying left open, if there is one. A new one would keep this program's output open.
+  const words = ["-F", work.places.distributeSsh, "-o", "ControlMaster=no"];
+  const end = `end-idle-php ${spaceUser(work)}`;
+  const options = { ...held(work), errors: "ignore" } as const;
+  await Promise.all(reachableWebServers(work).map((web) => run("ssh", [...words, `root@${web}`, end], options)));
 }
 
 export const hostHeader = ({ space }: SpaceWork) => `Host: ${space.document.host}`;

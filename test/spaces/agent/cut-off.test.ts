@@ -43,7 +43,7 @@ const FUSE = `if [ -e "$ROOT/fuse" ] && [[ "\${0##*/} $*" == $(<"$ROOT/fuse") ]]
 const FAKES = {
   chown: ":",
   sync: ":",
-  ssh: ":",
+  ssh: '[[ $* != *"root@web-1 end-idle-php 300001" ]] || rm -f "$ROOT/waiting"',
   rsync: ":",
   psql: String.raw`${FUSE}
     said=$({ for word; do echo "$word"; done; [ -t 0 ] || timeout 5 cat; })
@@ -54,7 +54,7 @@ const FAKES = {
       "ALTER DATABASE"*"RENAME TO"*) to=$(sed -E 's/.* "([^"]*)";/\1/' <<<"$line")
         [ ! -e "$ROOT/db/$to" ] || exit 3; /bin/mv "$ROOT/db/$(name "$line")" "$ROOT/db/$to" || exit 3 ;;
       "SELECT count(*) FROM pg_database"*) find "$ROOT/db" -name "$(cut -d"'" -f2 <<<"$line")" | wc -l ;;
-      "SELECT count(*) FROM pg_stat_activity"*) cat "$ROOT/sessions" 2>/dev/null || echo 0 ;;
+      "SELECT count(*) FROM pg_stat_activity"*) cat "$ROOT/waiting" 2>/dev/null || cat "$ROOT/sessions" 2>/dev/null || echo 0 ;;
       *pg_terminate_backend*) rm -f "$ROOT/sessions" ;;
       "SELECT 'urn:oid:' || fileid"*) cat "$ROOT/sizes" ;;
       "SELECT to_regclass('public.framaspace')"*) echo t ;;
@@ -408,6 +408,12 @@ describe.skipIf(!tools)("requests that a program ends (jq, flock and setsid on P
     ]);
     expect(bucket()).toEqual({ a: "two", b: "-", c: "one", d: "new", e: "upgraded" });
     expect(versions().slice(0, 10)).toEqual([...MADE, ...SINCE, ...OVERWRITTEN]);
+  });
+
+  it("are not those of a worker that waits for a next one, and keeps its connection: it is ended at once", async () => {
+    writeFileSync(at("waiting"), "3\n");
+    expect(await close([])).toEqual([]);
+    expect(existsSync(at("waiting"))).toBe(false);
   });
 
   it("are the only reason to check a bucket", async () => {
