@@ -31,7 +31,7 @@ export interface SpaceContext {
 const BUCKET_MARGIN = 1.5;
 
 /**
- * Connections that one space may open, so that no space takes all 1,000 of the server (infra/postgres/postgres.ts). A
+ * Connections that one space may open, so that no space takes all 2,000 of the server (infra/postgres/postgres.ts). A
  * request holds one, an open chat too. The limit covers all PHP workers that a space may have (infra/web/install.sh),
  * and some connections for the programs of ops-1.
  */

@@ -193,18 +193,19 @@ ssl_min_protocol_version = 'TLSv1.3'
 # accepts (lib/pq, scram.go: a count of four digits).
 scram_iterations = 1000
 
-# Each PHP worker holds one (infra/web/install.sh: 218 on a web server of 32 GB), and there are two to four such
-# servers. Pulumi's provider takes up to 200: it needs two for each parallel step, and hangs for ever with fewer. A
-# backend takes 4 MB (bench:postgres). A higher value must reach the standby too, which pauses replay until it has
-# restarted (26.4.4).
-max_connections = 1000
+# Each PHP worker holds one, also while it waits for a next request (infra/web/install.sh): the 218 that work on a web
+# server of 32 GB, and one for each space that was asked in the last seconds, on two to four such servers. Pulumi's
+# provider takes up to 200: it needs two for each parallel step, and hangs for ever with fewer. A backend takes 4 MB
+# (bench:postgres). A higher value must reach the standby too, which pauses replay until it has restarted (26.4.4).
+max_connections = 2000
 # Reserved for the role ${POSTGRES_ADMIN} (pg_use_reserved_connections) and for postgres, if the spaces take all others.
 reserved_connections = 10
 superuser_reserved_connections = 5
-# The connections of a vanished web server end after 90 s instead of two hours.
-tcp_keepalives_idle = 30
-tcp_keepalives_interval = 10
-tcp_keepalives_count = 6
+# The connections of a vanished web server end after 25 s instead of two hours. Until then, those of its waiting workers
+# count against a space's limit (spaces/space.ts), and the space's workers elsewhere get what is left.
+tcp_keepalives_idle = 10
+tcp_keepalives_interval = 5
+tcp_keepalives_count = 3
 # Ends queries whose PHP worker was killed: nobody reads the result, and the connection counts against the space's
 # limit.
 client_connection_check_interval = '5s'

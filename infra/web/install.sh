@@ -19,15 +19,18 @@ on_change '/etc/sysctl.d/*' set_kernel
 released=$(install-releases)
 while read -r change; do [ -z "$change" ] || note "$change"; done <<<"$released"
 
-# As many PHP workers as fit: Nextcloud needs about 120 MB in each, and a fifth of the memory is for the rest.
-children=$(awk '/^MemTotal/ { n = int($2 * 0.8 / 1024 / 120); print n < 8 ? 8 : n }' /proc/meminfo)
+# As many PHP workers as fit: Nextcloud needs about 120 MB in each that works, and 25 MB in each that waits for a next
+# request (npm run bench:day). A fifth of the memory is for the rest.
+megabytes=$(awk '/^MemTotal/ { print int($2 * 0.8 / 1024) }' /proc/meminfo)
+children=$((megabytes / 120 > 8 ? megabytes / 120 : 8))
 # One space, or one client, may use three quarters of them: the requests of others are short. It may not use more
 # workers than its role may have connections (spaces/space.ts). Uploads may use half of that, because they last as long
 # as their client takes: the rest stays free for pages.
 share=$((children * 3 / 4 < 140 ? children * 3 / 4 : 140))
-# Workers that wait for a next request count, too; they need about 20 MB. This must not be reached: PHP-FPM does not come
-# back to a request that it could start no worker for, until its pool gets another one.
-file /etc/php/8.4/fpm/workers.conf 0644 root:root <<<"process.max = $((children * 2))"
+# Workers that wait count, too: one for each space that was asked in the last seconds. This must not be reached: PHP-FPM
+# does not come back to a request that it could start no worker for, until its pool gets another one. So nginx refuses
+# before, by the number of those that work.
+file /etc/php/8.4/fpm/workers.conf 0644 root:root <<<"process.max = $((children + megabytes / 25))"
 # nginx refuses before a pool is full.
 file /etc/php/8.4/fpm/pool.conf 0644 root:root < <(
   grep -E '^[a-z]' /etc/framaspace/php-pool.conf
@@ -38,6 +41,7 @@ file /etc/php/8.4/fpm/pools.conf 0644 root:root < <(awk -v most="$MOST_SPACES" -
     printf "[space-%d]\nuser = %d\ngroup = %d\ninclude = /etc/php/8.4/fpm/pool.conf\n", n, first + n - 1, first + n - 1
 }')
 file /etc/nginx/php-limits.conf 0644 root:root <<END
+limit_conn php_of_server $children;
 limit_conn php_of_space $share;
 limit_conn php_of_client $share;
 limit_conn uploads_of_space $((share / 2));

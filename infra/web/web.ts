@@ -124,9 +124,10 @@ http {
     "~^(?:MOVE|COPY) " "";
   }
 
-  # PHP workers that one space, and one client, may use; infra/web/install.sh sets how many. Fifty people who load a
+  # PHP workers that all, one space, and one client, may use; infra/web/install.sh sets how many. Fifty people who load a
   # page at the same moment are let in one after the other (limit_req), so they stay far below. That wait occupies no
   # worker.
+  limit_conn_zone $server_port zone=php_of_server:1m;
   limit_conn_zone $space zone=php_of_space:8m;
   limit_conn_zone $http_x_forwarded_for zone=php_of_client:8m;
   map "$request_method $uri" $uploading_to {

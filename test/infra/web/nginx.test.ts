@@ -201,6 +201,33 @@ describe.skipIf(!hasNginx)(`requests${hasNginx ? "" : " (skipped: no nginx)"}`, 
     expect(second.text).toMatch(/^Too many requests at once from your address\./);
   });
 
+  test("are refused before PHP has more of them than memory for workers, whichever spaces they are for", async () => {
+    const narrow = await startNginx(renderWebNginx(prod.domain, "10.0.20.1"), {
+      "/etc/nginx/space.conf": spaceConf,
+      "/etc/nginx/php-limits.conf": "limit_conn php_of_server 1;\n",
+      "/etc/nginx/mime.types": "",
+      ...Object.fromEntries(
+        ["lotus", "iris"].flatMap((id) => [
+          [`/srv/spaces/${id}/release/index.php`, ""],
+          [`/srv/spaces/${id}/own-user`, ""],
+        ]),
+      ),
+      ...pagesByPath,
+    });
+    const silent = createServer();
+    await new Promise<void>((resolve) => silent.listen(narrow.path("/srv/spaces/lotus/php.sock"), resolve));
+    const arrived = new Promise<Socket>((resolve) => silent.once("connection", resolve));
+    const first = narrow.ask(HOST, "/login").catch(() => undefined);
+    const connection = await arrived;
+    const second = await narrow.ask(`iris.${prod.domain}`, "/login");
+    connection.destroy();
+    await first;
+    silent.close();
+    await narrow.stop();
+    expect(second).toMatchObject({ status: 429, headers: { "retry-after": "10" } });
+    expect(second.text).toBe("Too many requests at once. Try again in a few seconds.\n");
+  });
+
   describe("are logged", () => {
     const logged = async (path: string, headers: Record<string, string> = {}) => {
       const before = gateway.read("access.log").length;
