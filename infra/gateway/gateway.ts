@@ -259,7 +259,7 @@ ${renderAnswers(["unknown"])}
     error_page 418 = @streamed;
     error_page 419 = @counted;
     error_page 420 = @kept;
-    error_page 429 = @busy;
+    error_page 429 =429 @crowded$as_page;
     location / {
       if ($too_large) {
         return 413;
@@ -291,11 +291,7 @@ ${KEPT}      proxy_pass http://web;
     location @too_large {
       return 413 "This is too large to be sent in one piece. Put it into the files of the space.\\n";
     }
-    location @busy {
-      add_header Retry-After 10 always;
-      return 429 "Too many requests at once from your address. Try again in a few seconds.\\n";
-    }
-${renderAnswers(["unavailable"], { "Strict-Transport-Security": TRANSPORT_SECURITY })}
+${renderAnswers(["crowded", "unavailable"], { "Strict-Transport-Security": TRANSPORT_SECURITY })}
   }
 ${office ? suites.map((suite) => renderOffice(`${suite}.${domain}`, address, `${office.privateAddress}:${PORTS[suite]}`)).join("") : ""}}
 `;

@@ -161,7 +161,7 @@ http {
     # the file is locked.
     listen ${address}:${PORTS.web} default_server backlog=4096 so_keepalive=on;
     include space.conf;
-${renderAnswers(["unknown", "archived", "suspended", "maintenance", "unavailable"])}
+${renderAnswers(["unknown", "archived", "suspended", "maintenance", "busy", "unavailable"])}
   }
 }
 `;

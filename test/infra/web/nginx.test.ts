@@ -89,9 +89,10 @@ describe.skipIf(!hasNginx)(`requests${hasNginx ? "" : " (skipped: no nginx)"}`, 
     });
   });
 
+  /** As browsers ask for a page. */
+  const browser = { accept: "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8" };
+
   describe("that no space answers", () => {
-    /** As browsers ask for a page. */
-    const browser = { accept: "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8" };
     const NGINX = (status: string) => new RegExp(`^<html>\\r\\n<head><title>${status}</title>`);
     const states: [string, string, number, RegExp, string, string?][] = [
       ["of no space", "nobody", 404, /^No space lives at this address\.\n$/, "Aucun espace à cette adresse"],
@@ -178,27 +179,58 @@ describe.skipIf(!hasNginx)(`requests${hasNginx ? "" : " (skipped: no nginx)"}`, 
     });
   });
 
-  test("of one client that are too many get a sentence, and when to come back", async () => {
-    const silent = createServer();
-    const port = await freePort();
-    await new Promise<void>((resolve) => silent.listen(port, "127.0.0.1", resolve));
-    const narrow = await startNginx(
-      renderGatewayNginx(prod, "10.0.10.1").replaceAll("limit_conn requests 400;", "limit_conn requests 1;"),
-      pagesByPath,
-      Object.fromEntries(WEB.map((address) => [`${address}:80`, port])),
-    );
-    const arrived = new Promise<Socket>((resolve) => silent.once("connection", resolve));
-    const first = narrow.ask(HOST, "/").catch(() => undefined);
-    const connection = await arrived;
-    const second = await narrow.ask(HOST, "/", { headers: { accept: "text/html" } });
-    // nginx asks a second web server.
-    silent.on("connection", (next) => next.destroy());
-    connection.destroy();
-    await first;
-    await narrow.stop();
-    silent.close();
-    expect(second).toMatchObject({ status: 429, headers: { "retry-after": "10" } });
-    expect(second.text).toMatch(/^Too many requests at once from your address\./);
+  describe("that are too many", () => {
+    const refused = async (server: NginxServer, sentence: RegExp) => {
+      const page = await server.ask(HOST, "/login", { headers: browser });
+      expect(page).toMatchObject({
+        status: 429,
+        headers: { "retry-after": "10", "content-type": "text/html", "cache-control": "no-store" },
+      });
+      expect(page.text).toContain("<h1>Trop de demandes à la fois</h1>");
+      const text = await server.ask(HOST, "/remote.php/dav/files/admin/", { method: "PROPFIND", headers: browser });
+      expect(text).toMatchObject({ status: 429, headers: { "retry-after": "10", "content-type": "text/plain" } });
+      expect(text.text).toMatch(sentence);
+    };
+
+    test("of one client are refused at once, in a page or a sentence", async () => {
+      const silent = createServer();
+      const port = await freePort();
+      await new Promise<void>((resolve) => silent.listen(port, "127.0.0.1", resolve));
+      const narrow = await startNginx(
+        renderGatewayNginx(prod, "10.0.10.1").replaceAll("limit_conn requests 400;", "limit_conn requests 1;"),
+        pagesByPath,
+        Object.fromEntries(WEB.map((address) => [`${address}:80`, port])),
+      );
+      onTestFinished(() => narrow.stop());
+      const arrived = new Promise<Socket>((resolve) => silent.once("connection", resolve));
+      const first = narrow.ask(HOST, "/").catch(() => undefined);
+      const connection = await arrived;
+      // nginx asks a second web server.
+      silent.on("connection", (next) => next.destroy());
+      onTestFinished(async () => {
+        connection.destroy();
+        await first;
+        silent.close();
+      });
+      await refused(narrow, /^Too many requests at once from your address\./);
+    });
+
+    test("of one space are refused at once, in a page or a sentence", async () => {
+      const narrow = await startNginx(
+        renderWebNginx(prod.domain, "10.0.20.1").replace("rate=100r/s", "rate=1r/m"),
+        {
+          "/etc/nginx/space.conf": spaceConf.replace(" burst=1000;", ";"),
+          "/etc/nginx/php-limits.conf": "",
+          "/etc/nginx/mime.types": "",
+          "/srv/spaces/lotus/release/index.php": "",
+          ...pagesByPath,
+        },
+      );
+      onTestFinished(() => narrow.stop());
+      // There is no PHP behind it.
+      expect((await narrow.ask(HOST, "/login")).status).toBe(502);
+      await refused(narrow, /^This space has too many requests at once\./);
+    });
   });
 
   describe("are logged", () => {
