@@ -110,6 +110,19 @@ describe("PHP", () => {
   });
 });
 
+it("ends one worker, and not all PHP, when the workers have used up their memory", () => {
+  const unit = readFileSync(
+    join(files, "etc/systemd/system/php8.4-fpm.service.d/framaspace.conf"),
+    "utf8",
+  );
+  expect(unit).toMatch(/^OOMPolicy=continue$/m);
+  // Before the kernel would have to choose among all processes of the machine.
+  const percent = Number(/^MemoryMax=(\d+)%$/m.exec(unit)?.[1]);
+  expect(percent).toBeLessThanOrEqual(90);
+  const install = readFileSync("infra/web/install.sh", "utf8");
+  expect(percent / 100).toBeGreaterThan(Number(/\$2 \* ([\d.]+) \/ 1024/.exec(install)?.[1]));
+});
+
 describe("a full space", () => {
   const [, source = ""] = /^if \(\$doing !~ "(.*?)"\) \{ set \$adding ""; \}$/m.exec(rules) ?? [];
   const takesMore = new RegExp(source);
