@@ -176,9 +176,11 @@ ${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fa
     # PHP reads no body without a length; the file would be empty.
     "~^upload [^ ]" counted;
   }
-  # 262,144,000 bytes and more. client_max_body_size ignores the length once a request has changed its location.
+  # 262,144,000 bytes and more; an upload of 10 GB and more, because PHP keeps all of it on the web server's disk
+  # (infra/web/install.sh). client_max_body_size ignores the length once a request has changed its location.
   map "$body $content_length" $too_large {
     default "";
+    "~^streamed [0-9]{11,}$" yes;
     "~^kept (?:[0-9]{10,}|[3-9][0-9]{8}|2[7-9][0-9]{7}|26[3-9][0-9]{6})$" yes;
   }
   # 1 MB and more, or of unknown length.
@@ -289,7 +291,7 @@ ${renderAnswers(["unknown"])}
 ${KEPT}      proxy_pass http://web;
     }
     location @too_large {
-      return 413 "This is too large to be sent in one piece. Put it into the files of the space.\\n";
+      return 413 "This is too large to be sent in one piece. Put it into the files of the space, by a program that sends it in parts.\\n";
     }
 ${renderAnswers(["crowded", "unavailable"], { "Strict-Transport-Security": TRANSPORT_SECURITY })}
   }

@@ -134,6 +134,12 @@ http {
     "~${UPLOAD}" $space;
   }
   limit_conn_zone $uploading_to zone=uploads_of_space:8m;
+  # 1 GB and more in one piece. PHP keeps a body on the disk while it reads it.
+  map "$uploading_to $content_length" $uploading_much_to {
+    default "";
+    "~^(?<large_to>[a-z0-9-]+) [0-9]{10,}$" $large_to;
+  }
+  limit_conn_zone $uploading_much_to zone=large_uploads_of_space:1m;
   limit_conn_status 429;
   limit_req_zone $space zone=php_requests:8m rate=100r/s;
   limit_req_status 429;

@@ -154,6 +154,8 @@ describe("a body", () => {
     ["kept 26300000", ""],
     ["kept ", ""],
     ["streamed 9999999999", ""],
+    ["streamed 10000000000", "yes"],
+    ["streamed 123456789012", "yes"],
   ])("%s: too large %s", (key, expected) => expect(isTooLarge(key)).toBe(expected));
 
   it.each([

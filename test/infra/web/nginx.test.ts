@@ -233,6 +233,61 @@ describe.skipIf(!hasNginx)(`requests${hasNginx ? "" : " (skipped: no nginx)"}`, 
     });
   });
 
+  test("with 20 GB in one piece are refused before any of it is read", async () => {
+    const headers = { "content-length": "20000000000" };
+    for (const [method, path] of [
+      ["PUT", "/remote.php/dav/files/admin/a.bin"],
+      ["PUT", "/public.php/dav/files/token/a.bin"],
+      ["POST", "/login"],
+    ] as const) {
+      const { status, text } = await gateway.ask(HOST, path, { method, headers });
+      expect([path, status]).toEqual([path, 413]);
+      expect(text).toMatch(/^This is too large to be sent in one piece\./);
+    }
+  });
+
+  test("of one space that upload much in one piece are few at once, so that they do not fill the disk", async () => {
+    const install = readFileSync("infra/web/install.sh", "utf8");
+    expect(install).toMatch(/^limit_conn large_uploads_of_space \d+;$/m);
+    const narrow = await startNginx(renderWebNginx(prod.domain, "10.0.20.1"), {
+      "/etc/nginx/space.conf": spaceConf,
+      "/etc/nginx/php-limits.conf": "limit_conn large_uploads_of_space 1;\n",
+      "/etc/nginx/mime.types": "",
+      "/srv/spaces/lotus/release/remote.php": "",
+      "/srv/spaces/lotus/release/index.php": "",
+      "/srv/spaces/iris/release/remote.php": "",
+      "/srv/spaces/iris/release/index.php": "",
+      "/run/php-spaces/ready": "",
+    });
+    onTestFinished(() => narrow.stop());
+    const arrived: Socket[] = [];
+    const silent = createServer((connection) => void arrived.push(connection));
+    onTestFinished(() => {
+      for (const connection of arrived) connection.destroy();
+      silent.close();
+    });
+    await new Promise<void>((resolve) => silent.listen(narrow.path("/run/php-spaces/spaces.sock"), resolve));
+    const upload = (space: string, bytes: number) =>
+      narrow.ask(`${space}.${prod.domain}`, "/remote.php/dav/files/admin/a.bin", {
+        method: "PUT",
+        headers: { "content-length": String(bytes) },
+      });
+    const pending: Promise<unknown>[] = [];
+    /** PHP has the request, and nothing was refused. */
+    const runs = async (space: string, bytes: number) => {
+      const before = arrived.length;
+      pending.push(upload(space, bytes).catch(() => undefined));
+      await vi.waitFor(() => expect(arrived.length).toBe(before + 1));
+    };
+    await runs("lotus", 1_000_000_000);
+    expect(await upload("lotus", 2_000_000_000)).toMatchObject({
+      status: 429,
+      headers: { "retry-after": "10" },
+    });
+    await runs("lotus", 999_999_999);
+    await runs("iris", 2_000_000_000);
+  });
+
   describe("are logged", () => {
     const logged = async (path: string, headers: Record<string, string> = {}) => {
       const before = gateway.read("access.log").length;
