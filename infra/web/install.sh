@@ -63,6 +63,6 @@ on_change '/etc/systemd/system/php8.4-fpm*' restart_php
 on_change '/etc/php/8.4/fpm/* removed/*' reload_php
 on_change '/etc/nginx/*' reload_nginx
 on_change '/etc/systemd/system/nginx*' systemctl try-restart nginx
-enable php8.4-fpm.service nginx.service
+enable php8.4-fpm.service nginx.service opcache-hits.timer
 
 finish

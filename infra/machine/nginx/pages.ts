@@ -118,7 +118,8 @@ const ANSWERS = {
     en: {
       title: "Too many requests at once",
       happened: "Many people, or programs, are using this space just now.",
-      advice: "Please wait: this page reloads by itself in ten seconds. If this happens often, write to HOST.",
+      advice:
+        "Please wait: this page reloads by itself in ten seconds. If this happens often, write to HOST.",
     },
   },
   /** More at once than an address may have. */
@@ -132,14 +133,16 @@ const ANSWERS = {
     icon: CROWD,
     fr: {
       title: "Trop de demandes à la fois",
-      happened: "Elles viennent de votre connexion à Internet, que vous partagez peut-être avec d’autres personnes.",
+      happened:
+        "Elles viennent de votre connexion à Internet, que vous partagez peut-être avec d’autres personnes.",
       advice:
         "Patientez\u00a0: cette page se recharge d’elle-même dans dix secondes. Si cela arrive souvent, écrivez à HOST.",
     },
     en: {
       title: "Too many requests at once",
       happened: "They come from your internet connection, which you may share with others.",
-      advice: "Please wait: this page reloads by itself in ten seconds. If this happens often, write to HOST.",
+      advice:
+        "Please wait: this page reloads by itself in ten seconds. If this happens often, write to HOST.",
     },
   },
   unavailable: {
