@@ -143,6 +143,9 @@ http {
   limit_conn_status 429;
   limit_req_zone $space zone=php_requests:8m rate=100r/s;
   limit_req_status 429;
+  # The gateway logs what is refused.
+  limit_req_log_level info;
+  limit_conn_log_level info;
 
   client_max_body_size 0;
   client_body_timeout 300s;

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import * as z from "zod";
 import { renderGatewayNginx } from "../../../infra/gateway/gateway.ts";
 import { cloudMachines } from "../../../infra/inventory/addresses.ts";
 import { pageFiles } from "../../../infra/machine/nginx/pages.ts";
@@ -227,6 +228,29 @@ describe.skipIf(!hasNginx)(`requests${hasNginx ? "" : " (skipped: no nginx)"}`, 
       expect(await refusals(narrow)).toEqual(refusedWith("Too many requests at once from your address."));
     });
 
+    test("of one client in a second are refused at once, and no line of them fills the logs", async () => {
+      const narrow = await startNginx(
+        renderGatewayNginx(prod, "10.0.10.1")
+          .replace(/rate=\d+r\/s/, "rate=1r/m")
+          .replace(/burst=\d+/, "burst=1"),
+        pagesByPath,
+        Object.fromEntries(WEB.map((address) => [`${address}:80`, web.port])),
+      );
+      onTestFinished(() => narrow.stop());
+      for (const path of ["/first", "/second"]) await narrow.ask(HOST, path);
+      expect(await refusals(narrow)).toEqual(refusedWith("Too many requests at once from your address."));
+      const lines = await vi.waitFor(() => {
+        const found = narrow.read("access.log").trim().split("\n");
+        expect(found.length).toBeGreaterThanOrEqual(2);
+        return found;
+      });
+      expect(lines.map((line) => z.object({ uri: z.string() }).parse(JSON.parse(line)).uri)).toEqual([
+        "/first",
+        "/second",
+      ]);
+      expect(narrow.read("error.log")).not.toContain("limiting requests");
+    });
+
     test("of one space are refused at once, in a page or a sentence", async () => {
       const narrow = await startNginx(
         renderWebNginx(prod.domain, "10.0.20.1").replace("rate=100r/s", "rate=1r/m"),
@@ -242,6 +266,8 @@ describe.skipIf(!hasNginx)(`requests${hasNginx ? "" : " (skipped: no nginx)"}`, 
       // There is no PHP behind it.
       expect((await narrow.ask(HOST, "/login")).status).toBe(502);
       expect(await refusals(narrow)).toEqual(refusedWith("This space has too many requests at once."));
+      // The gateway's line says it.
+      expect(narrow.read("error.log")).not.toContain("limiting requests");
     });
   });
 
