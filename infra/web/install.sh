@@ -37,9 +37,9 @@ file /etc/php/8.4/fpm/pools.conf 0644 root:root < <(awk -v most="$MOST_SPACES" -
   for (n = 1; n <= most; n++)
     printf "[space-%d]\nuser = %d\ngroup = %d\ninclude = /etc/php/8.4/fpm/pool.conf\n", n, first + n - 1, first + n - 1
 }')
-# An upload is on the disk until PHP has read it, at most 10 GB of it (infra/gateway/gateway.ts), and parts of it on their
-# way to object storage (config.php). With these numbers, one space's bodies take 180 GB at most; a web server of 32 GB
-# of memory has 240 GB of disk (Hetzner, CCX33).
+# PHP keeps a request's body on the disk, less than 10 GB (infra/gateway/gateway.ts), and so Nextcloud keeps parts of it on
+# their way to object storage (config.php). With these numbers, one space takes 180 GB at most; a web server of 32 GB of
+# memory has 240 GB of disk (Hetzner, CCX33).
 file /etc/nginx/php-limits.conf 0644 root:root <<END
 limit_conn php_of_space $share;
 limit_conn php_of_client $share;
