@@ -113,6 +113,27 @@ const SABOTAGES: Sabotage[] = [
     suites: ["test/infra/gateway/gateway.test.ts"],
   },
   {
+    name: "one client fills the logs with requests that are refused",
+    file: "infra/gateway/gateway.ts",
+    from: 'REJECTED "";',
+    to: "REJECTED yes;",
+    suites: ["test/infra/web/nginx.test.ts"],
+  },
+  {
+    name: "one space fills the disk of a web server with large uploads",
+    file: "infra/web/web.ts",
+    from: "[a-z0-9-]+) [0-9]{10,}$",
+    to: "[a-z0-9-]+) [0-9]{11,}$",
+    suites: ["test/infra/web/nginx.test.ts"],
+  },
+  {
+    name: "no alarm says that PHP compiles at each request",
+    file: "infra/web/rootfs/usr/local/sbin/opcache-hits",
+    from: '[ "$is_wrong$was_wrong" != 11 ]',
+    to: '[ "$is_wrong$was_wrong" != 12 ]',
+    suites: ["test/infra/web/opcache-hits.test.ts"],
+  },
+  {
     name: "PHP gets a length where there is no body",
     file: "infra/web/web.ts",
     from: `"~ 0*$" "";`,

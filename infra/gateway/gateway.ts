@@ -91,6 +91,11 @@ const DROPPED = [
  * 12 × 1 GB are 42 GB, and the smallest server type that we use has 80 GB (Hetzner, CPX22).
  */
 const LIMITS = {
+  /**
+   * Requests of one client. The burst lets fifty people open a page for the first time at the same moment, with 400 files
+   * each. Web servers let 100 requests of a space reach PHP in a second.
+   */
+  rate: { perSecond: 200, burst: 20_000 },
   /** Requests of one client, including open chats and downloads: eight for each of fifty people. */
   requests: 400,
   /** Bodies of 1 MB and more that are kept until they are complete. */
@@ -136,7 +141,11 @@ ${renderLogMaps()}
   log_format access escape=json '{"space":"$space","time":"$time_iso8601","client":"$remote_addr",'
     '"host":"$logged_host","method":"$logged_method","uri":"$logged_uri","status":$status,"bytes":$body_bytes_sent,'
     '"seconds":$request_time,"upstream":"$upstream_addr","agent":"$logged_agent"}';
-  access_log syslog:server=unix:/dev/log,nohostname,tag=nginx,severity=info access;
+  access_log syslog:server=unix:/dev/log,nohostname,tag=nginx,severity=info access if=$logged;
+  map $limit_req_status $logged {
+    default yes;
+    REJECTED "";
+  }
 
   # Every connection is from the load balancer (nftables accepts no other). It appends the client's address to the
   # header.
@@ -176,9 +185,11 @@ ${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fa
     # PHP reads no body without a length; the file would be empty.
     "~^upload [^ ]" counted;
   }
-  # 262,144,000 bytes and more. client_max_body_size ignores the length once a request has changed its location.
+  # 262,144,000 bytes and more; an upload of 10 GB and more, because PHP keeps all of it on the web server's disk
+  # (infra/web/install.sh). client_max_body_size ignores the length once a request has changed its location.
   map "$body $content_length" $too_large {
     default "";
+    "~^streamed [0-9]{11,}$" yes;
     "~^kept (?:[0-9]{10,}|[3-9][0-9]{8}|2[7-9][0-9]{7}|26[3-9][0-9]{6})$" yes;
   }
   # 1 MB and more, or of unknown length.
@@ -195,6 +206,12 @@ ${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fa
     default "";
     counted $binary_remote_addr;
   }
+  # Who sends more is refused without a line, which logs-1 would keep for a year. The others' lines have at most 2 kB.
+  limit_req_zone $binary_remote_addr zone=rate:8m rate=${LIMITS.rate.perSecond}r/s;
+  limit_req zone=rate burst=${LIMITS.rate.burst} nodelay;
+  limit_req_status 429;
+  limit_req_log_level info;
+  limit_conn_log_level info;
   limit_conn_zone $binary_remote_addr zone=requests:8m;
   limit_conn_zone $kept_of_client zone=kept_of_client:2m;
   limit_conn_zone $counted_of_client zone=counted_of_client:1m;
@@ -238,8 +255,8 @@ ${DROPPED.map((header) => `  proxy_set_header ${header} "";`).join("\n")}
   # The load balancer's health check, and every host outside the domain.
   server {
     listen ${address}:${PORTS.gateway} default_server backlog=4096 so_keepalive=on;
+    access_log off;
     location = /healthz {
-      access_log off;
       return 200 "ok\\n";
     }
     error_page 590 =404 @unknown$as_page;
@@ -259,7 +276,7 @@ ${renderAnswers(["unknown"])}
     error_page 418 = @streamed;
     error_page 419 = @counted;
     error_page 420 = @kept;
-    error_page 429 = @busy;
+    error_page 429 =429 @crowded$as_page;
     location / {
       if ($too_large) {
         return 413;
@@ -289,13 +306,9 @@ ${renderAnswers(["unknown"])}
 ${KEPT}      proxy_pass http://web;
     }
     location @too_large {
-      return 413 "This is too large to be sent in one piece. Put it into the files of the space.\\n";
+      return 413 "This is too large to be sent in one piece. Put it into the files of the space, by a program that sends it in parts.\\n";
     }
-    location @busy {
-      add_header Retry-After 10 always;
-      return 429 "Too many requests at once from your address. Try again in a few seconds.\\n";
-    }
-${renderAnswers(["unavailable"], { "Strict-Transport-Security": TRANSPORT_SECURITY })}
+${renderAnswers(["crowded", "unavailable"], { "Strict-Transport-Security": TRANSPORT_SECURITY })}
   }
 ${office ? suites.map((suite) => renderOffice(`${suite}.${domain}`, address, `${office.privateAddress}:${PORTS[suite]}`)).join("") : ""}}
 `;

@@ -40,11 +40,15 @@ file /etc/php/8.4/fpm/pools.conf 0644 root:root < <(awk -v most="$MOST_SPACES" -
   for (n = 1; n <= most; n++)
     printf "[space-%d]\nuser = %d\ngroup = %d\ninclude = /etc/php/8.4/fpm/pool.conf\n", n, first + n - 1, first + n - 1
 }')
+# PHP keeps a request's body on the disk, less than 10 GB (infra/gateway/gateway.ts), and so Nextcloud keeps parts of it on
+# their way to object storage (config.php). With these numbers, one space takes 180 GB at most; a web server of 32 GB of
+# memory has 240 GB of disk (Hetzner, CCX33).
 file /etc/nginx/php-limits.conf 0644 root:root <<END
 limit_conn php_of_server $children;
 limit_conn php_of_space $share;
 limit_conn php_of_client $share;
 limit_conn uploads_of_space $((share / 2));
+limit_conn large_uploads_of_space 8;
 END
 
 restarted=
@@ -63,6 +67,6 @@ on_change '/etc/systemd/system/php8.4-fpm*' restart_php
 on_change '/etc/php/8.4/fpm/* removed/*' reload_php
 on_change '/etc/nginx/*' reload_nginx
 on_change '/etc/systemd/system/nginx*' systemctl try-restart nginx
-enable php8.4-fpm.service nginx.service
+enable php8.4-fpm.service nginx.service opcache-hits.timer
 
 finish

@@ -135,9 +135,18 @@ http {
     "~${UPLOAD}" $space;
   }
   limit_conn_zone $uploading_to zone=uploads_of_space:8m;
+  # 1 GB and more in one piece. PHP keeps a body on the disk while it reads it.
+  map "$uploading_to $content_length" $uploading_much_to {
+    default "";
+    "~^(?<large_to>[a-z0-9-]+) [0-9]{10,}$" $large_to;
+  }
+  limit_conn_zone $uploading_much_to zone=large_uploads_of_space:1m;
   limit_conn_status 429;
   limit_req_zone $space zone=php_requests:8m rate=100r/s;
   limit_req_status 429;
+  # The gateway logs what is refused.
+  limit_req_log_level info;
+  limit_conn_log_level info;
 
   client_max_body_size 0;
   client_body_timeout 300s;
@@ -162,7 +171,7 @@ http {
     # the file is locked.
     listen ${address}:${PORTS.web} default_server backlog=4096 so_keepalive=on;
     include space.conf;
-${renderAnswers(["unknown", "archived", "suspended", "maintenance", "unavailable"])}
+${renderAnswers(["unknown", "archived", "suspended", "maintenance", "busy", "unavailable"])}
   }
 }
 `;

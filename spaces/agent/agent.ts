@@ -71,7 +71,7 @@ export function renderCli(): string {
   const functions = /^disable_functions = (.+)$/m.exec(pool)?.[1];
   if (functions === undefined) throw new Error("90-framaspace.ini says no longer what PHP may not call");
   return lines([
-    `disable_functions = ${functions}`,
+    `disable_functions = ${functions},opcache_get_status`,
     // FFI gives access to every function of libc. By default it is off on web servers, but on for the command line.
     "ffi.enable = 0",
     "memory_limit = 512M",

@@ -13,12 +13,13 @@ const PROBE = "index-crowd-test.php";
 const WEB_SERVERS = ["web-1", "web-2"];
 const on = lab.on.bind(lab);
 
-/** Prints the lengths that PHP got, and takes as many seconds as the request asks. */
+/** Prints the lengths that PHP got, takes as many seconds as the request asks, and answers as many megabytes. */
 const CODE = `<?php
 $given = array_filter(['cgi' => $_SERVER['CONTENT_LENGTH'] ?? null, 'http' => $_SERVER['HTTP_CONTENT_LENGTH'] ?? null], 'is_string');
 header('X-Lengths: ' . json_encode((object) $given));
 header('X-Body: ' . strlen(file_get_contents('php://input')));
 usleep((int) (1e6 * (float) ($_GET['seconds'] ?? 0)));
+for ($n = (int) ($_GET['megabytes'] ?? 0); $n > 0; $n--) echo str_repeat('x', 1000000);
 echo 'served';
 `;
 
@@ -105,7 +106,8 @@ async function answers(web: string, count: number): Promise<number[]> {
 }
 
 /**
- * Opens clients that send the head of a request, and then one byte every two seconds. Resolves when all are connected.
+ * Opens clients that send the head of a request, and then, unless it has no body, one byte every two seconds. They read
+ * nothing. Resolves when all are connected.
  */
 async function slowClients(count: number, head: string): Promise<() => void> {
   const host = `${A}.${DOMAIN}`;
@@ -125,6 +127,7 @@ async function slowClients(count: number, head: string): Promise<() => void> {
   );
   for (const socket of sockets) socket.removeAllListeners("error").on("error", () => {});
   const drip = setInterval(() => {
+    if (head.startsWith("GET ")) return;
     for (const socket of sockets)
       if (socket.writable) socket.write(head.includes("chunked") ? "1\r\nx\r\n" : "x");
   }, 2000);
@@ -134,7 +137,7 @@ async function slowClients(count: number, head: string): Promise<() => void> {
   };
 }
 
-describe("one client with 200 slow bodies does not slow down other spaces", () => {
+describe("one client with 200 slow requests does not slow down other spaces", () => {
   const head = (request: string, ...headers: string[]) =>
     [`${request} HTTP/1.1`, `Host: ${A}.${DOMAIN}:${lab.port}`, ...headers, "", ""].join("\n");
   let web: string;
@@ -173,6 +176,8 @@ describe("one client with 200 slow bodies does not slow down other spaces", () =
     ["uploads without a login", head(`PUT ${FILES}/a.bin`, "Content-Length: 1000000")],
     ["uploads of unknown length", head(`PUT ${FILES}/a.bin`, "Transfer-Encoding: chunked")],
     ["a search", head("PROPFIND /remote.php/dav/", "Content-Type: text/xml", "Content-Length: 1000000")],
+    ["a download that nobody reads", head(`GET /${PROBE}?megabytes=50`)],
+    ["an open chat", head(`GET /${PROBE}?seconds=30`)],
   ])("%s", async (what, text) => {
     const quiet = await answers(web, 5);
     const stop = await slowClients(200, text);
@@ -187,6 +192,10 @@ describe("one client with 200 slow bodies does not slow down other spaces", () =
     } finally {
       stop();
     }
+    // Nor does the attacked space wait for long.
+    await expect
+      .poll(() => lab.statusFrom(web, A, `/${PROBE}`), { timeout: 10_000, interval: 500 })
+      .toBe("200");
   });
 });
 

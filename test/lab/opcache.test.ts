@@ -19,6 +19,18 @@ const hasStrace = (process.env.PATH ?? "")
 beforeAll(() => lab.prepare());
 afterAll(() => lab.remove());
 
+test("a web server says how much PHP had compiled before", async () => {
+  const ask = `for n in $(seq 50); do curl -s -o /dev/null -H 'Host: ${ID}.${DOMAIN}' http://web-1/index.php; done`;
+  await lab.on("ops-1", ask);
+  await lab.on("web-1", "opcache-hits --note");
+  await lab.on("ops-1", ask);
+  const said = await lab.on("web-1", "opcache-hits; systemctl is-enabled opcache-hits.timer");
+  const [, percent, files] = /^([\d.]+) % of (\d+) files .*\nenabled$/.exec(said) ?? [];
+  expect(Number(percent), said).toBeGreaterThan(95);
+  // The lab's fake of Nextcloud has few files.
+  expect(Number(files)).toBeGreaterThan(100);
+});
+
 test.skipIf(!hasStrace)(
   `a warm request opens none of the release's files${hasStrace ? "" : " (skipped: no strace on PATH)"}`,
   async () => {

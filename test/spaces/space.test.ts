@@ -1,4 +1,5 @@
 // A space as the engine gets it.
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { isSecret, reveal, type Resource } from "../../evaluate/graph.ts";
@@ -61,6 +62,13 @@ describe.each(entries)("space $id", ({ id, state, ...entry }) => {
       quota: storageGb * 1.5 * 2 ** 30,
     });
     expect(partOf(id, "IamUserPolicyAttachment").inputs).toMatchObject({ userName: id, policyName: "space" });
+  });
+
+  it("may have a connection for each worker of its pool, and some for the programs of ops-1", () => {
+    const install = readFileSync(join(ROOT, "infra/web/install.sh"), "utf8");
+    const [, share, more] =
+      /^share=.* : (\d+)\)\)$[^]*max_children = \$\(\(share \+ (\d+)\)\)/m.exec(install) ?? [];
+    expect(partOf(id, "Role").inputs.connectionLimit).toBeGreaterThan(Number(share) + Number(more));
   });
 
   it("never sets forceDestroy on its user, which would delete it at the next update", () => {

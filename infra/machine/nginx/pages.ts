@@ -1,6 +1,6 @@
-// What visitors get where no space answers: a sentence for programs, and a page in French and English for people with a
-// browser. Gateways and web servers have the same pages. A page is one file: it needs no script, and nothing from
-// elsewhere.
+// What visitors get where no space answers, or where there are too many of them: a sentence for programs, and a page in
+// French and English for people with a browser. Gateways and web servers have the same pages. A page is one file: it
+// needs no script, and nothing from elsewhere.
 /** Who runs the platform. */
 export interface Host {
   readonly name: string;
@@ -31,6 +31,8 @@ interface Answer {
   fr: Words;
   en: Words;
 }
+
+const CROWD = "M5 18v-5M12 18V6M19 18v-9";
 
 const ANSWERS = {
   unknown: {
@@ -96,6 +98,51 @@ const ANSWERS = {
       happened: "We are updating it. As a rule this takes a few minutes.",
       advice:
         "Please wait: this page reloads by itself every minute. If it takes more than an hour, write to HOST.",
+    },
+  },
+  /** More at once than a space, or its web server, may have. */
+  busy: {
+    own: {
+      status: 429,
+      text: "Too many requests at once. Try again in a few seconds.",
+      retrySeconds: 10,
+    },
+    reloadSeconds: 10,
+    icon: CROWD,
+    fr: {
+      title: "Trop de demandes à la fois",
+      happened: "Beaucoup de personnes, ou de programmes, utilisent cet espace ou ses voisins en ce moment.",
+      advice:
+        "Patientez\u00a0: cette page se recharge d’elle-même dans dix secondes. Si cela arrive souvent, écrivez à HOST.",
+    },
+    en: {
+      title: "Too many requests at once",
+      happened: "Many people, or programs, are using this space, or its neighbours, just now.",
+      advice:
+        "Please wait: this page reloads by itself in ten seconds. If this happens often, write to HOST.",
+    },
+  },
+  /** More at once than an address may have. */
+  crowded: {
+    own: {
+      status: 429,
+      text: "Too many requests at once from your address. Try again in a few seconds.",
+      retrySeconds: 10,
+    },
+    reloadSeconds: 10,
+    icon: CROWD,
+    fr: {
+      title: "Trop de demandes à la fois",
+      happened:
+        "Elles viennent de votre connexion à Internet, que vous partagez peut-être avec d’autres personnes.",
+      advice:
+        "Patientez\u00a0: cette page se recharge d’elle-même dans dix secondes. Si cela arrive souvent, écrivez à HOST.",
+    },
+    en: {
+      title: "Too many requests at once",
+      happened: "They come from your internet connection, which you may share with others.",
+      advice:
+        "Please wait: this page reloads by itself in ten seconds. If this happens often, write to HOST.",
     },
   },
   unavailable: {

@@ -87,7 +87,8 @@ it("logs in a form in which no client can forge a line or a field", () => {
     /\$(?:request\b|request_uri|uri|args|query_string|http_|arg_|cookie_|host|request_method)/,
   );
   expect(nginx.match(/access_log [^;]*/g)).toEqual([
-    "access_log syslog:server=unix:/dev/log,nohostname,tag=nginx,severity=info access",
+    "access_log syslog:server=unix:/dev/log,nohostname,tag=nginx,severity=info access if=$logged",
+    // For the health check, and for hosts outside the domain.
     "access_log off",
   ]);
 });
@@ -154,6 +155,8 @@ describe("a body", () => {
     ["kept 26300000", ""],
     ["kept ", ""],
     ["streamed 9999999999", ""],
+    ["streamed 10000000000", "yes"],
+    ["streamed 123456789012", "yes"],
   ])("%s: too large %s", (key, expected) => expect(isTooLarge(key)).toBe(expected));
 
   it.each([

@@ -87,7 +87,7 @@ describe.skipIf(!analyzes)(`units${analyzes ? "" : " (skipped: no systemd-analyz
 
 const php = onPath("php");
 describe.skipIf(!php)(`PHP${php ? "" : " (skipped: no php on PATH)"}`, () => {
-  const files = [...globSync("{spaces,lab,bench}/**/*.php"), "lab/fake-nextcloud/occ"];
+  const files = [...globSync("{infra,spaces,lab,bench}/**/*.php"), "lab/fake-nextcloud/occ"];
 
   it.each(files)("can parse %s", (file) => {
     expect(execaSync("php", ["-l", file], { reject: false }).exitCode).toBe(0);

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import * as z from "zod";
 import { renderGatewayNginx } from "../../../infra/gateway/gateway.ts";
 import { cloudMachines } from "../../../infra/inventory/addresses.ts";
 import { pageFiles } from "../../../infra/machine/nginx/pages.ts";
@@ -89,9 +90,10 @@ describe.skipIf(!hasNginx)(`requests${hasNginx ? "" : " (skipped: no nginx)"}`, 
     });
   });
 
+  /** As browsers ask for a page. */
+  const browser = { accept: "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8" };
+
   describe("that no space answers", () => {
-    /** As browsers ask for a page. */
-    const browser = { accept: "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8" };
     const NGINX = (status: string) => new RegExp(`^<html>\\r\\n<head><title>${status}</title>`);
     const states: [string, string, number, RegExp, string, string?][] = [
       ["of no space", "nobody", 404, /^No space lives at this address\.\n$/, "Aucun espace à cette adresse"],
@@ -178,54 +180,174 @@ describe.skipIf(!hasNginx)(`requests${hasNginx ? "" : " (skipped: no nginx)"}`, 
     });
   });
 
-  test("of one client that are too many get a sentence, and when to come back", async () => {
-    const silent = createServer();
-    const port = await freePort();
-    await new Promise<void>((resolve) => silent.listen(port, "127.0.0.1", resolve));
-    const narrow = await startNginx(
-      renderGatewayNginx(prod, "10.0.10.1").replaceAll("limit_conn requests 400;", "limit_conn requests 1;"),
-      pagesByPath,
-      Object.fromEntries(WEB.map((address) => [`${address}:80`, port])),
-    );
-    const arrived = new Promise<Socket>((resolve) => silent.once("connection", resolve));
-    const first = narrow.ask(HOST, "/").catch(() => undefined);
-    const connection = await arrived;
-    const second = await narrow.ask(HOST, "/", { headers: { accept: "text/html" } });
-    // nginx asks a second web server.
-    silent.on("connection", (next) => next.destroy());
-    connection.destroy();
-    await first;
-    await narrow.stop();
-    silent.close();
-    expect(second).toMatchObject({ status: 429, headers: { "retry-after": "10" } });
-    expect(second.text).toMatch(/^Too many requests at once from your address\./);
+  describe("that are too many", () => {
+    /** What a person's browser and a program get, each as status, header and words. */
+    const refusals = async (server: NginxServer) => {
+      const page = await server.ask(HOST, "/login", { headers: browser });
+      const text = await server.ask(HOST, "/remote.php/dav/files/admin/", {
+        method: "PROPFIND",
+        headers: browser,
+      });
+      const words = [/<h1>(.*)<\/h1>/.exec(page.text)?.[1], text.text];
+      return [page, text].map(({ status, headers }, index) => [
+        status,
+        headers["retry-after"],
+        headers["content-type"],
+        headers["cache-control"],
+        words[index],
+      ]);
+    };
+    const refusedWith = (sentence: string) => [
+      [429, "10", "text/html", "no-store", "Trop de demandes à la fois"],
+      [429, "10", "text/plain", "no-store", `${sentence} Try again in a few seconds.\n`],
+    ];
+
+    test("of one client are refused at once, in a page or a sentence", async () => {
+      const silent = createServer();
+      const port = await freePort();
+      await new Promise<void>((resolve) => silent.listen(port, "127.0.0.1", resolve));
+      const narrow = await startNginx(
+        renderGatewayNginx(prod, "10.0.10.1").replaceAll(
+          "limit_conn requests 400;",
+          "limit_conn requests 1;",
+        ),
+        pagesByPath,
+        Object.fromEntries(WEB.map((address) => [`${address}:80`, port])),
+      );
+      onTestFinished(() => narrow.stop());
+      const arrived = new Promise<Socket>((resolve) => silent.once("connection", resolve));
+      const first = narrow.ask(HOST, "/").catch(() => undefined);
+      const connection = await arrived;
+      // nginx asks a second web server.
+      silent.on("connection", (next) => next.destroy());
+      onTestFinished(async () => {
+        connection.destroy();
+        await first;
+        silent.close();
+      });
+      expect(await refusals(narrow)).toEqual(refusedWith("Too many requests at once from your address."));
+    });
+
+    test("of one client in a second are refused at once, and no line of them fills the logs", async () => {
+      const narrow = await startNginx(
+        renderGatewayNginx(prod, "10.0.10.1")
+          .replace(/rate=\d+r\/s/, "rate=1r/m")
+          .replace(/burst=\d+/, "burst=1"),
+        pagesByPath,
+        Object.fromEntries(WEB.map((address) => [`${address}:80`, web.port])),
+      );
+      onTestFinished(() => narrow.stop());
+      for (const path of ["/first", "/second"]) await narrow.ask(HOST, path);
+      expect(await refusals(narrow)).toEqual(refusedWith("Too many requests at once from your address."));
+      const lines = await vi.waitFor(() => {
+        const found = narrow.read("access.log").trim().split("\n");
+        expect(found.length).toBeGreaterThanOrEqual(2);
+        return found;
+      });
+      expect(lines.map((line) => z.object({ uri: z.string() }).parse(JSON.parse(line)).uri)).toEqual([
+        "/first",
+        "/second",
+      ]);
+      expect(narrow.read("error.log")).not.toContain("limiting requests");
+    });
+
+    test("of one space are refused at once, in a page or a sentence", async () => {
+      const narrow = await startNginx(
+        renderWebNginx(prod.domain, "10.0.20.1").replace("rate=100r/s", "rate=1r/m"),
+        {
+          "/etc/nginx/space.conf": spaceConf.replace(" burst=1000;", ";"),
+          "/etc/nginx/php-limits.conf": "",
+          "/etc/nginx/mime.types": "",
+          "/srv/spaces/lotus/release/index.php": "",
+          ...pagesByPath,
+        },
+      );
+      onTestFinished(() => narrow.stop());
+      // There is no PHP behind it.
+      expect((await narrow.ask(HOST, "/login")).status).toBe(502);
+      expect(await refusals(narrow)).toEqual(refusedWith("Too many requests at once."));
+      // The gateway's line says it.
+      expect(narrow.read("error.log")).not.toContain("limiting requests");
+    });
+
+    test("of all spaces together are refused before PHP has more of them than memory for workers", async () => {
+      const narrow = await startNginx(renderWebNginx(prod.domain, "10.0.20.1"), {
+        "/etc/nginx/space.conf": spaceConf,
+        "/etc/nginx/php-limits.conf": "limit_conn php_of_server 1;\n",
+        "/etc/nginx/mime.types": "",
+        "/srv/spaces/lotus/release/index.php": "",
+        "/srv/spaces/iris/release/index.php": "",
+        "/srv/spaces/iris/own-user": "",
+        ...pagesByPath,
+      });
+      onTestFinished(() => narrow.stop());
+      const silent = createServer();
+      await new Promise<void>((resolve) => silent.listen(narrow.path("/srv/spaces/iris/php.sock"), resolve));
+      const arrived = new Promise<Socket>((resolve) => silent.once("connection", resolve));
+      const first = narrow.ask(`iris.${prod.domain}`, "/login").catch(() => undefined);
+      const connection = await arrived;
+      onTestFinished(async () => {
+        connection.destroy();
+        await first;
+        silent.close();
+      });
+      expect(await refusals(narrow)).toEqual(refusedWith("Too many requests at once."));
+    });
   });
 
-  test("are refused before PHP has more of them than memory for workers, whichever spaces they are for", async () => {
+  test("with 20 GB in one piece are refused before any of it is read", async () => {
+    const headers = { "content-length": "20000000000" };
+    for (const [method, path] of [
+      ["PUT", "/remote.php/dav/files/admin/a.bin"],
+      ["PUT", "/public.php/dav/files/token/a.bin"],
+      ["POST", "/login"],
+    ] as const) {
+      const { status, text } = await gateway.ask(HOST, path, { method, headers });
+      expect([path, status]).toEqual([path, 413]);
+      expect(text).toMatch(/^This is too large to be sent in one piece\./);
+    }
+  });
+
+  test("of one space that upload much in one piece are few at once, so that they do not fill the disk", async () => {
+    const install = readFileSync("infra/web/install.sh", "utf8");
+    expect(install).toMatch(/^limit_conn large_uploads_of_space \d+;$/m);
     const narrow = await startNginx(renderWebNginx(prod.domain, "10.0.20.1"), {
       "/etc/nginx/space.conf": spaceConf,
-      "/etc/nginx/php-limits.conf": "limit_conn php_of_server 1;\n",
+      "/etc/nginx/php-limits.conf": "limit_conn large_uploads_of_space 1;\n",
       "/etc/nginx/mime.types": "",
-      ...Object.fromEntries(
-        ["lotus", "iris"].flatMap((id) => [
-          [`/srv/spaces/${id}/release/index.php`, ""],
-          [`/srv/spaces/${id}/own-user`, ""],
-        ]),
-      ),
-      ...pagesByPath,
+      "/srv/spaces/lotus/release/remote.php": "",
+      "/srv/spaces/lotus/release/index.php": "",
+      "/srv/spaces/iris/release/remote.php": "",
+      "/srv/spaces/iris/release/index.php": "",
+      "/run/php-spaces/ready": "",
     });
-    const silent = createServer();
-    await new Promise<void>((resolve) => silent.listen(narrow.path("/srv/spaces/lotus/php.sock"), resolve));
-    const arrived = new Promise<Socket>((resolve) => silent.once("connection", resolve));
-    const first = narrow.ask(HOST, "/login").catch(() => undefined);
-    const connection = await arrived;
-    const second = await narrow.ask(`iris.${prod.domain}`, "/login");
-    connection.destroy();
-    await first;
-    silent.close();
-    await narrow.stop();
-    expect(second).toMatchObject({ status: 429, headers: { "retry-after": "10" } });
-    expect(second.text).toBe("Too many requests at once. Try again in a few seconds.\n");
+    onTestFinished(() => narrow.stop());
+    const arrived: Socket[] = [];
+    const silent = createServer((connection) => void arrived.push(connection));
+    onTestFinished(() => {
+      for (const connection of arrived) connection.destroy();
+      silent.close();
+    });
+    await new Promise<void>((resolve) => silent.listen(narrow.path("/run/php-spaces/spaces.sock"), resolve));
+    const upload = (space: string, bytes: number) =>
+      narrow.ask(`${space}.${prod.domain}`, "/remote.php/dav/files/admin/a.bin", {
+        method: "PUT",
+        headers: { "content-length": String(bytes) },
+      });
+    const pending: Promise<unknown>[] = [];
+    /** PHP has the request, and nothing was refused. */
+    const runs = async (space: string, bytes: number) => {
+      const before = arrived.length;
+      pending.push(upload(space, bytes).catch(() => undefined));
+      await vi.waitFor(() => expect(arrived.length).toBe(before + 1));
+    };
+    await runs("lotus", 1_000_000_000);
+    expect(await upload("lotus", 2_000_000_000)).toMatchObject({
+      status: 429,
+      headers: { "retry-after": "10" },
+    });
+    await runs("lotus", 999_999_999);
+    await runs("iris", 2_000_000_000);
   });
 
   describe("are logged", () => {

@@ -56,11 +56,20 @@ describe("PHP", () => {
     const [disabled = ""] = /^disable_functions = (.*)/m.exec(php)?.slice(1) ?? [];
     expect(disabled.split(",")).toEqual(
       expect.arrayContaining(
-        "exec shell_exec system passthru popen proc_open pcntl_exec dl symlink link putenv sem_get shm_attach".split(
+        "exec shell_exec system passthru popen proc_open pcntl_exec dl symlink link putenv sem_get shm_attach opcache_reset".split(
           " ",
         ),
       ),
     );
+  });
+
+  it("tells no space what is compiled, but root, in a pool of its own", () => {
+    expect(pool).toMatch(/^php_admin_value\[disable_functions\] = opcache_get_status$/m);
+    expect(php).not.toContain("opcache_get_status");
+    const fpm = readFileSync(join(files, "etc/php/8.4/fpm/php-fpm.conf"), "utf8");
+    const [own = ""] = /^\[opcache\]\n[^]*?\n\n/m.exec(fpm) ?? [];
+    expect(own).toContain("listen.mode = 0600\n");
+    expect(own).not.toMatch(/listen\.(?:owner|group|acl)|include/);
   });
 
   it.each([
@@ -108,6 +117,16 @@ describe("PHP", () => {
   it("finds the database that takes writes", () => {
     expect(pool).toContain("env[PGTARGETSESSIONATTRS] = read-write");
   });
+});
+
+it("ends one worker, and not all PHP, when the workers have used up their memory", () => {
+  const unit = readFileSync(join(files, "etc/systemd/system/php8.4-fpm.service.d/framaspace.conf"), "utf8");
+  expect(unit).toMatch(/^OOMPolicy=continue$/m);
+  // Before the kernel would have to choose among all processes of the machine.
+  const percent = Number(/^MemoryMax=(\d+)%$/m.exec(unit)?.[1]);
+  expect(percent).toBeLessThanOrEqual(90);
+  const install = readFileSync("infra/web/install.sh", "utf8");
+  expect(percent / 100).toBeGreaterThan(Number(/\$2 \* ([\d.]+) \/ 1024/.exec(install)?.[1]));
 });
 
 describe("a full space", () => {

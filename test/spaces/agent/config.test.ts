@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import * as z from "zod";
 import { onPath } from "../../support/fakes.ts";
 
 let root: string;
@@ -64,11 +65,25 @@ describe.skipIf(!onPath("php"))("config.php (php on PATH)", () => {
     expect(config({ twoFactor: "required" }).twofactor_enforced).toBe("true");
   });
 
+  /** Nobody listens on port 1. */
+  const stored = () =>
+    config(
+      { s3: { bucket: "space-lotus", user: "lotus", secret: "x" } },
+      { s3: { hosts: ["127.0.0.1"], port: 1 } },
+    ).objectstore;
+
+  it("has parts of an upload wait for object storage in small files", () => {
+    const { arguments: given } = z
+      .object({ arguments: z.object({ uploadPartSize: z.number(), concurrency: z.number() }) })
+      .parse(stored());
+    // S3 takes 10,000 parts of 5 MB and more. The largest plan has 40 GB.
+    expect(given.uploadPartSize).toBeGreaterThan(5_242_880);
+    expect(given.uploadPartSize * 10_000).toBeGreaterThan(40e9);
+    expect(given.uploadPartSize * given.concurrency).toBeLessThan(200e6);
+  });
+
   it("has the S3 client add no checksums of its own: the storage servers refuse unsigned trailers", () => {
-    // Nobody listens on port 1.
-    const storage = { s3: { hosts: ["127.0.0.1"], port: 1 } };
-    const { objectstore } = config({ s3: { bucket: "space-lotus", user: "lotus", secret: "x" } }, storage);
-    expect(objectstore).toMatchObject({
+    expect(stored()).toMatchObject({
       arguments: {
         bucket: "space-lotus",
         request_checksum_calculation: "when_required",

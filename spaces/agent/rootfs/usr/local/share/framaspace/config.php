@@ -188,6 +188,10 @@ return static function (string $directory): array {
                 'autocreate' => false,
                 'verify_bucket_exists' => false,
                 'region' => 'us-east-1',
+                // An upload of 100 MB and more goes there in parts. Each waits in the space's `tmp`: by default five, of
+                // 500 MB each, before the first is sent.
+                'uploadPartSize' => 50 * 1024 * 1024,
+                'concurrency' => 3,
                 // Since January 2025, the AWS SDK adds checksums of its own to each request, also in trailers without a
                 // signature. The nginx before MinIO refuses those (infra/storage/s3-proxy.ts). Nextcloud 33 and 34 say
                 // the same by default, earlier ones do not.
