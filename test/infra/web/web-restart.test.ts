@@ -2,9 +2,8 @@
 // install.sh restarts them; its systemctl and PHP-FPM are fakes. Needs nginx.
 import { execa } from "execa";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { delimiter } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
 import { REFUSED_SECONDS, renderGatewayNginx } from "../../../infra/gateway/gateway.ts";
 import { cloudMachines } from "../../../infra/inventory/addresses.ts";
@@ -114,9 +113,9 @@ ${restarting}`;
   /** What visitors get until the work is done: how many answers of each kind. */
   async function visitorsDuring(work: () => Promise<unknown>): Promise<Record<string, number>> {
     const counts: Record<string, number> = {};
-    let isDone = false;
+    const done = new AbortController();
     const visits = spaces.map(async (id) => {
-      while (!isDone) {
+      while (!done.signal.aborted) {
         const { status, text } = await gateway.ask(`${id}.${prod.domain}`, "/index.php/login");
         const kind = status === 200 ? text : String(status);
         counts[kind] = (counts[kind] ?? 0) + 1;
@@ -125,7 +124,7 @@ ${restarting}`;
     });
     await sleep(100);
     await work();
-    isDone = true;
+    done.abort();
     await Promise.all(visits);
     return counts;
   }
