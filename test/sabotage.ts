@@ -355,6 +355,13 @@ const SABOTAGES: Sabotage[] = [
     lab: true,
   },
   {
+    name: "a web server restarts PHP-FPM under its visitors",
+    file: "infra/web/install.sh",
+    from: "  end_nginx 40\n",
+    to: "",
+    suites: ["test/infra/web/web-restart.test.ts"],
+  },
+  {
     name: "MinIO is not restarted for another authority",
     file: "infra/storage/install.sh",
     from: "/etc/framaspace/minio/environment /etc/minio/certs/CAs/framaspace.crt; }",

@@ -18,6 +18,12 @@ import { cloudServers, type CloudServer, type Context } from "../machine/server.
  */
 export const BALANCER_IDLE_SECONDS = 300;
 
+/** For how long a gateway gives no request to a web server that has refused three. */
+export const REFUSED_SECONDS = 10;
+
+/** How the load balancer asks a gateway whether it is well, and after how many bad answers it gives it no request. */
+export const HEALTH_CHECK = { intervalSeconds: 5, timeoutSeconds: 3, retries: 2 } as const;
+
 interface GatewayArgs {
   context: Context;
   /** Public address of office-1, where there is one. */
@@ -40,13 +46,20 @@ export class Gateway extends pulumi.ComponentResource {
   ) {
     super("framaspace:infra:Gateway", name, {}, opts);
     this.servers = cloudServers("gateway", context, this);
-    for (const machine of this.servers)
-      remoteScript(
+    // One after the other, because one that restarts serves nobody meanwhile.
+    let previous: pulumi.Input<pulumi.Resource>[] = [...this.servers, ...dependsOn];
+    for (const machine of this.servers) {
+      const role = remoteScript(
         `${machine.spec.name}-role`,
         {
           machine,
           script: "infra/gateway/install.sh",
           packages: PACKAGES.gateway,
+          settings: {
+            GATEWAYS: this.servers.length,
+            NOTICED_SECONDS:
+              (HEALTH_CHECK.intervalSeconds + HEALTH_CHECK.timeoutSeconds) * (HEALTH_CHECK.retries + 1),
+          },
           files: [
             {
               path: "/etc/nginx/nginx.conf",
@@ -62,8 +75,10 @@ export class Gateway extends pulumi.ComponentResource {
             ...pageFiles(host),
           ],
         },
-        { parent: this, dependsOn: [machine, ...dependsOn] },
+        { parent: this, dependsOn: previous },
       );
+      previous = [role];
+    }
     this.registerOutputs({});
   }
 }
@@ -161,7 +176,7 @@ ${renderLogMaps()}
   upstream web {
     zone web 256k;
     hash $host consistent;
-${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fails=3 fail_timeout=10s;`).join("\n")}
+${web.map((machine) => `    server ${machine.privateAddress}:${PORTS.web} max_fails=3 fail_timeout=${REFUSED_SECONDS}s;`).join("\n")}
   }
   proxy_next_upstream error timeout;
   proxy_next_upstream_tries 2;
@@ -257,6 +272,10 @@ ${DROPPED.map((header) => `  proxy_set_header ${header} "";`).join("\n")}
     listen ${address}:${PORTS.gateway} default_server backlog=4096 so_keepalive=on;
     access_log off;
     location = /healthz {
+      # It is about to restart (infra/gateway/install.sh).
+      if (-f /run/framaspace-leaving) {
+        return 503;
+      }
       return 200 "ok\\n";
     }
     error_page 590 =404 @unknown$as_page;

@@ -6,7 +6,7 @@ import type { Environment } from "../inventory/environment.ts";
 import { OPS_RECORD } from "../inventory/names.ts";
 import { PORTS } from "../machine/firewall.ts";
 import type { CloudServer } from "../machine/server.ts";
-import { BALANCER_IDLE_SECONDS } from "./gateway.ts";
+import { BALANCER_IDLE_SECONDS, HEALTH_CHECK } from "./gateway.ts";
 
 interface IngressArgs {
   environment: Environment;
@@ -67,9 +67,9 @@ export class Ingress extends pulumi.ComponentResource {
         healthCheck: {
           protocol: "http",
           port: PORTS.gateway,
-          interval: 5,
-          timeout: 3,
-          retries: 2,
+          interval: HEALTH_CHECK.intervalSeconds,
+          timeout: HEALTH_CHECK.timeoutSeconds,
+          retries: HEALTH_CHECK.retries,
           http: { path: "/healthz", statusCodes: ["200"] },
         },
       },

@@ -1,6 +1,6 @@
 // logs-1: the logs of all machines, by machine and by space, for a year. infra/machine/server.ts has the senders.
 import * as pulumi from "@pulumi/pulumi";
-import { allMachines } from "../inventory/addresses.ts";
+import { allMachines, reachableMachines } from "../inventory/addresses.ts";
 import type { Environment } from "../inventory/environment.ts";
 import { USER_TAGS } from "../inventory/names.ts";
 import { PORTS } from "../machine/firewall.ts";
@@ -32,6 +32,10 @@ export class Logs extends pulumi.ComponentResource {
             {
               path: "/etc/rsyslog.d/log-senders.json",
               content: renderSenders(environment, machine.spec.name),
+            },
+            {
+              path: "/etc/framaspace/log-senders",
+              content: renderExpected(environment, machine.spec.name),
             },
             ...rootfs("infra/logs/rootfs"),
           ],
@@ -106,4 +110,10 @@ export function renderSenders(environment: Environment, self: string): string {
     ...allMachines(environment).map(({ name, privateAddress }) => ({ index: privateAddress, value: name })),
   ];
   return `${JSON.stringify({ version: 1, nomatch: "unknown", type: "string", table }, null, 1)}\n`;
+}
+
+/** The machines that logs-1 expects lines of, one on each line. */
+export function renderExpected(environment: Environment, self: string): string {
+  const others = reachableMachines(environment).filter(({ name }) => name !== self);
+  return others.map(({ name }) => `${name}\n`).join("");
 }

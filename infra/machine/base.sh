@@ -28,6 +28,10 @@ reload_certificates() {
 }
 on_change '/etc/framaspace/tls/* /usr/local/share/ca-certificates/*' reload_certificates
 on_change '/etc/systemd/journald.conf.d/*' systemctl restart systemd-journald
+reload_units() { systemctl daemon-reload && systemctl try-restart tell-logs.timer; }
+on_change '/etc/systemd/system/*' reload_units
 enable rsyslog.service unattended-upgrades.service apt-daily-upgrade.timer
+# logs-1 has none.
+[ ! -e /etc/systemd/system/tell-logs.timer ] || enable tell-logs.timer
 
 finish

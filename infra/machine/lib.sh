@@ -49,14 +49,20 @@ on_change() {
   for mark in "${found[@]}"; do echo "$handler" >>"$mark"; done
 }
 
+# missing_packages: prints those of $PACKAGES that are not installed.
+missing_packages() {
+  local package
+  for package in "${PACKAGES[@]}"; do
+    [ "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" = "install ok installed" ] || echo "$package"
+  done
+}
+
 # install_packages: installs $PACKAGES, without packages that Debian only recommends.
 install_packages() {
-  local missing=() package apt=(apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold)
+  local missing apt=(apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold)
   # Finish an interrupted dpkg first.
   [ -z "$(ls -A /var/lib/dpkg/updates 2>/dev/null)" ] || wait_until 600 "dpkg has finished the interrupted work" dpkg --configure -a
-  for package in "${PACKAGES[@]}"; do
-    [ "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" = "install ok installed" ] || missing+=("$package")
-  done
+  mapfile -t missing < <(missing_packages)
   [ "${#missing[@]}" -gt 0 ] || return 0
   # A new machine has no package lists, and those of an old one may name packages that are no longer served.
   "${apt[@]}" install "${missing[@]}" >/var/log/framaspace-apt.log 2>&1 ||
@@ -113,8 +119,21 @@ enable() {
 # so that ours cannot bind its single address. Only then nginx restarts.
 reload_nginx() {
   nginx -q -t
-  if [ -n "$(ss -Hltn 'src 0.0.0.0:80')" ]; then systemctl restart nginx; else systemctl reload-or-restart nginx; fi
+  if is_debians_nginx; then systemctl restart nginx; else systemctl reload-or-restart nginx; fi
 }
+is_debians_nginx() { [ -n "$(ss -Hltn 'src 0.0.0.0:80')" ]; }
+
+# nginx_serves: succeeds if nginx runs with our configuration.
+nginx_serves() { systemctl -q is-active nginx && ! is_debians_nginx; }
+
+# end_nginx SECONDS: nginx takes no connection from now on, and ends once requests under way have ended. After SECONDS it
+# cuts them off.
+end_nginx() {
+  nginx -s quit
+  until_so "$1" nginx_has_ended || true
+  systemctl stop nginx
+}
+nginx_has_ended() { ! systemctl -q is-active nginx; }
 
 # set_kernel: applies our settings in /etc/sysctl.d. In a container some of them belong to the host and are not
 # writable.

@@ -165,7 +165,10 @@ function installBase(
     { path: "/etc/apt/apt.conf.d/60framaspace", content: renderUpgrades(environment.administrators.mail) },
     ...(role === "logs"
       ? []
-      : [{ path: "/etc/rsyslog.d/50-framaspace-forward.conf", content: RSYSLOG_FORWARD }]),
+      : [
+          { path: "/etc/rsyslog.d/50-framaspace-forward.conf", content: RSYSLOG_FORWARD },
+          ...rootfs("infra/logs/rootfs-senders"),
+        ]),
   ];
   remoteScript(
     `${name}-base`,

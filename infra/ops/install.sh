@@ -4,6 +4,5 @@
 install_packages
 install_files
 on_change '/etc/systemd/system/*' systemctl daemon-reload
-enable platform-health.timer
 
 finish

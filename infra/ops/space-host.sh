@@ -75,5 +75,7 @@ if [ -n "$back" ]; then
 fi
 
 enable distribute-spaces.timer finish-spaces.timer archive-spaces.timer run-cron.service
+# Now, because all that it looks at is there.
+enable platform-health.timer
 
 finish

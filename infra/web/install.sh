@@ -1,11 +1,28 @@
 # shellcheck shell=bash
-# nginx and PHP-FPM for all spaces, and the code of every release. This script knows no space: ops-1 fills /srv/spaces,
-# and nothing here is reloaded when it does.
+# nginx and PHP-FPM for all spaces, after prepare.sh. This script knows no space: ops-1 fills /srv/spaces, and nothing
+# here is reloaded when it does.
 
+# While PHP-FPM or nginx restarts, other web servers serve this one's spaces: nginx takes no connection any more, so the
+# gateways ask another one, and lets requests under way end.
+has_left=
+leave() {
+  [ "$WEB_SERVERS" -gt 1 ] && [ -z "$has_left" ] && nginx_serves && systemctl -q is-active php8.4-fpm || return 0
+  nginx -q -t
+  has_left=1
+  trap 'systemctl start nginx' EXIT
+  # A chat that waits for news is asked again after half a minute.
+  end_nginx 40
+}
+come_back() {
+  [ -n "$has_left" ] || return 0
+  systemctl start nginx
+  # Until then gateways that were refused ask other web servers, of which the next one leaves after this script.
+  sleep "$((GATEWAYS_FORGET_SECONDS + 2))"
+}
+
+# Packages of PHP restart PHP-FPM.
+[ -z "$(missing_packages)" ] || leave
 install_packages
-mkdir -p /srv/releases
-# Spaces may not list each other.
-install -d -m 0711 /srv/spaces
 getent passwd framaspace-nginx >/dev/null || {
   useradd --system --gid www-data --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin framaspace-nginx
   note "user framaspace-nginx"
@@ -15,9 +32,6 @@ install_files
 remove_packages php8.4-imagick php8.4-apcu
 on_change '/etc/systemd/system/*' systemctl daemon-reload
 on_change '/etc/sysctl.d/*' set_kernel
-
-released=$(install-releases)
-while read -r change; do [ -z "$change" ] || note "$change"; done <<<"$released"
 
 # As many PHP workers as fit: Nextcloud needs about 120 MB in each that works, and 25 MB in each that waits for a next
 # request (npm run bench:day). A fifth of the memory is for the rest.
@@ -54,19 +68,29 @@ END
 restarted=
 # A reload would not make the sockets' directory.
 restart_php() {
-  php-fpm8.4 -t >/dev/null 2>&1 || php-fpm8.4 -t
+  test_php
+  leave
   systemctl restart php8.4-fpm
   restarted=1
 }
+# Where no other web server serves meanwhile, a reload keeps the sockets, and requests wait. But it first waits for those
+# under way.
 reload_php() {
   [ -z "$restarted" ] || return 0
-  php-fpm8.4 -t >/dev/null 2>&1 || php-fpm8.4 -t
-  systemctl reload-or-restart php8.4-fpm
+  test_php
+  leave
+  if [ -n "$has_left" ]; then systemctl restart php8.4-fpm; else systemctl reload-or-restart php8.4-fpm; fi
+}
+test_php() { php-fpm8.4 -t >/dev/null 2>&1 || php-fpm8.4 -t; }
+restart_nginx() {
+  leave
+  systemctl restart nginx
 }
 on_change '/etc/systemd/system/php8.4-fpm*' restart_php
 on_change '/etc/php/8.4/fpm/* removed/*' reload_php
+on_change '/etc/systemd/system/nginx*' restart_nginx
 on_change '/etc/nginx/*' reload_nginx
-on_change '/etc/systemd/system/nginx*' systemctl try-restart nginx
 enable php8.4-fpm.service nginx.service opcache-hits.timer
+come_back
 
 finish

@@ -1,6 +1,7 @@
 // The web servers: nginx and PHP-FPM, with the code of every release and a copy of every space's small directory. They
 // hold no data of their own: ops-1 fills /srv/spaces, so an empty server can replace a lost one.
 import * as pulumi from "@pulumi/pulumi";
+import { REFUSED_SECONDS } from "../gateway/gateway.ts";
 import { SUBNETS } from "../inventory/addresses.ts";
 import { MOST_SPACES, userOf } from "../inventory/space-users.ts";
 import { PORTS } from "../machine/firewall.ts";
@@ -41,16 +42,32 @@ export class Web extends pulumi.ComponentResource {
     super("framaspace:infra:Web", name, {}, opts);
     const { environment } = context;
     this.servers = cloudServers("web", context, this);
-    for (const machine of this.servers)
+    // All at the same time, because each takes minutes.
+    const prepared = this.servers.map((machine) =>
       remoteScript(
+        `${machine.spec.name}-software`,
+        { machine, script: "infra/web/prepare.sh", packages: PACKAGES.web, files: software.shared },
+        { parent: this, dependsOn: [machine, ...dependsOn] },
+      ),
+    );
+    // One after the other, because a web server that restarts something serves nobody meanwhile, and a gateway tries one
+    // other server for a refused request. It takes a minute at most, for eight web servers as long as a first
+    // installation. Halves of them at once would leave the others twice the requests.
+    let previous: pulumi.Resource[] = prepared;
+    for (const machine of this.servers) {
+      const role = remoteScript(
         `${machine.spec.name}-role`,
         {
           machine,
           script: "infra/web/install.sh",
           packages: PACKAGES.web,
-          settings: { MOST_SPACES: String(MOST_SPACES), FIRST_USER: String(userOf(1)) },
+          settings: {
+            MOST_SPACES: String(MOST_SPACES),
+            FIRST_USER: String(userOf(1)),
+            WEB_SERVERS: this.servers.length,
+            GATEWAYS_FORGET_SECONDS: REFUSED_SECONDS,
+          },
           files: [
-            ...software.shared,
             ...software.web,
             ...rootfs("infra/machine/nginx/rootfs"),
             ...rootfs("infra/machine/nginx/rootfs-serving"),
@@ -62,8 +79,10 @@ export class Web extends pulumi.ComponentResource {
             },
           ],
         },
-        { parent: this, dependsOn: [machine, ...dependsOn] },
+        { parent: this, dependsOn: previous },
       );
+      previous = [role];
+    }
     this.registerOutputs({});
   }
 }

@@ -139,7 +139,7 @@ async function connected(socket: Socket, event: "connect" | "secureConnect"): Pr
 }
 
 /** Waits for exactly `length` bytes, which are more than none. */
-export async function readBytes(socket: Socket, length: number): Promise<Buffer> {
+async function readBytes(socket: Socket, length: number): Promise<Buffer> {
   for (;;) {
     const bytes: unknown = socket.read(length);
     if (Buffer.isBuffer(bytes)) return bytes;

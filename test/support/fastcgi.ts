@@ -1,5 +1,5 @@
 // PHP-FPM as nginx sees it: a FastCGI server on a socket that answers each request by a function.
-import { createServer, type Server } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 
 /** Kinds of records (FastCGI Specification 1.0, section 8). */
 const KIND = { end: 3, params: 4, stdin: 5, stdout: 6 } as const;
@@ -9,7 +9,7 @@ const LARGEST = 65_528;
 /** @param answer From the request's parameters to the answer: header lines, an empty line, and the body. */
 export async function startFastCgi(
   socket: string,
-  answer: (parameters: ReadonlyMap<string, string>) => string,
+  answer: (parameters: ReadonlyMap<string, string>) => string | Promise<string>,
 ): Promise<Server> {
   const server = createServer((connection) => {
     let bytes = Buffer.alloc(0);
@@ -24,17 +24,19 @@ export async function startFastCgi(
         bytes = bytes.subarray(8 + length + padding);
         if (kind === KIND.params) parameters = Buffer.concat([parameters, content]);
         if (kind !== KIND.stdin || length > 0) continue;
-        const text = Buffer.from(answer(readParameters(parameters)));
-        for (let start = 0; start < text.length; start += LARGEST)
-          connection.write(record(KIND.stdout, text.subarray(start, start + LARGEST)));
-        connection.end(
-          Buffer.concat([record(KIND.stdout, Buffer.alloc(0)), record(KIND.end, Buffer.alloc(8))]),
-        );
+        void send(connection, answer(readParameters(parameters)));
       }
     });
   });
   await new Promise<void>((resolve) => server.listen(socket, resolve));
   return server;
+}
+
+async function send(connection: Socket, answer: string | Promise<string>): Promise<void> {
+  const text = Buffer.from(await answer);
+  for (let start = 0; start < text.length; start += LARGEST)
+    connection.write(record(KIND.stdout, text.subarray(start, start + LARGEST)));
+  connection.end(Buffer.concat([record(KIND.stdout, Buffer.alloc(0)), record(KIND.end, Buffer.alloc(8))]));
 }
 
 function record(kind: number, content: Buffer): Buffer {

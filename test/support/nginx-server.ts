@@ -9,10 +9,10 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** Debian keeps it outside the PATH of users who are not root. */
-const PROGRAM = ["/usr/sbin/nginx", "/usr/local/sbin/nginx"].find((path) => existsSync(path)) ?? "nginx";
+export const NGINX = ["/usr/sbin/nginx", "/usr/local/sbin/nginx"].find((path) => existsSync(path)) ?? "nginx";
 
 /** Whether this machine has nginx. */
-export const hasNginx = execaSync(PROGRAM, ["-v"], { reject: false }).exitCode === 0;
+export const hasNginx = execaSync(NGINX, ["-v"], { reject: false }).exitCode === 0;
 
 export interface Answer {
   status: number;
@@ -90,7 +90,7 @@ export async function startNginx(
       .replace("http {", `http {\n${temporary.join("\n")}`),
   );
   const nginx = execa(
-    PROGRAM,
+    NGINX,
     ["-p", root, "-c", `${root}/etc/nginx/nginx.conf`, "-e", `${root}/error.log`, "-g", "daemon off;"],
     {
       reject: false,

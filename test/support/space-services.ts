@@ -32,7 +32,7 @@ export const servePostgresql = (answer = "S") =>
   serve(createServer((socket) => socket.once("data", () => socket.end(answer)).on("error", () => {})));
 
 /**
- * PostgreSQL as far as a login goes (SCRAM-SHA-256 over TLS). Resolves to its port.
+ * PostgreSQL as far as a login goes (SCRAM-SHA-256 over TLS), and the question of its role. Resolves to its port.
  * @param address That it has in its certificate.
  */
 export async function servePostgresqlNode(
@@ -70,8 +70,9 @@ function talk(socket: Socket, password: string, standby: boolean): void {
   socket.once("data", () => {
     send("R", authentication(10), "SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0");
     socket.once("data", (begun: Buffer) => {
-      first = /n=,r=.*$/.exec(begun.toString("latin1"))?.[0] ?? "";
-      challenge = `${first.slice(3)}server,s=${salt.toString("base64")},i=1000`;
+      // The name in it counts for nothing: the first message has said who logs in.
+      first = /n=[^,]*,r=.*$/.exec(begun.toString("latin1"))?.[0] ?? "";
+      challenge = `${first.replace(/^n=[^,]*,/, "")}server,s=${salt.toString("base64")},i=1000`;
       send("R", authentication(11), challenge);
       socket.once("data", (proved: Buffer) => {
         const [, final = "", proof = ""] = /(c=biws,r=[^,]+),p=(.*)$/.exec(proved.toString("latin1")) ?? [];
@@ -85,10 +86,24 @@ function talk(socket: Socket, password: string, standby: boolean): void {
         }
         send("R", authentication(12), `v=${hmac(hmac(salted, "Server Key"), signed).toString("base64")}`);
         send("R", authentication(0));
-        send("S", "server_version\x0017.6\0");
-        send("S", `in_hot_standby\0${standby ? "on" : "off"}\0`);
         send("K", Buffer.alloc(8));
         send("Z", "I");
+        socket.once("data", (query: Buffer) => {
+          if (!query.toString("latin1").includes("SHOW in_hot_standby\0")) return;
+          const text = standby ? "on" : "off";
+          // One column of type text (25), one row.
+          send(
+            "T",
+            Buffer.from([0, 1]),
+            "in_hot_standby\0",
+            Buffer.alloc(6),
+            Buffer.from([0, 0, 0, 25]),
+            Buffer.alloc(8),
+          );
+          send("D", Buffer.from([0, 1, 0, 0, 0, text.length]), text);
+          send("C", "SHOW\0");
+          send("Z", "I");
+        });
       });
     });
   });

@@ -16,7 +16,8 @@ import {
 } from "node:fs";
 import type { Places } from "./places.ts";
 import type { Result } from "../../../infra/machine/programs/program.ts";
-import { isId } from "./read-space.ts";
+import { idsIn, isId } from "./read-space.ts";
+import { handoverIn } from "./space-directory.ts";
 import { run, succeeds, type Descriptors } from "../../../infra/machine/programs/run-command.ts";
 import { ProgramError } from "../../../infra/machine/programs/program-error.ts";
 
@@ -83,8 +84,10 @@ async function push(
   if (id !== undefined && isUnreachable(places, web)) return false;
   const lock = [id === undefined ? "--exclusive" : "--shared", "--timeout", "60", "--close"];
   const source = id === undefined ? [`${places.spaces}/`] : ["--relative", `${places.spaces}/./${id}`];
+  const leftOut = id === undefined ? changingHands(places).map((one) => `--filter=- /${one}`) : [];
   const copy = [
     ...RSYNC,
+    ...leftOut,
     ...(emptyTmp ? [] : [KEEP_TMP]),
     `--rsh=ssh -F ${places.distributeSsh}`,
     ...source,
@@ -97,6 +100,10 @@ async function push(
   else if (!(await takesConnections(web))) writeFileSync(markOf(places, web), "");
   return status === 0;
 }
+
+/** Spaces that get another user: finish-spaces copies each of them, whole. */
+const changingHands = ({ undistributed }: Places) =>
+  idsIn(undistributed).filter((id) => handoverIn(`${undistributed}/${id}`));
 
 /** Runs a command, and gives what it says. A file takes that: the process that ssh leaves behind may keep a pipe open. */
 async function runQuietly(

@@ -2,18 +2,28 @@
 // then, web servers serve them by the pool of before.
 import { readFileSync, writeFileSync } from "node:fs";
 import { lock } from "../../../infra/machine/programs/lock-file.ts";
+import { isUnreachable, webServersOf } from "./distribute-spaces.ts";
 import { lockFileOf, unlock } from "./locks.ts";
 import type { Places } from "./places.ts";
 import { sayError } from "../../../infra/machine/programs/program.ts";
 import { idsOfSpaces, readSpace } from "./read-space.ts";
-import { hasUser } from "./space-directory.ts";
+import { handoverIn, hasUser } from "./space-directory.ts";
 import { namingStep } from "./space-error.ts";
 import { beginWork, type SpaceWork } from "./space-work.ts";
 import { distribute } from "./web-servers.ts";
 
-/** Gives them all. A space that a program works on comes with the next run. Says what is wrong. */
+/**
+ * Gives them all, and finishes what was cut off, or did not reach every web server. A space that a program works on comes
+ * with the next run. Says what is wrong.
+ */
 export async function giveUsers(places: Places): Promise<void> {
-  const waiting = idsOfSpaces(places).filter((id) => !hasUser(`${places.spaces}/${id}`));
+  const reachesAll = () => !webServersOf(places).some((web) => isUnreachable(places, web));
+  const waiting = idsOfSpaces(places).filter((id) => {
+    const handover = handoverIn(`${places.undistributed}/${id}`);
+    return (
+      !hasUser(`${places.spaces}/${id}`) || handover === "giving" || (handover === "given" && reachesAll())
+    );
+  });
   for (const id of waiting) {
     const document = readFileSync(`${places.spaces}/${id}/config/space.json`, "utf8");
     let work: SpaceWork | undefined;
@@ -43,5 +53,5 @@ async function giveUser(work: SpaceWork): Promise<void> {
     locks[which] = descriptor;
   }
   await directory.giveTo(number);
-  await distribute(work, { emptyTmp: true });
+  await distribute(work);
 }

@@ -15,7 +15,7 @@ import { idsIn, idsOfSpaces, isId, textOf, type StoredDocument } from "./read-sp
 import { run, type Descriptors, type Ended } from "../../../infra/machine/programs/run-command.ts";
 import { ProgramError } from "../../../infra/machine/programs/program-error.ts";
 import { SpaceError } from "./space-error.ts";
-import { readIfThere, sha256Hex } from "../../../infra/machine/programs/texts.ts";
+import { parseJson, readIfThere, sha256Hex } from "../../../infra/machine/programs/texts.ts";
 
 const WHO = "Redis";
 
@@ -66,6 +66,8 @@ export async function giveRedisUser(places: Places, document: StoredDocument): P
 /** Makes those that Redis does not know, or all if the rules changed. */
 async function makeMissing(places: Places): Promise<void> {
   await locked(places, async (server) => {
+    // Next time, all spaces are read again.
+    rmSync(`${places.redisRecords}/${NUMBERS}`, { force: true });
     const rules = rulesOf(places);
     const kept = `${places.redisRecords}/.commands`;
     const known =
@@ -136,29 +138,45 @@ async function chooseNumber(server: Server, id: string): Promise<number> {
   const own = new RegExp(`^user ${id} .*\\+select\\|(\\d+)`, "m").exec(users)?.[1];
   if (own !== undefined) return Number(own);
   const { places } = server;
+  const [, kept] = numbersOf(places, id);
   const taken = new Set([
     ...[...users.matchAll(/\+select\|(\d+)/g)].map(([, number]) => Number(number)),
-    ...idsIn(places.redisRecords).map((other) => numberIn(recordOf(places, other) ?? "")),
+    ...numbersOfOthers(places, id),
   ]);
-  // Its files, and those of others, belong to users of these numbers.
-  const inDirectories = numbersOfDirectories(places);
-  const kept = inDirectories.get(id);
-  if (kept !== undefined && !taken.has(kept)) return kept;
-  for (const number of inDirectories.values()) taken.add(number);
-  let lowest = 1;
-  while (taken.has(lowest)) lowest += 1;
-  return lowest;
+  // Its files belong to the user of this number.
+  const isFree = kept !== undefined && !taken.has(kept);
+  let chosen = isFree ? kept : 1;
+  while (taken.has(chosen)) chosen += 1;
+  return chosen;
 }
 
-/** Id → number. */
-function numbersOfDirectories(places: Places): Map<string, number> {
-  const numbers = new Map<string, number>();
-  for (const id of idsOfSpaces(places)) {
-    const text = readFileSync(`${places.spaces}/${id}/config/space.json`, "utf8");
-    const number = (JSON.parse(text) as StoredDocument).redis?.database;
-    if (number !== undefined) numbers.set(id, number);
-  }
-  return numbers;
+/**
+ * The numbers that the records and directories of other spaces have. A file keeps them by id, so that only spaces are
+ * read that are new here; this space, which is getting one, will be. A number stays taken as long as its space is here:
+ * files may belong to its user.
+ */
+function numbersOfOthers(places: Places, id: string): number[] {
+  const file = `${places.redisRecords}/${NUMBERS}`;
+  const text = readIfThere(file) ?? "";
+  const known = parseJson<Record<string, readonly number[]>>(text) ?? {};
+  const others = new Set([...idsIn(places.redisRecords), ...idsOfSpaces(places)]);
+  others.delete(id);
+  const numbers = [...others].sort().map((other): [string, readonly number[]] => {
+    const read = () => numbersOf(places, other).filter((number) => number !== undefined);
+    return [other, known[other] ?? read()];
+  });
+  const found = JSON.stringify(Object.fromEntries(numbers));
+  if (found !== text.trimEnd()) writeRecord(places, NUMBERS, found);
+  return numbers.flatMap(([, ofOne]) => ofOne);
+}
+const NUMBERS = ".numbers";
+
+/** The number in the record of a space, and the one in its directory. */
+function numbersOf(places: Places, id: string): [recorded: number | undefined, kept: number | undefined] {
+  const record = recordOf(places, id);
+  const text = readIfThere(`${places.spaces}/${id}/config/space.json`);
+  const document = text === undefined ? undefined : (JSON.parse(text) as StoredDocument);
+  return [record === undefined ? undefined : numberIn(record), document?.redis?.database];
 }
 
 /** Redis, for a program that has the lock. */

@@ -13,14 +13,27 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import { read } from "../../../infra/machine/programs/run-command.ts";
+import { readIfThere } from "../../../infra/machine/programs/texts.ts";
 import { socketOf, userOf } from "../../../infra/inventory/space-users.ts";
 
 /** A link to the socket of the space's pool, which nginx follows (infra/web/rootfs/etc/nginx/space.conf). */
 const POOL = "php.sock";
 /** A mark for nginx that the link is there. */
 const OWN_USER = "own-user";
+
+/**
+ * What is noted of a directory that web servers may lack a change of, if it gets another user: `giving` while half of it
+ * may belong to either, `given` until each web server has all of it, and no temporary file of the user of before.
+ */
+export type Handover = "giving" | "given";
+
+/** @param mark The file that says that web servers may lack a change. */
+export function handoverIn(mark: string): Handover | undefined {
+  const text = readIfThere(mark)?.trimEnd();
+  return text === "giving" || text === "given" ? text : undefined;
+}
 
 /** Whether a space's directory belongs to a user of its own. */
 export const hasUser = (directory: string): boolean => existsSync(`${directory}/${OWN_USER}`);
@@ -73,8 +86,9 @@ export class SpaceDirectory {
    * none. The mark comes last: where it is, all of this was done.
    */
   async giveTo(number: number): Promise<void> {
-    if (hasUser(this.path) && linkTarget(`${this.path}/${POOL}`) === socketOf(number)) return;
-    this.#touches();
+    const isGiven = hasUser(this.path) && linkTarget(`${this.path}/${POOL}`) === socketOf(number);
+    if (isGiven && handoverIn(this.#mark) !== "giving") return;
+    this.#noteHandover("giving");
     const user = userOf(number);
     const [path, config, data, tmp] = [
       this.path,
@@ -92,6 +106,14 @@ export class SpaceDirectory {
     chmodSync(path, 0o711);
     this.#link(POOL, socketOf(number));
     await this.put(OWN_USER, 0o640, "root:root", "");
+    this.#noteHandover("given");
+  }
+
+  #noteHandover(handover: Handover): void {
+    const fresh = `${dirname(this.#mark)}/.new.${basename(this.#mark)}`;
+    mkdirSync(dirname(this.#mark), { recursive: true });
+    writeFileSync(fresh, `${handover}\n`);
+    renameSync(fresh, this.#mark);
   }
 
   /** Resolves to whether this changes the link. */

@@ -1,7 +1,8 @@
 // The web servers, as ops-1 sees them.
 import { existsSync, rmSync } from "node:fs";
-import { copyToWebServers, isUnreachable, webServersOf, type CopyOptions } from "./distribute-spaces.ts";
+import { copyToWebServers, isUnreachable, webServersOf } from "./distribute-spaces.ts";
 import { run } from "../../../infra/machine/programs/run-command.ts";
+import { handoverIn } from "./space-directory.ts";
 import { held, heldButSpace, spaceUser, type SpaceWork } from "./space-work.ts";
 
 /** A header with which ops-1 sees the space behind its maintenance. */
@@ -22,10 +23,15 @@ export const reachableWebServers = ({ places }: SpaceWork): string[] =>
 export const isUndistributed = ({ places, space }: SpaceWork) =>
   existsSync(`${places.undistributed}/${space.id}`);
 
-/** Copies the directory to every web server. If one does not answer, the timer copies it as soon as it does. */
-export async function distribute(work: SpaceWork, options?: CopyOptions): Promise<void> {
+/** Copies the directory to every web server. If one does not answer, a timer copies it as soon as it does. */
+export async function distribute(work: SpaceWork): Promise<void> {
   const { places, space } = work;
-  const missed = await copyToWebServers(places, space.id, heldButSpace(work).locks, options);
+  const handover = handoverIn(`${places.undistributed}/${space.id}`);
+  // Its new user could read only half of it, and so could that of before. finish-spaces gives it the rest.
+  if (handover === "giving") return;
+  const missed = await copyToWebServers(places, space.id, heldButSpace(work).locks, {
+    emptyTmp: handover === "given",
+  });
   if (missed.length === 0) rmSync(`${places.undistributed}/${space.id}`, { force: true });
 }
 

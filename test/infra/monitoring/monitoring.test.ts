@@ -19,7 +19,7 @@ import { Secrets } from "../../../infra/pki/secrets.ts";
 import { sourceOf, fake } from "../../support/fakes.ts";
 import { runHere } from "../../support/run-here.ts";
 import { exampleEnvironment } from "../../support/example-environment.ts";
-import { commandOf, prodPlatform } from "../../support/platform-graph.ts";
+import { commandOf, commandsBefore, prodPlatform } from "../../support/platform-graph.ts";
 
 const bin = mkdtempSync(join(tmpdir(), "framaspace-health-"));
 afterAll(() => rmSync(bin, { recursive: true }));
@@ -238,6 +238,7 @@ describe("platform-health on a whole machine", () => {
         mail: { host: "mail", port: 25, from: "cloud@example.org", user: 'us"er', password: "pass" },
       }),
     );
+    write("etc/framaspace/postgres/nodes", "postgres-1\npostgres-2\n");
     write(RECORD, "{}");
     const ca = await new Authority(new Secrets("master", "test", {}), {
       notBefore: "2026-01-01",
@@ -294,6 +295,28 @@ describe("platform-health on a whole machine", () => {
     expect(await postgresProblems(lookAt(root))).toEqual([
       "postgres status: postgres-cluster status does not work",
     ]);
+  });
+
+  test("misses the record of PostgreSQL's primary, but not before PostgreSQL was made", async () => {
+    rmSync(join(root, RECORD));
+    expect(await look()).toMatchObject({
+      output: "postgres record: ops-1 knows no primary; run up\n",
+      exitCode: 1,
+    });
+    rmSync(join(root, "etc/framaspace/postgres/nodes"));
+    expect(await look()).toMatchObject({ output: "", exitCode: 0 });
+  });
+
+  test("begins to report when all that it looks at has been made once", async () => {
+    const graph = await prodPlatform();
+    const begins = /^enable .*platform-health\.timer/m;
+    expect(commandOf(graph, "ops-1-role").script).not.toMatch(begins);
+    expect(commandOf(graph, "ops-1-spaces").script).toMatch(begins);
+    // Its script waits for the component that it belongs to.
+    const host = graph.resources.find(({ name }) => name === "space-host");
+    expect(host && commandsBefore(host)).toEqual(
+      expect.arrayContaining(["postgres-settle", "storage-settle", "web-2-role"]),
+    );
   });
 
   test("tells what is wrong with Redis", async () => {

@@ -1,5 +1,5 @@
 // What a visitor gets from a gateway and a web server, through the real nginx of both. Needs nginx.
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
@@ -74,6 +74,15 @@ describe.skipIf(!hasNginx)(`requests${hasNginx ? "" : " (skipped: no nginx)"}`, 
     expect((await gateway.ask(HOST, "/login")).status).toBe(303);
     const before = await gateway.ask(`before.${prod.domain}`, "/login");
     expect(before.text).toBe("the pool of before");
+  });
+
+  test("of the load balancer learn that a gateway is about to leave", async () => {
+    const status = async () => (await gateway.ask("10.0.10.1", "/healthz")).status;
+    expect(await status()).toBe(200);
+    gateway.put("/run/framaspace-leaving", "");
+    expect(await status()).toBe(503);
+    rmSync(gateway.path("/run/framaspace-leaving"));
+    expect(await status()).toBe(200);
   });
 
   describe("of a visitor without a session are sent to the login page", () => {

@@ -466,8 +466,7 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     // From now on, only the wave's own limit counts.
     writeFileSync(wanted, '{"id":"iris","release":"35.0.2"}');
     install();
-    mkdirSync(at("var/lib/framaspace/proven"), { recursive: true });
-    writeFileSync(at("var/lib/framaspace/proven/35.0.2"), "rose\n");
+    prove();
     mkdirSync(dirname(mark), { recursive: true });
     writeFileSync(mark, "no chunks\n");
     expect(converge(UP).exitCode).toBe(0);
@@ -499,11 +498,32 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(existsSync(space("maintenance"))).toBe(false);
   });
 
+  /** Another space serves by the new release. */
+  function prove(): void {
+    mkdirSync(at("var/lib/framaspace/proven"), { recursive: true });
+    writeFileSync(at("var/lib/framaspace/proven/35.0.2"), "rose\n");
+  }
+
+  it.each([
+    ["was removed", undefined],
+    ["left the wave", '{"id":"iris","release":"35.0.2","wave":"early"}'],
+    ["is to have another release by now", '{"id":"iris","release":"36.0.0","wave":"main"}'],
+  ])("goes on with a wave if the space that failed %s", (_, record) => {
+    install();
+    prove();
+    mkdirSync(at("var/lib/framaspace/waves/main/35.0.2"), { recursive: true });
+    writeFileSync(at("var/lib/framaspace/waves/main/35.0.2/iris"), "why\n");
+    if (record !== undefined) writeFileSync(at("var/lib/framaspace/wanted/iris"), record);
+    expect(converge(UP).exitCode).toBe(0);
+  });
+
   it("stops a wave in which too many spaces failed, but lets the failed ones try again", () => {
     install();
+    prove();
     const marks = at("var/lib/framaspace/waves/main/35.0.2");
     mkdirSync(marks, { recursive: true });
     writeFileSync(join(marks, "iris"), "why\n");
+    writeFileSync(at("var/lib/framaspace/wanted/iris"), '{"id":"iris","release":"35.0.2","wave":"main"}');
     const { exitCode, stderr } = converge(UP);
     expect(exitCode).toBe(1);
     expect(stderr).toContain(

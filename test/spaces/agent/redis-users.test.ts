@@ -4,7 +4,6 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -127,6 +126,37 @@ describe.skipIf(!onPath("flock"))("redis-users (flock on PATH)", () => {
     expect(await give("iris")).toBe(1);
   });
 
+  it("reads no space for another one's number, unless that is new here, or all are to be read", async () => {
+    const directory = (id: string, text: string) => {
+      mkdirSync(at("srv/spaces", id, "config"), { recursive: true });
+      writeFileSync(at("srv/spaces", id, "config/space.json"), text);
+    };
+    directory("iris", '{"id":"iris","redis":{"database":1}}');
+    expect(await give("lotus")).toBe(2);
+    // Whatever they hold now.
+    directory("iris", "{");
+    directory("rose", '{"id":"rose","redis":{"database":3}}');
+    expect(await give("viola")).toBe(4);
+    await run(["--remove", "viola"]);
+    expect(await give("zinnia")).toBe(4);
+    await run(["--remove", "zinnia"]);
+    directory("iris", '{"id":"iris","redis":{"database":4}}');
+    await run([]);
+    expect(await give("viola")).toBe(1);
+  });
+
+  it("gives no number that a space got instead of another one, even if Redis has lost that since", async () => {
+    mkdirSync(at("srv/spaces/iris/config"), { recursive: true });
+    writeFileSync(at("srv/spaces/iris/config/space.json"), '{"id":"iris","redis":{"database":1}}');
+    const before = readFileSync(at("users"), "utf8");
+    // Somebody else has it already.
+    writeFileSync(at("users"), `${before}user lotus on #x ~lotus:* +select|1\n`);
+    expect(await give("rose")).toBe(2);
+    expect(await give("iris")).toBe(3);
+    writeFileSync(at("users"), before);
+    expect(await give("viola")).toBe(4);
+  });
+
   it("gives all keys to a release without a prefix, wanted or running", async () => {
     await give("lotus", "33.0.0");
     expect(users()[0]).toContain(" ~* ");
@@ -166,7 +196,7 @@ describe.skipIf(!onPath("flock"))("redis-users (flock on PATH)", () => {
     did();
     expect(await run(["--remove", "lotus"])).toMatchObject({ exitCode: 0, stderr: "" });
     expect(did()).toEqual(["SELECT 1", "FLUSHDB ASYNC", "ACL DELUSER lotus", "ACL SAVE"]);
-    expect(readdirSync(records())).toEqual([]);
+    expect(existsSync(records("lotus"))).toBe(false);
     expect(await run(["--remove", "lotus"])).toMatchObject({ exitCode: 0, stderr: "" });
     expect(did()).toEqual([]);
   });

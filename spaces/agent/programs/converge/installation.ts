@@ -1,5 +1,5 @@
 // A space's database and directory, as they come to be, and what the directory says of the database.
-import { existsSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { asRoot } from "../old-versions.ts";
 import { isWhole } from "../prepared-release.ts";
 import { textOf } from "../read-space.ts";
@@ -68,12 +68,15 @@ export async function makeDirectory(work: Converging): Promise<void> {
   if (existsSync(directory.path)) return;
   const path = `${places.spaces}/.new.${space.id}`;
   rmSync(path, { recursive: true, force: true });
-  const fresh = new SpaceDirectory(path, `${places.undistributed}/${space.id}`, () => {});
+  const mark = `${places.undistributed}/${space.id}`;
+  const fresh = new SpaceDirectory(path, mark, () => {});
   await read("install", ["-d", "-m", "0700", path, `${path}/config`, `${path}/data`, `${path}/tmp`]);
   await fresh.put("data/.ncdata", 0o640, "root:root", "# Nextcloud data directory");
   await writeFiles({ ...work, directory: fresh });
   // First everything in it must be on disk: after a power loss, a directory must not be there without its files.
   await read("sync", ["-f", path]);
+  // No web server has files of a user of before.
+  writeFileSync(mark, "");
   renameSync(path, directory.path);
   work.changed.push("directory");
 }

@@ -25,9 +25,9 @@ export function checkWave(work: Converging): void {
   const { places, space, wanted, facts } = work;
   const marks = marksOf(work);
   if (!existsSync(marks) || existsSync(`${marks}/${space.id}`)) return;
-  const failed = namesIn(marks);
-  const percent = space.catalog.upgrade.stopAtFailedPercent;
   const ofWave = `"wave":"${wanted.wave}"`;
+  const failed = namesIn(marks).filter((id) => isStillToHave(work, id, ofWave));
+  const percent = space.catalog.upgrade.stopAtFailedPercent;
   const total = namesIn(places.spaces).filter((id) =>
     readIfThere(`${places.spaces}/${id}/config/space.json`)?.includes(ofWave),
   ).length;
@@ -65,9 +65,7 @@ function refuseAfterOthers(work: Converging): void {
   for (const wave of namesIn(places.waves)) {
     const marks = `${places.waves}/${wave}/${wanted.release}`;
     for (const other of namesIn(marks)) {
-      // A space that left the release, or is gone, no longer stops the others.
-      const kept = readIfThere(`${places.wanted}/${other}`);
-      if (other === space.id || !kept?.includes(`"release":"${wanted.release}"`)) continue;
+      if (other === space.id || !isStillToHave(work, other)) continue;
       const why = readFileSync(`${marks}/${other}`, "utf8").trimEnd();
       throw failure(
         work,
@@ -75,6 +73,15 @@ function refuseAfterOthers(work: Converging): void {
       );
     }
   }
+}
+
+/**
+ * Whether a space is to have the release that this one is to have, and `more` is true of it, too. One that is gone, or
+ * that left release or wave, no longer stops the others.
+ */
+function isStillToHave({ places, wanted }: Converging, id: string, more = ""): boolean {
+  const kept = readIfThere(`${places.wanted}/${id}`);
+  return kept !== undefined && kept.includes(`"release":"${wanted.release}"`) && kept.includes(more);
 }
 
 export function markFailed(work: Converging, why: string): void {
