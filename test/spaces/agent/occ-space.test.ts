@@ -18,7 +18,7 @@ beforeEach(() => {
   // Says whether somebody else could have the space meanwhile, and what it was asked.
   const free = 'flock --nonblock "$ROOT/run/framaspace/space-lotus.lock" true && echo "the space is free"';
   fakeCommands(root, {
-    setpriv: `${free}; while [[ $1 != */occ ]]; do shift; done; echo "\${1#$ROOT} $* in \${NEXTCLOUD_CONFIG_DIR#$ROOT}" | sed "s,$ROOT,,"; [[ $* != *nobody* ]] || exit 4`,
+    php: `${free}; while [[ $1 != */occ ]]; do shift; done; echo "\${1#$ROOT} $* in \${NEXTCLOUD_CONFIG_DIR#$ROOT}" | sed "s,$ROOT,,"; [[ $* != *nobody* ]] || exit 4`,
   });
   mkdirSync(at("srv/spaces/lotus/config"), { recursive: true });
   writeFileSync(

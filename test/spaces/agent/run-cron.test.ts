@@ -17,6 +17,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { lock } from "../../../infra/machine/programs/lock-file.ts";
 import { placesIn } from "../../../spaces/agent/programs/places.ts";
 import { dueSpaces, runJob, settingsOf } from "../../../spaces/agent/programs/run-cron.ts";
+import { fakeWorker } from "../../support/fake-worker.ts";
 import { fakeCommands, onPath, startOf } from "../../support/fakes.ts";
 import { runHere } from "../../support/run-here.ts";
 
@@ -53,9 +54,10 @@ beforeEach(() => {
     at("etc/framaspace/platform.json"),
     '{"database":{"hosts":"postgres-1"},"mail":{"host":"relay","port":25}}',
   );
+  fakeWorker(root);
   fakeCommands(root, {
     // The job. It ends with what the test wrote.
-    timeout: `id=$(sed -E 's/.*syslog.ident=([a-z]+).*/\\1/' <<<"$*")
+    php: `id=$(sed -E 's/.*syslog.ident=([a-z]+).*/\\1/' <<<"$*")
       echo "cron.php of $id" >>$ROOT/asked; sleep "$(cat $ROOT/seconds-$id 2>/dev/null || echo 0)"
       exit "$(cat $ROOT/status 2>/dev/null || echo 0)"`,
     psql: 'printf "%s\\n" "$@" >>$ROOT/asked; case "$*" in *oc_authtoken*) echo 1 ;; *oc_filecache*) cat "$ROOT/used" 2>/dev/null || echo 0 ;; esac',
