@@ -40,7 +40,7 @@ const FLOWS: readonly Flow[] = [
   { to: "postgres", from: [...SPACES_CODE, "ops", "postgres"], port: PORTS.postgres },
   { to: "redis", from: [...SPACES_CODE, "ops"], port: PORTS.redis },
   { to: "imaginary", from: SPACES_CODE, port: PORTS.imaginary },
-  { to: "office", from: ["gateway", ...SPACES_CODE, "ops"], port: PORTS.collabora },
+  { to: "office", from: ["gateway", ...SPACES_CODE], port: PORTS.collabora },
   { to: "storage", from: ["storage", "ops"], port: PORTS.minio },
   { to: "storage", from: [...SPACES_CODE, "ops", "postgres"], port: PORTS.s3 },
   { to: "logs", from: ["machines"], port: PORTS.syslog },

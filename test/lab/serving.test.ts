@@ -75,7 +75,7 @@ describe.skipIf(nextcloudMissing.length > 0)(
       await lab.up();
       await lab.inside(
         ID,
-        `export OC_PASS=${password}; occ $DIRECTORY/config $RELEASE user:resetpassword --password-from-env admin`,
+        `export OC_PASS=${password}; occ user:resetpassword --password-from-env admin`,
       );
     });
     afterAll(() => lab.remove());

@@ -150,7 +150,7 @@ describe.skipIf(!onPath("flock"))("prepare-release (flock on PATH)", () => {
 
   it("is not made again by what spaces do not begin with", async () => {
     await prepare();
-    ops.catalog({ cron: { workers: 9 } });
+    ops.catalog({ cron: { jobsPerWorker: 9 } });
     expect(await prepare()).toEqual(nothing);
   });
 
