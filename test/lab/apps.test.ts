@@ -58,10 +58,7 @@ describe.skipIf(missing.length > 0)(
       await lab.prepare();
       await lab.up();
       for (const id of [A, B]) {
-        await lab.inside(
-          id,
-          `export OC_PASS=${password}; occ user:resetpassword --password-from-env admin`,
-        );
+        await lab.inside(id, `export OC_PASS=${password}; occ user:resetpassword --password-from-env admin`);
         await forgive(id);
       }
     });

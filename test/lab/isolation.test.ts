@@ -122,14 +122,26 @@ describe("PHP code in a space", () => {
   });
 
   test("runs on workers as the space's own user, sees nobody else there, and reaches what web servers reach", async () => {
-    const closed = ["ops-1:22", "web-1:22", "web-1:80", "postgres-1:22", ...(hasStorage ? ["storage-a1:9000"] : [])];
+    const closed = [
+      "ops-1:22",
+      "web-1:22",
+      "web-1:80",
+      "postgres-1:22",
+      ...(hasStorage ? ["storage-a1:9000"] : []),
+    ];
     const open = ["postgres-1:5432", "redis-1:6379", ...(hasStorage ? ["storage-a1:9443"] : [])];
     const [seen = "", reached = ""] = await cli(A, [
       `echo json_encode([posix_geteuid(), posix_getgroups(), scandir("/srv/spaces"), count(glob("/proc/[0-9]*/cmdline")) < 6, gethostname()]), "\n"`,
       `foreach (${JSON.stringify([...closed, ...open])} as $to) { [$host, $port] = explode(":", $to); if (fsockopen($host, $port, $c, $m, 2)) echo "$to "; } echo "\n"`,
     ]);
     const user = userOf(Number(await settings(A, "redis.database")));
-    expect(JSON.parse(seen.trim().split("\n")[0] ?? "")).toEqual([user, [user], [".", "..", A], true, "worker-1"]);
+    expect(JSON.parse(seen.trim().split("\n")[0] ?? "")).toEqual([
+      user,
+      [user],
+      [".", "..", A],
+      true,
+      "worker-1",
+    ]);
     expect(reached.trim().split("\n")[0]?.trim().split(" ")).toEqual(open);
     // Nothing is left there, and ops-1 could not run it.
     expect(await on("worker-1", "ls -A /srv/spaces")).toBe("");

@@ -459,7 +459,9 @@ describe.skipIf(missing.length > 0)(
         await clear();
         // ops-1 is the stock Nextcloud's host. It has no PHP of its own.
         const php = PACKAGES.worker.filter((name) => name.startsWith("php"));
-        await ops(`DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install ${php.join(" ")}`);
+        await ops(
+          `DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install ${php.join(" ")}`,
+        );
         // A client that stopped in the middle of a file: an export always finds some.
         const upload = `${UPLOADS}/${randomBytes(8).toString("hex")}`;
         const headers = {

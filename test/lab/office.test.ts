@@ -77,10 +77,7 @@ describe.skipIf(missing.length > 0)(
       output = await lab.up();
       connected = (await lab.on("ops-1", "ls -d /srv/releases/*/apps/richdocuments || true")) !== "";
       for (const id of [A, B])
-        await lab.inside(
-          id,
-          `export OC_PASS=${password}; occ user:resetpassword --password-from-env admin`,
-        );
+        await lab.inside(id, `export OC_PASS=${password}; occ user:resetpassword --password-from-env admin`);
     });
     afterAll(() => lab.remove());
 

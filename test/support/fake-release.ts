@@ -61,8 +61,7 @@ export class FakeRelease extends FakeMachine {
     ])
       mkdirSync(this.at(folder), { recursive: true });
     for (const app of ["deck", "office", "registration"]) this.addApp(app);
-    for (const name of ["occ", "index.php"])
-      writeFileSync(this.at(`srv/releases/34.0.4/${name}`), "");
+    for (const name of ["occ", "index.php"]) writeFileSync(this.at(`srv/releases/34.0.4/${name}`), "");
     writeFileSync(this.at("srv/releases/.34.0.4.sha256"), "of-the-archive\n");
     fakeWorker(root);
     fakeCommands(root, FAKES);

@@ -44,7 +44,8 @@ const configuration = ({ space }: SpaceWork, values: string): Configuration => (
 
 /** Where the programs find the configuration. */
 export const configDirectory = ({ places, space }: SpaceWork) => `${homeOf({ places, space })}/config`;
-export const homeOf = ({ places, space }: Pick<SpaceWork, "places" | "space">) => `${places.spaces}/${space.id}`;
+export const homeOf = ({ places, space }: Pick<SpaceWork, "places" | "space">) =>
+  `${places.spaces}/${space.id}`;
 
 /** Runs a script of a release. */
 export const runPhp = (
@@ -86,7 +87,12 @@ export function occInTurn(
   return runCommands(work, installation, [...commands, show], { ...options, errors: log });
 }
 
-function phpOf(work: SpaceWork, { release }: Installation, script: string, words: readonly string[]): string[] {
+function phpOf(
+  work: SpaceWork,
+  { release }: Installation,
+  script: string,
+  words: readonly string[],
+): string[] {
   const code = `${work.places.releases}/${release}`;
   const tmp = `${homeOf(work)}/tmp`;
   const settings = { sys_temp_dir: tmp, upload_tmp_dir: tmp, "syslog.ident": work.space.id };

@@ -136,9 +136,15 @@ export function dueSpaces(places: Places, { activeSeconds, idleSeconds }: Settin
 }
 
 /** What monitoring keeps: how far the jobs are behind. In Prometheus' format of texts. */
-async function keepFigures({ run }: Places, { due, running }: { due: readonly Due[]; running: number }): Promise<void> {
+async function keepFigures(
+  { run }: Places,
+  { due, running }: { due: readonly Due[]; running: number },
+): Promise<void> {
   const figures: Record<string, [string, number]> = {
-    lag_seconds: ["How long the longest waiting job has been due.", Math.max(0, ...due.map(({ lag }) => lag))],
+    lag_seconds: [
+      "How long the longest waiting job has been due.",
+      Math.max(0, ...due.map(({ lag }) => lag)),
+    ],
     due: ["Spaces whose job is due.", due.length],
     running: ["Jobs that run.", running],
   };

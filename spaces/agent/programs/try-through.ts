@@ -115,7 +115,9 @@ async function tryPreview(work: SpaceWork, visit: Visit): Promise<string | undef
   const preview = await askAsMember(work, visit, "index.php/core/preview.png?file=/try.png&x=32&y=32");
   const wrong = unexpected(preview, [200], "the preview of a picture");
   if (wrong !== undefined) return wrong;
-  return isPicture(readFileSync(preview.file)) ? undefined : `${visit.web} gives a preview that is no picture`;
+  return isPicture(readFileSync(preview.file))
+    ? undefined
+    : `${visit.web} gives a preview that is no picture`;
 }
 
 /** 64 × 64 pixels, grey. */

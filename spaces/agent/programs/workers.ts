@@ -1,7 +1,18 @@
 // Workers: machines that run the code of spaces which no visitor asked for, as the space's own Unix user. They keep
 // nothing: what a command needs of the space comes with it (spaces/agent/rootfs-worker/usr/local/sbin/run-as-space), so
 // any worker will do.
-import { closeSync, constants, mkdirSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { randomUUID } from "node:crypto";
 import { ProgramError } from "../../../infra/machine/programs/program-error.ts";
 import type { Places } from "./places.ts";
@@ -35,7 +46,11 @@ const UNREACHABLE_SECONDS = 60;
  * it. A worker that vanishes meanwhile, or that none takes a connection, is status 255, which is PHP's for a fatal error,
  * too.
  */
-export async function runOnWorker(places: Places, request: WorkerRequest, options: WorkerOptions): Promise<Ended> {
+export async function runOnWorker(
+  places: Places,
+  request: WorkerRequest,
+  options: WorkerOptions,
+): Promise<Ended> {
   const workers = workersOf(places);
   const first = request.user % workers.length;
   const ordered = [...workers.slice(first), ...workers.slice(0, first)].sort(
@@ -80,7 +95,17 @@ async function ask(
     // The last ones are for lists of processes.
     const words = [id, user, longestSeconds, text.length, ...(commands[0] ?? [])].map(String);
     // ssh closes the locks' descriptors at its start, so timeout holds them. It bounds nothing.
-    const ssh = ["--foreground", "0", "ssh", "-F", places.workerSsh, "-o", "LogLevel=FATAL", worker, ...words];
+    const ssh = [
+      "--foreground",
+      "0",
+      "ssh",
+      "-F",
+      places.workerSsh,
+      "-o",
+      "LogLevel=FATAL",
+      worker,
+      ...words,
+    ];
     const ended = await run("timeout", ssh, { ...options, ...(locks && { locks }), stdin: input.toRead });
     return ended.status === 255 && input.isUnread() ? undefined : ended;
   } finally {
@@ -108,7 +133,8 @@ const LONGEST_REQUEST = 65_536;
  * program is killed, as all that it starts does, and end if ssh is.
  */
 async function openInput(places: Places, text: Buffer) {
-  if (text.length > LONGEST_REQUEST) throw new ProgramError("request", `of ${text.length} bytes; a pipe takes ${LONGEST_REQUEST}`);
+  if (text.length > LONGEST_REQUEST)
+    throw new ProgramError("request", `of ${text.length} bytes; a pipe takes ${LONGEST_REQUEST}`);
   const path = `${places.run}/.request-${randomUUID()}`;
   await read("mkfifo", ["-m", "0600", path]);
   const toRead = openSync(path, "r+");

@@ -65,7 +65,11 @@ it("opens to workers what it opens to web servers, and nothing of theirs but SSH
   const roles = Object.keys(SUBNETS) as Role[];
   for (const role of roles)
     for (const [port, sources] of Object.entries(accepted(role)))
-      expect([role, port, sources.includes(SUBNETS.worker)]).toEqual([role, port, sources.includes(SUBNETS.web)]);
+      expect([role, port, sources.includes(SUBNETS.worker)]).toEqual([
+        role,
+        port,
+        sources.includes(SUBNETS.web),
+      ]);
   expect(accepted("worker")).toEqual({ [PORTS.ssh]: [SUBNETS.ops] });
 });
 

@@ -51,7 +51,9 @@ describe.skipIf(!onPath("flock"))("occ-space (flock on PATH)", () => {
   it("takes passwords from its environment, and nothing else", () => {
     fakeCommands(root, { php: 'echo "$OC_PASS, $NC_PASS, $ELSE"' });
     const env = { OC_PASS: "new one", NC_PASS: "old", ELSE: "no" };
-    expect(occSpace(["lotus", "user:resetpassword", "--password-from-env", "admin"], env).stdout).toBe("new one, old, no");
+    expect(occSpace(["lotus", "user:resetpassword", "--password-from-env", "admin"], env).stdout).toBe(
+      "new one, old, no",
+    );
   });
 
   it("ends as Nextcloud's does", () => {

@@ -1,11 +1,24 @@
 // How the programs of ops-1 run a space's code on workers. run-as-space is real; ssh and systemd are fakes.
 import { execa } from "execa";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { placesIn } from "../../../spaces/agent/programs/places.ts";
-import { runOnWorker, type WorkerOptions, type WorkerRequest } from "../../../spaces/agent/programs/workers.ts";
+import {
+  runOnWorker,
+  type WorkerOptions,
+  type WorkerRequest,
+} from "../../../spaces/agent/programs/workers.ts";
 import { fakeWorker } from "../../support/fake-worker.ts";
 import { fakeCommands, onPath } from "../../support/fakes.ts";
 import { runHere } from "../../support/run-here.ts";
@@ -21,11 +34,14 @@ const REQUEST: WorkerRequest = {
 
 let root: string;
 const at = (...path: string[]) => join(root, ...path);
-const lines = (path: string) => (existsSync(at(path)) ? readFileSync(at(path), "utf8").trim().split("\n") : []);
+const lines = (path: string) =>
+  existsSync(at(path)) ? readFileSync(at(path), "utf8").trim().split("\n") : [];
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), "workers-"));
   fakeWorker(root, ["worker-1", "worker-2", "worker-3"]);
-  fakeCommands(root, { php: 'printf "%s," "$@"; echo "in $(basename "$PWD")"; exit "$(cat "$ROOT/ends" 2>/dev/null || echo 0)"' });
+  fakeCommands(root, {
+    php: 'printf "%s," "$@"; echo "in $(basename "$PWD")"; exit "$(cat "$ROOT/ends" 2>/dev/null || echo 0)"',
+  });
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
@@ -40,7 +56,9 @@ const gone = (...workers: string[]) => {
 
 describe.skipIf(!onPath("flock"))("code of a space, on workers (flock on PATH)", () => {
   it("finds its files and variables, and leaves nothing", async () => {
-    fakeCommands(root, { php: 'cat config/space.json; ls -A; echo "$OC_PASS"; [ -s data/.ncdata ] || echo empty' });
+    fakeCommands(root, {
+      php: 'cat config/space.json; ls -A; echo "$OC_PASS"; [ -s data/.ncdata ] || echo empty',
+    });
     expect((await ask()).output).toBe(
       '{"secret":"of lotus,\\nin two lines"}config\ndata\ntmp\nof a\nmember\nempty\n',
     );
@@ -49,12 +67,22 @@ describe.skipIf(!onPath("flock"))("code of a space, on workers (flock on PATH)",
   });
 
   it("ends with the status of the command, and runs none after one that failed", async () => {
-    const commands = [["echo", "one"], ["php", "two words"], ["echo", "three"]];
-    expect(await ask({ commands })).toMatchObject({ exitCode: 0, output: expect.stringMatching(/^one\ntwo words,in .*\nthree\n$/) });
+    const commands = [
+      ["echo", "one"],
+      ["php", "two words"],
+      ["echo", "three"],
+    ];
+    expect(await ask({ commands })).toMatchObject({
+      exitCode: 0,
+      output: expect.stringMatching(/^one\ntwo words,in .*\nthree\n$/),
+    });
     // PHP's status for a fatal error, and ssh's for no connection.
     writeFileSync(at("ends"), "255");
     rmSync(at("asked-worker"));
-    expect(await ask({ commands })).toMatchObject({ exitCode: 255, output: expect.stringMatching(/^one\ntwo words,in .*\n$/) });
+    expect(await ask({ commands })).toMatchObject({
+      exitCode: 255,
+      output: expect.stringMatching(/^one\ntwo words,in .*\n$/),
+    });
     expect(lines("asked-worker")).toEqual(["worker-2"]);
   });
 
@@ -85,7 +113,11 @@ describe.skipIf(!onPath("flock"))("code of a space, on workers (flock on PATH)",
     gone("worker-1", "worker-2", "worker-3");
     const said = "no worker takes a connection (worker-1, worker-2, worker-3); see platform-health";
     expect(await ask()).toEqual({ exitCode: 255, output: "", stderr: said });
-    expect(await ask({}, { errors: "with-output" })).toEqual({ exitCode: 255, output: `${said}\n`, stderr: "" });
+    expect(await ask({}, { errors: "with-output" })).toEqual({
+      exitCode: 255,
+      output: `${said}\n`,
+      stderr: "",
+    });
   });
 
   it("runs no longer than its time", async () => {
@@ -129,7 +161,10 @@ describe("run-as-space", () => {
     const program = runAsSpace(command, request);
     program.stdin.end();
     const { exitCode, stderr } = await program;
-    expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: expect.stringContaining(`run-as-space: ${said}`) });
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 1,
+      stderr: expect.stringContaining(`run-as-space: ${said}`),
+    });
     expect(existsSync(at("command-lines"))).toBe(false);
   });
 });

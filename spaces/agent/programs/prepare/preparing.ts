@@ -42,7 +42,15 @@ export function beginPreparing(places: Places, release: string): Preparing {
     directory: `${places.spaces}/${id}`,
   });
   const code = `${places.releases}/${release}`;
-  return { ...work, release, code, name, password, configuration: configurationIn(homeOf(work)), logs: false };
+  return {
+    ...work,
+    release,
+    code,
+    name,
+    password,
+    configuration: configurationIn(homeOf(work)),
+    logs: false,
+  };
 }
 
 export const logOf = ({ places, release }: Preparing) => `${places.log}/prepare-${release}.log`;

@@ -61,7 +61,9 @@ export async function installRelease(work: Preparing): Promise<void> {
 
 /** `occ WORD` of the command that was running at the end of the log. */
 const lastCommand = (work: Preparing) =>
-  readFileSync(logOf(work), "utf8").match(/^occ \S+$/gm)?.at(-1) ?? "occ";
+  readFileSync(logOf(work), "utf8")
+    .match(/^occ \S+$/gm)
+    ?.at(-1) ?? "occ";
 
 function installCommands(work: Preparing): string[][] {
   const { catalog, platform } = work.space;
