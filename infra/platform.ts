@@ -21,6 +21,7 @@ import { Postgres } from "./postgres/postgres.ts";
 import { Redis } from "./redis/redis.ts";
 import { Storage } from "./storage/storage.ts";
 import { Web, type SpaceSoftware } from "./web/web.ts";
+import { Workers } from "./worker/worker.ts";
 
 export interface PlatformArgs {
   environment: Environment;
@@ -85,11 +86,12 @@ export class Platform extends pulumi.ComponentResource {
     if (environment.imaginary) needs.push(new Imaginary("imaginary", { context }, viaOps));
     const office = environment.office && new Office("office", { context }, viaOps);
     const web = new Web("web", { context, software: args.software, dependsOn: needs }, viaOps);
-    // It installs each release on a database to try it, and exchanges spaces' directories with the web servers.
+    const workers = new Workers("workers", { context, software: args.software, dependsOn: needs }, viaOps);
+    // It has workers install each release on a database, and exchanges spaces' directories with the web servers.
     new SpaceHost(
       "space-host",
       { machine: jumpHost, software: args.software },
-      { parent: this, dependsOn: [jumpHost, ...needs, web] },
+      { parent: this, dependsOn: [jumpHost, ...needs, web, workers] },
     );
     const gateway = new Gateway(
       "gateway",

@@ -91,7 +91,7 @@ SystemCallFilter=~@privileged
 UMask=0077
 # Without BPF in the kernel (containers), systemd notes this in the journal and starts the service all the same.
 IPAddressDeny=any
-IPAddressAllow=${SUBNETS.web} ${address}
+IPAddressAllow=${SUBNETS.web} ${SUBNETS.worker} ${address}
 [Install]
 WantedBy=multi-user.target
 `;

@@ -24,6 +24,7 @@ export const SUBNETS: Record<Role, string> = {
   logs: "10.0.2.0/24",
   gateway: "10.0.10.0/24",
   web: "10.0.20.0/24",
+  worker: "10.0.21.0/24",
   postgres: "10.0.30.0/24",
   redis: "10.0.31.0/24",
   imaginary: "10.0.40.0/24",

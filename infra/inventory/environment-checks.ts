@@ -156,7 +156,7 @@ function neededKeysArePresent(environment: Environment): Finding[] {
         path: ["machines", role, "count"],
         what: `${machines[role].count}, but framaspace:${role} is missing; add it or write 0`,
       });
-  for (const role of ["ops", "logs", "postgres", "redis", "web", "gateway"] as const)
+  for (const role of ["ops", "logs", "postgres", "redis", "web", "worker", "gateway"] as const)
     if (machines[role].count < 1)
       findings.push({
         path: ["machines", role, "count"],

@@ -136,6 +136,7 @@ export const CLOUD_ROLES = [
   "imaginary",
   "office",
   "web",
+  "worker",
   "gateway",
 ] as const;
 export type CloudRole = (typeof CLOUD_ROLES)[number];
@@ -200,6 +201,7 @@ export const environmentSchema = z.strictObject({
     imaginary: machines,
     office: machines,
     web: machines,
+    worker: machines,
     gateway: machines,
   } satisfies Record<CloudRole, typeof machines>),
   postgresPrimary: z

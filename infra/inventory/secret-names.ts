@@ -8,7 +8,7 @@ export const PLATFORM_SECRETS = {
   deploy: ["ssh"],
   metrics: ["s3"],
   minio: ["root"],
-  ops: ["distribute", "health", "postgres", "wanted"],
+  ops: ["distribute", "health", "postgres", "wanted", "worker"],
   postgres: ["replication", "superuser"],
   redis: ["admin"],
 } as const;

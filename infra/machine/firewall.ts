@@ -31,15 +31,18 @@ export const PORTS = {
 } as const;
 
 /** SSH is not in the table: ops accepts it from the administrators, all other machines only from ops. */
+/** Where code of spaces runs. Both reach the same. */
+const SPACES_CODE = ["web", "worker"] as const;
+
 const FLOWS: readonly Flow[] = [
   { to: "gateway", from: ["loadBalancer"], port: PORTS.gateway },
   { to: "web", from: ["gateway", "ops"], port: PORTS.web },
-  { to: "postgres", from: ["web", "ops", "postgres"], port: PORTS.postgres },
-  { to: "redis", from: ["web", "ops"], port: PORTS.redis },
-  { to: "imaginary", from: ["web"], port: PORTS.imaginary },
-  { to: "office", from: ["gateway", "web", "ops"], port: PORTS.collabora },
+  { to: "postgres", from: [...SPACES_CODE, "ops", "postgres"], port: PORTS.postgres },
+  { to: "redis", from: [...SPACES_CODE, "ops"], port: PORTS.redis },
+  { to: "imaginary", from: SPACES_CODE, port: PORTS.imaginary },
+  { to: "office", from: ["gateway", ...SPACES_CODE], port: PORTS.collabora },
   { to: "storage", from: ["storage", "ops"], port: PORTS.minio },
-  { to: "storage", from: ["web", "ops", "postgres"], port: PORTS.s3 },
+  { to: "storage", from: [...SPACES_CODE, "ops", "postgres"], port: PORTS.s3 },
   { to: "logs", from: ["machines"], port: PORTS.syslog },
 ];
 

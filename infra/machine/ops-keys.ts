@@ -8,7 +8,7 @@ import type { Secrets } from "../pki/secrets.ts";
 import type { Access, RemoteFile } from "./remote.ts";
 
 /** What a key is for. It names the secret (`ops/<purpose>`) and the folder under /etc/framaspace on ops-1. */
-type Purpose = "distribute" | "health" | "postgres";
+type Purpose = "distribute" | "health" | "postgres" | "worker";
 
 const keyOf = (secrets: Secrets, purpose: Purpose) => sshKeyPair(secrets.seed("ops", purpose));
 
@@ -28,23 +28,27 @@ interface OpsKeyArgs {
   access: Access;
   /** Machines that have the purpose's forced command. */
   machines: readonly MachineSpec[];
-  /** Seconds that a connection stays open for the next request. Without it, each request opens its own connection. */
-  persist?: number;
+  /**
+   * Seconds that a connection stays open for the next request, or "service" if a service keeps it open. Without it, each
+   * request opens its own connection.
+   */
+  persist?: number | "service";
+  /** A machine is given up after two to three times these seconds without a sign of life. @default 3 */
+  aliveSeconds?: number;
 }
 
-/**
- * The files for `ssh -F /etc/framaspace/<purpose>/ssh_config` on ops-1. It gives up on a machine after three to six
- * seconds.
- */
-export function opsKey(purpose: Purpose, { secrets, access, machines, persist }: OpsKeyArgs): RemoteFile[] {
+/** The files for `ssh -F /etc/framaspace/<purpose>/ssh_config` on ops-1. */
+export function opsKey(
+  purpose: Purpose,
+  { secrets, access, machines, persist, aliveSeconds = 3 }: OpsKeyArgs,
+): RemoteFile[] {
   const folder = `/etc/framaspace/${purpose}`;
   const shared =
     persist === undefined
       ? ""
-      : `  ControlMaster auto
+      : `  ControlMaster ${persist === "service" ? "no" : "auto"}
   ControlPath /run/framaspace/ssh-${purpose}-%h
-  ControlPersist ${persist}
-`;
+${persist === "service" ? "" : `  ControlPersist ${persist}\n`}`;
   return [
     { path: `${folder}/key`, mode: "0600", content: pulumi.secret(keyOf(secrets, purpose).privateKey) },
     {
@@ -67,7 +71,7 @@ export function opsKey(purpose: Purpose, { secrets, access, machines, persist }:
   BatchMode yes
   LogLevel ERROR
   ConnectTimeout 3
-  ServerAliveInterval 3
+  ServerAliveInterval ${aliveSeconds}
   ServerAliveCountMax 2
 ${shared}`,
     },

@@ -22,11 +22,13 @@ export const PACKAGES: Readonly<Record<Role | "base" | "restore", readonly strin
     "unattended-upgrades",
   ],
   // nodejs: the programs that work on spaces.
-  ops: ["nodejs", "php8.4-cli", ...PHP, "postgresql-client-17", "redis-tools", "jq", "bzip2", "zstd"],
+  ops: ["nodejs", "postgresql-client-17", "redis-tools", "jq", "bzip2", "zstd"],
   logs: ["logrotate"],
   gateway: ["nginx"],
-  // libfcgi-bin: opcache-hits. python3: rrsync, which lets ops-1 write to one directory only, is a Python program.
-  web: ["nginx", "php8.4-fpm", ...PHP, "bzip2", "libfcgi-bin", "python3", "zstd"],
+  // libfcgi-bin: opcache-hits. procps: space-access. python3: rrsync, which lets ops-1 write to one directory only, is a
+  // Python program.
+  web: ["nginx", "php8.4-fpm", ...PHP, "bzip2", "libfcgi-bin", "procps", "python3", "zstd"],
+  worker: ["php8.4-cli", ...PHP, "bzip2", "zstd"],
   postgres: ["postgresql-17", "pgbackrest", "jq"],
   /** On ops-1, which restores backups to a scratch cluster, to check them or to fetch one space from them. */
   restore: ["postgresql-17", "pgbackrest"],

@@ -11,8 +11,13 @@ for name in archive-lib.sh member-lib.sh space-lib.sh; do
   file=/usr/local/lib/framaspace/$name
   [ ! -e "$file" ] || { rm "$file"; note "no $file"; }
 done
-remove_packages php8.4-imagick php8.4-apcu
 on_change '/etc/systemd/system/*' systemctl daemon-reload
+# Connections of workers that are no more would be tried for ever.
+for unit in $(systemctl list-units --all --plain --no-legend 'worker-connection@*' | cut -d' ' -f1); do
+  worker=${unit#*@}
+  grep -qxF "${worker%.service}" /etc/framaspace/workers || { systemctl disable --now "$unit" >/dev/null 2>&1; note "no $unit"; }
+done
+while read -r worker; do enable "worker-connection@$worker.service"; done </etc/framaspace/workers
 
 # A new ops-1 gets what is wanted of each space from PostgreSQL, and the spaces' directories from the remaining web
 # servers: the engine converges no space whose entry is unchanged. One web server may be as new as this machine, so all
@@ -58,6 +63,11 @@ fi
 # Before files change hands: the program of before runs jobs as another user.
 on_change '/usr/local/* /etc/systemd/system/run-cron*' systemctl try-restart run-cron.service
 finish-spaces --users
+
+# Spaces' code ran here before there were workers.
+mapfile -t php < <(dpkg-query -W -f '${Package}\n' 'php8.4-*' 2>/dev/null)
+remove_packages "${php[@]}"
+rm -rf /var/lib/framaspace/scratch /etc/php/8.4/cli/conf.d/90-framaspace.ini
 
 released=$(install-releases)
 while read -r change; do [ -z "$change" ] || note "$change"; done <<<"$released"

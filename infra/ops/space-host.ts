@@ -1,5 +1,5 @@
-// ops-1 as the host of the spaces: master copies of their directories, the code of every release for Nextcloud's
-// command line, and the programs that converge spaces and copy them to the web servers. The caller passes the programs.
+// ops-1 as the host of the spaces: master copies of their directories, every release, to read what is in it, and the
+// programs that converge spaces and copy them to the web servers. The caller passes the programs.
 import * as pulumi from "@pulumi/pulumi";
 import { PACKAGES } from "../machine/packages.ts";
 import { remoteScript } from "../machine/remote.ts";

@@ -153,6 +153,7 @@ local    postgres     ${POSTGRES_ADMIN}                   scram-sha-256
 local    replication  replication                  scram-sha-256
 # Each space has a database and a role of the same name: no grant per space, and no way into another's database.
 hostssl  sameuser     all          ${SUBNETS.web.padEnd(15)} scram-sha-256
+hostssl  sameuser     all          ${SUBNETS.worker.padEnd(15)} scram-sha-256
 hostssl  sameuser     all          ${SUBNETS.ops.padEnd(15)} scram-sha-256
 hostssl  all          ${POSTGRES_ADMIN}   ${SUBNETS.ops.padEnd(15)} scram-sha-256
 ${

@@ -13,10 +13,12 @@ import { cloudServers, type CloudServer, type Context } from "../machine/server.
 
 /** Files for spaces on the machines. The caller passes them, because infra knows nothing about spaces. */
 export interface SpaceSoftware {
-  /** For web servers and ops-1: the list of releases, and what all spaces' configuration is made of. */
+  /** For web servers, workers and ops-1: the list of releases, and what all spaces' configuration is made of. */
   readonly shared: readonly RemoteFile[];
   /** For web servers only: the forced command with which ops-1 fills them. */
   readonly web: readonly RemoteFile[];
+  /** For workers only: the forced command by which ops-1 runs a space's code there, and PHP's settings for it. */
+  readonly worker: readonly RemoteFile[];
   /** For ops-1 only: the programs that converge and distribute spaces. */
   readonly ops: readonly RemoteFile[];
   /** Whom the pages name that visitors see where no space answers. */

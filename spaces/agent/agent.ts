@@ -1,6 +1,6 @@
 // The software that works on spaces, as files for the machines: the programs of ops-1, the configuration that all
-// spaces share, and the access by which ops-1 copies directories to the web servers. infra/web/web.ts and
-// infra/ops/space-host.ts install it.
+// spaces share, and the access by which ops-1 copies directories to the web servers and runs code on workers.
+// infra/web/web.ts, infra/worker/worker.ts and infra/ops/space-host.ts install it.
 import * as pulumi from "@pulumi/pulumi";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -25,6 +25,7 @@ interface SoftwareArgs {
 /** The files of the spaces' software. */
 export function spaceSoftware({ environment, secrets, catalog, mailPassword }: SoftwareArgs): SpaceSoftware {
   const webServers = cloudMachines(environment, "web");
+  const workers = cloudMachines(environment, "worker");
   const access = new Access(secrets);
   return {
     shared: [
@@ -43,6 +44,14 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
         content: forcedCommand(environment, secrets, "distribute", "/usr/local/sbin/space-access"),
       },
     ],
+    worker: [
+      ...rootfs("spaces/agent/rootfs-worker"),
+      {
+        path: "/etc/framaspace/authorized_keys/root",
+        content: forcedCommand(environment, secrets, "worker", "/usr/local/sbin/run-as-space"),
+      },
+      { path: "/etc/php/8.4/cli/conf.d/90-framaspace.ini", content: renderCli() },
+    ],
     ops: [
       ...rootfs("spaces/agent/rootfs-ops"),
       // restore-space-at needs the backups, which object storage holds.
@@ -56,7 +65,10 @@ export function spaceSoftware({ environment, secrets, catalog, mailPassword }: S
       { path: "/etc/framaspace/web-servers", content: lines(webServers.map(({ name }) => name)) },
       // The connection stays open for 120 s, so a tenants file of a hundred spaces connects once.
       ...opsKey("distribute", { secrets, access, machines: webServers, persist: 120 }),
-      { path: "/etc/php/8.4/cli/conf.d/90-framaspace.ini", content: renderCli() },
+      { path: "/etc/framaspace/workers", content: lines(workers.map(({ name }) => name)) },
+      // Longer than workers wait for ops-1 (infra/worker/rootfs/etc/ssh/sshd_config.d): who finds one unreachable must
+      // know that nothing runs there any more.
+      ...opsKey("worker", { secrets, access, machines: workers, persist: "service", aliveSeconds: 8 }),
     ],
     host: catalog.host,
   };

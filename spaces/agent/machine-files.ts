@@ -35,5 +35,5 @@ export interface CatalogFile {
   acceptedReleases?: readonly string[];
   upgrade: { stopAtFailedPercent: number };
   archive: { graceDays: number };
-  cron: { workers: number; activeMinutes: number; idleMinutes: number };
+  cron: { jobsPerWorker: number; activeMinutes: number; idleMinutes: number };
 }

@@ -109,7 +109,7 @@ export const catalogSchema = z.strictObject({
     graceDays: z.int().min(0).describe("days between a verified export and the loss of the live data"),
   }),
   cron: z.strictObject({
-    workers: z.int().min(1).describe("spaces worked on at once, besides as many with long jobs"),
+    jobsPerWorker: z.int().min(1).describe("jobs at once for each worker, besides as many long ones"),
     activeMinutes: z.int().min(1).describe("interval for spaces in use"),
     idleMinutes: z.int().min(1).describe("interval for spaces nobody has used lately"),
   }),

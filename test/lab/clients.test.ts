@@ -118,7 +118,7 @@ describe.skipIf(missing.length > 0)(
       const own = `Aa1-${randomBytes(18).toString("base64url")}`;
       const said = await lab.inside(
         ID,
-        `export OC_PASS=${own} NC_PASS=${own}; for what in resetpassword auth-tokens:add; do occ $DIRECTORY/config $RELEASE user:$what --password-from-env admin; done`,
+        `export OC_PASS=${own} NC_PASS=${own}; for what in resetpassword auth-tokens:add; do occ user:$what --password-from-env admin; done`,
       );
       password = said.trim().split("\n").at(-1) ?? "";
       if (!/^\w{72}$/.test(password)) throw new Error(`no password was made for the clients: ${said}`);

@@ -23,18 +23,26 @@ async function php(id: string, code: string): Promise<string> {
   );
 }
 
-/** Runs PHP as background jobs of a space, one after the other, and returns their output. */
+/**
+ * Runs PHP in the place of Nextcloud's command line, on the worker, as background jobs, installs and upgrades run. One after
+ * the other. Returns their output.
+ */
 async function cli(id: string, codes: readonly string[]): Promise<string[]> {
   const scripts = codes.map(
-    (code) => `<?php error_reporting(0); try { ${code}; } catch (Throwable $e) { } echo "ran to its end";`,
+    (code) => `error_reporting(0); try { ${code}; } catch (Throwable $e) { } echo "ran to its end";`,
   );
-  const said = await lab.inside(
-    id,
-    `for code in ${scripts.map((script) => Buffer.from(script).toString("base64")).join(" ")}; do
-       base64 -d <<<"$code" | install -m 0644 /dev/stdin $RELEASES/$RELEASE/${PROBE}; (run_php $DIRECTORY/config $RELEASE ${PROBE} 2>&1 | head -c 50000) || true; echo "[next]"; done
-     rm $RELEASES/$RELEASE/${PROBE}`,
-  );
-  return said.split("[next]").slice(0, -1);
+  const occ = `/srv/releases/${await settings(id, "release")}/occ`;
+  await on("worker-1", `cp -p ${occ} ${occ}.own; echo '<?php eval(base64_decode(end($argv)));' >${occ}`);
+  try {
+    const words = scripts.map((script) => Buffer.from(script).toString("base64")).join(" ");
+    const said = await on(
+      "ops-1",
+      `for code in ${words}; do (occ-space ${id} "$code" 2>&1 | head -c 50000) || true; echo "[next]"; done`,
+    );
+    return said.split("[next]").slice(0, -1);
+  } finally {
+    await on("worker-1", `mv ${occ}.own ${occ}`);
+  }
 }
 
 /**
@@ -100,7 +108,7 @@ describe("PHP code in a space", () => {
     );
   });
 
-  // Background jobs and upgrades also run code of a space, with another program and its own settings.
+  // Background jobs and upgrades also run code of a space, on workers, with another program and its own settings.
   test("does not read them on the command line in any of these ways", async () => {
     const said = await cli(A, Object.values(WAYS));
     const found = Object.keys(WAYS).filter((_, index) =>
@@ -111,6 +119,33 @@ describe("PHP code in a space", () => {
     expect(found).toEqual([]);
     expect(said.filter((text) => text.includes("ran to its end")).length).toBe(said.length);
     expect(said).toHaveLength(Object.keys(WAYS).length);
+  });
+
+  test("runs on workers as the space's own user, sees nobody else there, and reaches what web servers reach", async () => {
+    const closed = [
+      "ops-1:22",
+      "web-1:22",
+      "web-1:80",
+      "postgres-1:22",
+      ...(hasStorage ? ["storage-a1:9000"] : []),
+    ];
+    const open = ["postgres-1:5432", "redis-1:6379", ...(hasStorage ? ["storage-a1:9443"] : [])];
+    const [seen = "", reached = ""] = await cli(A, [
+      `echo json_encode([posix_geteuid(), posix_getgroups(), scandir("/srv/spaces"), count(glob("/proc/[0-9]*/cmdline")) < 6, gethostname()]), "\n"`,
+      `foreach (${JSON.stringify([...closed, ...open])} as $to) { [$host, $port] = explode(":", $to); if (fsockopen($host, $port, $c, $m, 2)) echo "$to "; } echo "\n"`,
+    ]);
+    const user = userOf(Number(await settings(A, "redis.database")));
+    expect(JSON.parse(seen.trim().split("\n")[0] ?? "")).toEqual([
+      user,
+      [user],
+      [".", "..", A],
+      true,
+      "worker-1",
+    ]);
+    expect(reached.trim().split("\n")[0]?.trim().split(" ")).toEqual(open);
+    // Nothing is left there, and ops-1 could not run it.
+    expect(await on("worker-1", "ls -A /srv/spaces")).toBe("");
+    expect(await on("ops-1", "command -v php || echo none")).toBe("none");
   });
 
   test("runs as the space's own user, in its own pool, with no other group", async () => {

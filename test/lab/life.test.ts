@@ -238,7 +238,9 @@ describe("an upgrade", () => {
     expect(await marks(FIFTH)).toBe("1");
     expect(await page(FIFTH)).toBe(200);
     expect(await ops(`ls /srv/spaces/${FIFTH}`)).not.toContain("maintenance");
-    expect(await ops(`ls /var/lib/framaspace/scratch`)).not.toContain(FIFTH);
+    // Nothing of it is left where it ran.
+    const left = `ls -A /srv/spaces; systemctl list-units --plain --no-legend 'space-${FIFTH}-*'`;
+    expect(await lab.on("worker-1", left)).toBe("");
     expect((await upgrade(FIFTH)).result?.changed).toEqual([]);
   });
 

@@ -12,6 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
+import { PACKAGES } from "../../infra/machine/packages.ts";
 import { openLab } from "../../lab/lab.ts";
 import { insideMachine } from "../../lab/machine.ts";
 import {
@@ -55,7 +56,7 @@ const passwords = Object.fromEntries(
 
 const ops = (command: string) => lab.on("ops-1", command);
 const inside = lab.inside.bind(lab);
-const occ = (id: string, words: string) => inside(id, `occ $DIRECTORY/config $RELEASE ${words}`);
+const occ = (id: string, words: string) => inside(id, `occ ${words}`);
 /**
  * Nextcloud slows down and then refuses a client after some refusals. All visitors of the lab have the same address.
  */
@@ -449,12 +450,18 @@ describe.skipIf(missing.length > 0)(
       const clear = () =>
         ops(
           `[ ! -e /root/take/server ] || kill "$(cat /root/take/server)" 2>/dev/null; rm -rf /root/take /var/www/nextcloud
+           DEBIAN_FRONTEND=noninteractive apt-get -q -y purge 'php8.4-*' 2>&1
            printf '%s\n' 'DROP DATABASE IF EXISTS cloud WITH (FORCE);' 'DROP ROLE IF EXISTS cloud;' | psql service=framaspace -q 2>&1
            mc rb --force serving/my-bucket 2>&1; mc admin user remove serving cloud 2>&1; true`,
         );
 
       beforeAll(async () => {
         await clear();
+        // ops-1 is the stock Nextcloud's host. It has no PHP of its own.
+        const php = PACKAGES.worker.filter((name) => name.startsWith("php"));
+        await ops(
+          `DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install ${php.join(" ")}`,
+        );
         // A client that stopped in the middle of a file: an export always finds some.
         const upload = `${UPLOADS}/${randomBytes(8).toString("hex")}`;
         const headers = {

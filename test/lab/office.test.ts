@@ -16,7 +16,7 @@ const host = (id: string) => `${id}.${DOMAIN}`;
 const suite = `wss://collabora.${DOMAIN}:${lab.port}`;
 
 const member = (id: string) => new Visitor(lab.port, host(id), { user: "admin", password });
-const occ = (id: string, words: string) => lab.inside(id, `occ $DIRECTORY/config $RELEASE ${words}`);
+const occ = (id: string, words: string) => lab.inside(id, `occ ${words}`);
 
 /** What a member's browser gets to open a document. */
 interface Opened {
@@ -77,10 +77,7 @@ describe.skipIf(missing.length > 0)(
       output = await lab.up();
       connected = (await lab.on("ops-1", "ls -d /srv/releases/*/apps/richdocuments || true")) !== "";
       for (const id of [A, B])
-        await lab.inside(
-          id,
-          `export OC_PASS=${password}; occ $DIRECTORY/config $RELEASE user:resetpassword --password-from-env admin`,
-        );
+        await lab.inside(id, `export OC_PASS=${password}; occ user:resetpassword --password-from-env admin`);
     });
     afterAll(() => lab.remove());
 
@@ -230,10 +227,10 @@ describe.skipIf(missing.length > 0)(
       return undefined;
     });
 
-    test("the suite answers web servers and ops-1, which runs background jobs, and no other machine", async (context) => {
+    test("the suite answers web servers and workers, which run background jobs, and no other machine", async (context) => {
       if (!connected) return context.skip();
       const discovery = "curl -s -m 5 http://office-1:9980/hosting/discovery";
-      for (const machine of ["web-1", "ops-1"])
+      for (const machine of ["web-1", "worker-1"])
         expect(await lab.on(machine, discovery)).toContain(
           `urlsrc="https://collabora.${DOMAIN}:${lab.port}/browser/`,
         );

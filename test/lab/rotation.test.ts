@@ -157,6 +157,7 @@ test("secrets that only machines show each other", async () => {
     "ops/postgres": 2,
     "ops/distribute": 2,
     "ops/health": 2,
+    "ops/worker": 2,
   });
   console.log(`web-1/tls, postgres/replication, all of ops: ${seconds.toFixed(1)} s`);
   expect(await certificate()).not.toBe(before);

@@ -304,6 +304,7 @@ test("there are secrets to look for", () => {
     "deploy/ssh",
     "ca/key",
     "ops/distribute",
+    "ops/worker",
     "web-1/tls",
     "web-1/ssh-host-key",
     "framaspace:masterSecret",

@@ -73,10 +73,7 @@ describe.skipIf(nextcloudMissing.length > 0)(
         "'filelocking.ttl' => 30",
       );
       await lab.up();
-      await lab.inside(
-        ID,
-        `export OC_PASS=${password}; occ $DIRECTORY/config $RELEASE user:resetpassword --password-from-env admin`,
-      );
+      await lab.inside(ID, `export OC_PASS=${password}; occ user:resetpassword --password-from-env admin`);
     });
     afterAll(() => lab.remove());
 

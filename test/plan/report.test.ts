@@ -96,7 +96,7 @@ It is valid. Merging it, and running \`up\`, adds 1 space and creates 6 resource
   - invited as its first administrator: \`bureau@lotus.example\`
 
 - **Storage:** it fits. 0.472 TB → 0.515 TB promised, of 384 TB that may be: 0.1 %.
-- **Cost:** 1,904 EUR a month; 173.09 → 158.67 EUR for each of 11 → 12 spaces.
+- **Cost:** 1,920 EUR a month; 174.55 → 160.00 EUR for each of 11 → 12 spaces.
 
 Nothing else changes in prod: no space is archived, removed, moved, suspended, resumed or changed; nothing of the platform is added, changed, replaced or deleted; the catalog and the configuration stay the same.
 

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fakeWorker } from "./fake-worker.ts";
 import { fakeCommands, ZSTD } from "./fakes.ts";
 
 /** The fakes of the programs that it calls, as shell. `calls` lists the calls; other files contain the answers. */
@@ -35,7 +36,7 @@ const FAKES = {
   zstd: ZSTD,
   "prepare-release": 'echo "release $1: it lacks forms" >&2; exit 1',
   // occ: the file `asked` lists its arguments. It fails at the arguments in the file `fails`.
-  setpriv: String.raw`while [[ $1 != */occ ]]; do shift; done; shift 3; echo "$*" >>"$ROOT/asked"
+  php: String.raw`while [[ $1 != */occ ]]; do shift; done; shift 3; echo "$*" >>"$ROOT/asked"
     [ ! -e "$ROOT/fails" ] || [[ $* != "$(cat "$ROOT/fails")"* ]] || { echo "no luck"; exit "$(cat "$ROOT/ends" 2>/dev/null || echo 5)"; }
     [[ $* != user:add* ]] || echo "was created successfully"
     [[ $* != user:auth-tokens:add* ]] || printf 'app password:\nof-the-app\n'
@@ -95,6 +96,7 @@ export function makeOps(root: string): void {
     ["databases", "16"],
   ] as const)
     writeFileSync(at("etc/framaspace/redis", name), `${text}\n`);
+  fakeWorker(root);
   fakeCommands(root, FAKES);
   writeFileSync(
     at("etc/framaspace/platform.json"),

@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { renderProgram } from "../../infra/machine/program-file.ts";
 import { FakeMachine } from "./fake-machine.ts";
+import { fakeWorker } from "./fake-worker.ts";
 import { fakeCommands } from "./fakes.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -17,7 +18,6 @@ const FAKES = {
   install: 'for word; do case $word in "$ROOT"/*) mkdir -p "$word" ;; esac; done',
   // Older coreutils have no --exchange.
   mv: 'mv=/usr/bin/mv; $mv -T "$3" "$3.moving"; $mv -T "$4" "$3"; $mv -T "$3.moving" "$4"',
-  php: "echo 34.0.4.1",
   // The administrators' role makes and drops databases; the release's own works in one. The password must be in no
   // command line.
   psql: String.raw`echo "psql $*" >>"$ROOT/command-lines"
@@ -36,12 +36,14 @@ const FAKES = {
       DELETE* | CREATE* | INSERT*) echo "$word" >>"$ROOT/db/$PGDATABASE" ;;
     esac; done`,
   pg_dump: 'cat "$ROOT/db/$PGDATABASE"',
-  setpriv: String.raw`while [[ $1 != */occ ]]; do shift; done; shift 3; echo "$*" >>"$ROOT/asked"
-    [ -e "$NEXTCLOUD_CONFIG_DIR/config.php" ] && [ -s "$PGPASSFILE" ] || { echo "no configuration"; exit 9; }
+  php: String.raw`while [[ $1 != */occ ]]; do shift; done; shift 3; echo "$*" >>"$ROOT/asked"
+    [ -e "$WORKER_HOME/config/config.php" ] && [ -s "$WORKER_HOME/config/pgpass" ] || { echo "no configuration"; exit 9; }
     [ ! -e "$ROOT/fails" ] || [[ $* != "$(cat "$ROOT/fails")"* ]] || { echo "no luck"; exit 5; }
     case $* in
+      integrity:*) grep -q 34.0.4.1 "$WORKER_HOME/config/config.php" || { echo "not installed"; exit 9; } ;;&
       integrity:check-core*) cat "$ROOT/core" 2>/dev/null; exit "$(cat "$ROOT/core-ends" 2>/dev/null || echo 0)" ;;
       integrity:check-app*) cat "$ROOT/apps" 2>/dev/null; exit "$(cat "$ROOT/apps-ends" 2>/dev/null || echo 0)" ;;
+      maintenance:install*) printf '<?php\n$CONFIG = array (\n  %s,\n);\n' "'version' => '34.0.4.1'" >"$WORKER_HOME/config/config.php"; echo installed ;;
       *) echo "done $*" ;;
     esac`,
 };
@@ -59,9 +61,9 @@ export class FakeRelease extends FakeMachine {
     ])
       mkdirSync(this.at(folder), { recursive: true });
     for (const app of ["deck", "office", "registration"]) this.addApp(app);
-    for (const name of ["occ", "index.php", "version.php"])
-      writeFileSync(this.at(`srv/releases/34.0.4/${name}`), "");
+    for (const name of ["occ", "index.php"]) writeFileSync(this.at(`srv/releases/34.0.4/${name}`), "");
     writeFileSync(this.at("srv/releases/.34.0.4.sha256"), "of-the-archive\n");
+    fakeWorker(root);
     fakeCommands(root, FAKES);
     this.write("etc/framaspace/platform.json", {
       domain: "example.org",

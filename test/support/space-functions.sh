@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What suites need on ops-1 to work on one space by shell: read the space, reach its database, run Nextcloud's programs.
-# Sourced, then: read_space <space.json. Nothing of ops-1's own programs is used here.
+# What suites need on ops-1 to work on one space by shell: read the space, reach its database, run Nextcloud's command line.
+# Sourced, then: read_space <space.json. Of ops-1's own programs, only occ-space is used here.
 set -Eeuo pipefail
 shopt -s inherit_errexit
 SPACES=/srv/spaces
@@ -34,18 +34,5 @@ as_role() {
 # sql WORDS…: psql for suites. It prints plain rows and stops at the first error.
 sql() { as_role psql -XAtq -v ON_ERROR_STOP=1 "$@"; }
 
-# run_php CONFIG_DIRECTORY RELEASE SCRIPT WORDS…: runs a program of Nextcloud's as ops-1 does
-# (spaces/agent/programs/nextcloud-command.ts).
-run_php() (
-  config=$1 code=$RELEASES/$2 user=$(stat -c %u "$DIRECTORY/tmp")
-  shift 2
-  cd "$code"
-  export NEXTCLOUD_CONFIG_DIR=$config HOME=$DIRECTORY/tmp PGSSLMODE=verify-full PGSSLROOTCERT=$CA \
-    PGTARGETSESSIONATTRS=read-write PGCONNECT_TIMEOUT=5 PGCHANNELBINDING=disable PGOPTIONS=$WRITES
-  exec setpriv --reuid="$user" --regid="$user" --clear-groups --no-new-privs php \
-    -d sys_temp_dir="$DIRECTORY/tmp" -d upload_tmp_dir="$DIRECTORY/tmp" -d syslog.ident="$ID" \
-    "$code/$1" "${@:2}" </dev/null
-)
-
-# occ CONFIG_DIRECTORY RELEASE WORDS…: Nextcloud's command line.
-occ() { run_php "$1" "$2" occ --no-interaction --no-ansi "${@:3}"; }
+# occ WORDS…: Nextcloud's command line for the space.
+occ() { occ-space "$ID" "$@"; }

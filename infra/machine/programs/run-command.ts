@@ -11,11 +11,13 @@ export interface CommandOptions {
   cwd?: string;
   /** What the command reads. @default nothing */
   input?: string;
+  /** A descriptor that it reads, instead of `input`. */
+  stdin?: number;
   /**
-   * What happens to standard error. `with-output` keeps the order of both.
+   * What happens to standard error. `with-output` keeps the order of both. A descriptor gets it.
    * @default inherit
    */
-  errors?: "inherit" | "ignore" | "with-output";
+  errors?: "inherit" | "ignore" | "with-output" | number;
   /** A file for output and errors, instead of `Ended.output`. */
   log?: number;
   /** Descriptors of locks that the command holds, too: if this program is killed, they are locked until it ends. */
@@ -129,13 +131,13 @@ export function outputOf(
 export function start(
   command: string,
   words: readonly string[],
-  { env, cwd, input, errors = "inherit", log, locks = {}, output }: StartOptions,
+  { env, cwd, input, stdin, errors = "inherit", log, locks = {}, output }: StartOptions,
 ): ChildProcess {
   refuseIfStopped();
   const stdio: StdioOptions = [
-    input === undefined ? "ignore" : "pipe",
+    input === undefined ? (stdin ?? "ignore") : "pipe",
     output,
-    log ?? (errors === "ignore" ? "ignore" : "inherit"),
+    log ?? (errors === "with-output" ? "inherit" : errors),
   ];
   for (let number = stdio.length; number <= LARGEST_DESCRIPTOR; number += 1)
     stdio.push(locks[number] ?? "ignore");

@@ -70,7 +70,7 @@ export async function jobProblems({ root }: LookedAt): Promise<string[]> {
   if (!longest) return [];
   const how = waiting.length > 1 ? "s wait for theirs" : " waits for its";
   return [
-    `background jobs: ${waiting.length} space${how} for more than ${LAG_MINUTES} minutes, ${longest.id} for ${longest.minutes}; systemctl status run-cron; if it works, raise cron.workers in spaces/catalog.yaml`,
+    `background jobs: ${waiting.length} space${how} for more than ${LAG_MINUTES} minutes, ${longest.id} for ${longest.minutes}; systemctl status run-cron; if it works, add a worker`,
   ];
 }
 

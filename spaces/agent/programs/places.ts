@@ -53,13 +53,11 @@ export interface Places {
   readonly removed: string;
   /** Spaces that were closed when a former ops-1 was lost. Only that machine knew why, so people have to look. */
   readonly closed: string;
-  /** Directories in which Nextcloud may write its configuration while it upgrades. */
-  readonly scratch: string;
   /** Spaces whose upgrade failed, by wave and release: `<wave>/<release>/<id>`. */
   readonly waves: string;
   /** Releases that at least one space serves after its upgrade: release → that space. */
   readonly proven: string;
-  /** Locks, and what is known of web servers. */
+  /** Locks, and what is known of web servers and workers. */
   readonly run: string;
   readonly log: string;
   readonly platform: string;
@@ -67,6 +65,9 @@ export interface Places {
   readonly webServers: string;
   /** How ssh gets to web servers, to copy. */
   readonly distributeSsh: string;
+  readonly workers: string;
+  /** How ssh gets to workers, to run a space's code. */
+  readonly workerSsh: string;
   /** SQL of ours. */
   readonly library: string;
   /** PostgreSQL's own programs, without Debian's wrapper in Perl, which takes longer than a query. */
@@ -105,7 +106,6 @@ export function placesIn(
     survey: `${data}/survey`,
     removed: `${data}/removed`,
     closed: `${data}/closed`,
-    scratch: `${data}/scratch`,
     waves: `${data}/waves`,
     proven: `${data}/proven`,
     run: `${root}/run/framaspace`,
@@ -114,6 +114,8 @@ export function placesIn(
     catalog: `${root}/etc/framaspace/catalog.json`,
     webServers: `${root}/etc/framaspace/web-servers`,
     distributeSsh: `${root}/etc/framaspace/distribute/ssh_config`,
+    workers: `${root}/etc/framaspace/workers`,
+    workerSsh: `${root}/etc/framaspace/worker/ssh_config`,
     library,
     postgresql,
   };

@@ -1,4 +1,4 @@
-// run-cron: runs the background jobs of all spaces, a bounded number at once. A hash of its id gives each space its own
+// run-cron: has workers run the background jobs of all spaces, a bounded number at once. A hash of its id gives each space its own
 // minute in an interval, so that the load is even. The interval is short while the space is in use, else long. A space
 // that is suspended, archived or worked on runs no job, and no space runs two at a time. Spaces with long jobs do not keep
 // the others waiting: see hasRoom and REST.
@@ -20,6 +20,7 @@ import { lockFileOf, unlock } from "./locks.ts";
 import { ownConfig, runPhp } from "./nextcloud-command.ts";
 import type { Places } from "./places.ts";
 import { sayError } from "../../../infra/machine/programs/program.ts";
+import { writeWhole } from "../../../infra/machine/programs/whole-file.ts";
 import { isId, readSpace } from "./read-space.ts";
 import { sql } from "./space-database.ts";
 import { hasUser } from "./space-directory.ts";
@@ -27,15 +28,17 @@ import { namingStep } from "./space-error.ts";
 import { beginWork, say, type SpaceWork } from "./space-work.ts";
 import { USED_STORAGE } from "./storage-queries.ts";
 import { distribute, isUndistributed } from "./web-servers.ts";
+import { workersOf } from "./workers.ts";
 
 /** A job is ended then. cron.php itself begins no further one after 14 minutes. */
 const LONGEST_SECONDS = 3600;
-/** After a long job, the space rests this many times as long as the job took: it has a fifth of a worker's time at most. */
+/** After a long job, the space rests this many times as long as the job took: it has a fifth of a job's place at most. */
 const REST = 4;
 const ROUND_SECONDS = 30;
 
 interface Settings {
-  workers: number;
+  /** Jobs that run at once, on all workers together. */
+  atOnce: number;
   /** From one job to the next, while the space is in use or not. */
   activeSeconds: number;
   idleSeconds: number;
@@ -50,7 +53,9 @@ export async function runCron(places: Places, longSeconds = 60): Promise<never> 
   for (;;) {
     const settings = settingsOf(places, longSeconds);
     const next = sleep(ROUND_SECONDS * 1000);
-    for (const id of dueSpaces(places, settings)) {
+    const due = dueSpaces(places, settings);
+    await keepFigures(places, { due, running: jobs.count });
+    for (const { id } of due) {
       await jobs.awaitRoom(settings);
       jobs.add(runJob(places, id, settings));
     }
@@ -58,15 +63,20 @@ export async function runCron(places: Places, longSeconds = 60): Promise<never> 
   }
 }
 
-export function settingsOf({ catalog }: Places, longSeconds = 60): Settings {
-  const { cron } = JSON.parse(readFileSync(catalog, "utf8")) as CatalogFile;
+export function settingsOf(places: Places, longSeconds = 60): Settings {
+  const { cron } = JSON.parse(readFileSync(places.catalog, "utf8")) as CatalogFile;
   const [activeSeconds, idleSeconds] = [cron.activeMinutes * 60, cron.idleMinutes * 60];
-  return { workers: cron.workers, activeSeconds, idleSeconds, longSeconds };
+  const atOnce = cron.jobsPerWorker * workersOf(places).length;
+  return { atOnce, activeSeconds, idleSeconds, longSeconds };
 }
 
 /** The jobs that run. */
 class Jobs {
   readonly #running = new Map<Promise<void>, number>();
+
+  get count(): number {
+    return this.#running.size;
+  }
 
   add(job: Promise<void>): void {
     this.#running.set(job, now());
@@ -78,11 +88,11 @@ class Jobs {
     while (!this.#hasRoom(settings)) await Promise.race([...this.#running.keys(), sleep(1000)]);
   }
 
-  /** Whether another job may begin: fewer than `workers` run. Long ones do not count, up to `workers` of them. */
-  #hasRoom({ workers, longSeconds }: Settings): boolean {
+  /** Whether another job may begin: fewer than `atOnce` run. Long ones do not count, up to `atOnce` of them. */
+  #hasRoom({ atOnce, longSeconds }: Settings): boolean {
     const begun = [...this.#running.values()];
     const long = begun.filter((moment) => now() - moment >= longSeconds).length;
-    return begun.length - long + Math.max(0, long - workers) < workers;
+    return begun.length - long + Math.max(0, long - atOnce) < atOnce;
   }
 }
 
@@ -101,18 +111,48 @@ function seenOf({ cron }: Places, id: string): Seen | undefined {
   return file && { last: file.mtimeMs / 1000, inUse: file.size > 0 };
 }
 
+/** A space whose job is due, and for how many seconds it has been. */
+interface Due {
+  id: string;
+  lag: number;
+}
+
 /** The spaces whose slot has begun since their last job, the longest waiting first. */
-export function dueSpaces(places: Places, { activeSeconds, idleSeconds }: Settings, at = now()): string[] {
+export function dueSpaces(places: Places, { activeSeconds, idleSeconds }: Settings, at = now()): Due[] {
   return readdirSync(places.spaces, { withFileTypes: true })
     .filter((entry) => entry.isDirectory() && isId(entry.name) && !isClosed(places, entry.name))
-    .map(({ name: id }) => ({ id, seen: seenOf(places, id) }))
-    .filter(({ id, seen }) => {
+    .flatMap(({ name: id }) => {
+      const seen = seenOf(places, id);
       const interval = seen?.inUse === false ? idleSeconds : activeSeconds;
+      const last = seen?.last ?? 0;
       const slot = at - ((at - hash(id)) % interval);
-      return (seen?.last ?? 0) < slot;
+      if (last >= slot) return [];
+      // The first slot after the last job. A space without a job yet waits since this one.
+      const since = seen === undefined ? slot : slot - Math.floor((slot - last - 1) / interval) * interval;
+      return [{ id, last, lag: at - since }];
     })
-    .sort((one, other) => (one.seen?.last ?? 0) - (other.seen?.last ?? 0) || (one.id < other.id ? -1 : 1))
-    .map(({ id }) => id);
+    .sort((one, other) => one.last - other.last || (one.id < other.id ? -1 : 1))
+    .map(({ id, lag }) => ({ id, lag }));
+}
+
+/** What monitoring keeps: how far the jobs are behind. In Prometheus' format of texts. */
+async function keepFigures(
+  { run }: Places,
+  { due, running }: { due: readonly Due[]; running: number },
+): Promise<void> {
+  const figures: Record<string, [string, number]> = {
+    lag_seconds: [
+      "How long the longest waiting job has been due.",
+      Math.max(0, ...due.map(({ lag }) => lag)),
+    ],
+    due: ["Spaces whose job is due.", due.length],
+    running: ["Jobs that run.", running],
+  };
+  const lines = Object.entries(figures).flatMap(([name, [help, value]]) => {
+    const metric = `framaspace_background_jobs_${name}`;
+    return [`# HELP ${metric} ${help}`, `# TYPE ${metric} gauge`, `${metric} ${value}`];
+  });
+  await writeWhole(`${run}/figures/background-jobs.prom`, [`${lines.join("\n")}\n`]);
 }
 
 function hash(id: string): number {

@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { waitForCron } from "./close-space.ts";
 import { unlock, type Locks } from "./locks.ts";
 import { dropMember, makeMember, makeUpload } from "./member.ts";
-import { dropScratch, lastLine, makeScratch, ownConfig, runPhp, scratchConfig } from "./nextcloud-command.ts";
+import { lastLine, ownConfig, runPhp, scratchConfig } from "./nextcloud-command.ts";
 import type { Places } from "./places.ts";
 import { isId, readCatalog, readSpace } from "./read-space.ts";
 import { sayError, type Result } from "../../../infra/machine/programs/program.ts";
@@ -57,7 +57,6 @@ async function trySpace(places: Places, id: string): Promise<string[]> {
 async function useSpace(work: SpaceWork): Promise<string[]> {
   const member = { config: scratchConfig(work), release: work.space.document.release };
   try {
-    await makeScratch(work);
     const webs = reachableWebServers(work);
     if (webs.length === 0) return ["ops-1 reaches no web server"];
     await waitForCron(work);
@@ -70,7 +69,6 @@ async function useSpace(work: SpaceWork): Promise<string[]> {
     return [...found, ...(await tryCron(work))];
   } finally {
     await dropMember(work, member);
-    dropScratch(work);
   }
 }
 

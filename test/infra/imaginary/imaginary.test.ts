@@ -22,7 +22,7 @@ it.each([
   "NoNewPrivileges=yes",
   "CapabilityBoundingSet=",
   "IPAddressDeny=any",
-  "IPAddressAllow=10.0.20.0/24 10.0.40.1",
+  "IPAddressAllow=10.0.20.0/24 10.0.21.0/24 10.0.40.1",
 ])("is confined: %s", (line) => {
   expect(unit.split("\n")).toContain(line);
 });

@@ -57,8 +57,20 @@ it("opens data services only to machines that serve spaces", () => {
   }
 });
 
-it("opens the office suite to gateways, and to machines on which code of spaces runs: jobs run on ops-1", () => {
-  expect(accepted("office")[PORTS.collabora]).toEqual([SUBNETS.gateway, SUBNETS.web, SUBNETS.ops]);
+it("opens the office suite to gateways, and to machines on which code of spaces runs", () => {
+  expect(accepted("office")[PORTS.collabora]).toEqual([SUBNETS.gateway, SUBNETS.web, SUBNETS.worker]);
+});
+
+it("opens to workers what it opens to web servers, and nothing of theirs but SSH to ops-1", () => {
+  const roles = Object.keys(SUBNETS) as Role[];
+  for (const role of roles)
+    for (const [port, sources] of Object.entries(accepted(role)))
+      expect([role, port, sources.includes(SUBNETS.worker)]).toEqual([
+        role,
+        port,
+        sources.includes(SUBNETS.web),
+      ]);
+  expect(accepted("worker")).toEqual({ [PORTS.ssh]: [SUBNETS.ops] });
 });
 
 it("opens MinIO's own port, which is also for administration, only to its nodes and ops-1", () => {

@@ -47,12 +47,13 @@ function verify(files: ReadonlyMap<string, string>): string {
     put(path, text);
     for (const [, program = ""] of text.matchAll(/^Exec\w+=[-+!@:]*(\/\S+)/gm)) put(program, "", 0o755);
     const [unit = "", ...dropIn] = path.slice(UNITS.length).split("/");
-    const name = unit.replace(/\.d$/, "");
+    // A drop-in for all slices of a name, in one of them.
+    const name = unit.replace(/\.d$/, "").replace("-.slice", "-1.slice");
     const instance = name.replace("@.", "@primary.");
     if (dropIn.length > 0) {
-      const section = name.endsWith(".timer")
-        ? "[Timer]\nOnBootSec=1\n"
-        : "[Service]\nExecStart=/usr/bin/true\n";
+      const kind = name.split(".").at(-1) ?? "";
+      const sections: Record<string, string> = { timer: "[Timer]\nOnBootSec=1\n", slice: "[Slice]\n" };
+      const section = sections[kind] ?? "[Service]\nExecStart=/usr/bin/true\n";
       put("/usr/bin/true", "", 0o755);
       put(join(SYSTEM, name), section);
     }

@@ -189,7 +189,7 @@ describe("platform-health reports of background jobs", () => {
     space("lotus", { ran: 182.5 });
     space("narcisse", { ran: 100 });
     expect(await told()).toEqual([
-      "background jobs: 2 spaces wait for theirs for more than 30 minutes, lotus for 122; systemctl status run-cron; if it works, raise cron.workers in spaces/catalog.yaml",
+      "background jobs: 2 spaces wait for theirs for more than 30 minutes, lotus for 122; systemctl status run-cron; if it works, add a worker",
     ]);
     space("rose", {});
     expect((await told())[0]).toMatch(/^background jobs: 3 spaces .*, rose for 10020;/);

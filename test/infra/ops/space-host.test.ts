@@ -35,6 +35,9 @@ const FAKES = {
   "install-releases": ":",
   "prepare-release": ":",
   systemctl: ":",
+  // Packages of this machine.
+  "dpkg-query": ":",
+  "apt-get": "exit 1",
 };
 
 beforeEach(() => {
@@ -42,6 +45,7 @@ beforeEach(() => {
   for (const folder of ["bin", "table", "srv", "run", "etc/framaspace"])
     mkdirSync(at(folder), { recursive: true });
   writeFileSync(at("etc/framaspace/web-servers"), "web-1\nweb-2\n");
+  writeFileSync(at("etc/framaspace/workers"), "worker-1\n");
   writeFileSync(at("etc/framaspace/releases"), "");
   fakeCommands(root, FAKES);
   for (const id of ["iris", "lotus"]) writeFileSync(at("table", id), `{"id":"${id}"}\n`);

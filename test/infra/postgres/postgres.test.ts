@@ -23,7 +23,7 @@ describe("files", () => {
       .map((line) => line.split(/ +/));
     expect(new Set(lines.map(([type]) => type))).toEqual(new Set(["local", "hostssl"]));
     const remote = lines.filter(([type]) => type === "hostssl");
-    for (const [, , , address] of remote) expect(address).toMatch(/^10\.0\.(20|1|30)\.\d+\/(24|32)$/);
+    for (const [, , , address] of remote) expect(address).toMatch(/^10\.0\.(20|21|1|30)\.\d+\/(24|32)$/);
     // Only the administrator sees the databases of others, and only from ops. The database `postgres` holds no data.
     expect(remote.filter(([, database = ""]) => !["sameuser", "replication"].includes(database))).toEqual([
       ["hostssl", "all", "framaspace", "10.0.1.0/24", "scram-sha-256"],

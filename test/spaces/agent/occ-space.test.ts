@@ -18,7 +18,7 @@ beforeEach(() => {
   // Says whether somebody else could have the space meanwhile, and what it was asked.
   const free = 'flock --nonblock "$ROOT/run/framaspace/space-lotus.lock" true && echo "the space is free"';
   fakeCommands(root, {
-    setpriv: `${free}; while [[ $1 != */occ ]]; do shift; done; echo "\${1#$ROOT} $* in \${NEXTCLOUD_CONFIG_DIR#$ROOT}" | sed "s,$ROOT,,"; [[ $* != *nobody* ]] || exit 4`,
+    php: `${free}; while [[ $1 != */occ ]]; do shift; done; echo "\${1#$ROOT} $* in \${NEXTCLOUD_CONFIG_DIR#$ROOT}" | sed "s,$ROOT,,"; [[ $* != *nobody* ]] || exit 4`,
   });
   mkdirSync(at("srv/spaces/lotus/config"), { recursive: true });
   writeFileSync(
@@ -28,9 +28,9 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
-function occSpace(...words: string[]) {
+function occSpace(words: string[], environment: Record<string, string> = {}) {
   const start = startOf(root, "occ-space").split("\n")[1] ?? "";
-  const env = { PATH: `${at("bin")}:${process.env.PATH}` };
+  const env = { ...environment, PATH: `${at("bin")}:${process.env.PATH}` };
   const { stdout, stderr, exitCode } = execaSync("bash", ["-c", start, "occ-space", ...words], {
     reject: false,
     env,
@@ -40,7 +40,7 @@ function occSpace(...words: string[]) {
 
 describe.skipIf(!onPath("flock"))("occ-space (flock on PATH)", () => {
   it("runs Nextcloud's command line of the space's release, with its configuration, and nobody else has the space", () => {
-    expect(occSpace("lotus", "user:disable", "some body")).toEqual({
+    expect(occSpace(["lotus", "user:disable", "some body"])).toEqual({
       stdout:
         "/srv/releases/34.0.4/occ /srv/releases/34.0.4/occ --no-interaction --no-ansi user:disable some body in /srv/spaces/lotus/config",
       stderr: "",
@@ -48,13 +48,21 @@ describe.skipIf(!onPath("flock"))("occ-space (flock on PATH)", () => {
     });
   });
 
+  it("takes passwords from its environment, and nothing else", () => {
+    fakeCommands(root, { php: 'echo "$OC_PASS, $NC_PASS, $ELSE"' });
+    const env = { OC_PASS: "new one", NC_PASS: "old", ELSE: "no" };
+    expect(occSpace(["lotus", "user:resetpassword", "--password-from-env", "admin"], env).stdout).toBe(
+      "new one, old, no",
+    );
+  });
+
   it("ends as Nextcloud's does", () => {
-    expect(occSpace("lotus", "user:disable", "nobody").exitCode).toBe(4);
+    expect(occSpace(["lotus", "user:disable", "nobody"]).exitCode).toBe(4);
   });
 
   it("says what to write", () => {
     const said = (...words: string[]) => {
-      const { stderr, exitCode } = occSpace(...words);
+      const { stderr, exitCode } = occSpace(words);
       return [exitCode, stderr];
     };
     expect(said("lotus")).toEqual([1, "occ-space ID WORDS…, such as occ-space lotus user:list"]);

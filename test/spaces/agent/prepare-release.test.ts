@@ -32,7 +32,7 @@ describe.skipIf(!onPath("flock"))("prepare-release (flock on PATH)", () => {
     expect(text("schema.sql")).toContain("INSERT INTO framaspace VALUES ('version', '34.0.4.1')");
     expect(text("schema.sql")).toContain("TRUNCATE %I CASCADE");
     expect(ops.lines("asked").map((line) => line.replaceAll(ops.root, ""))).toEqual([
-      "maintenance:install --disable-admin-user --data-dir=/var/lib/framaspace/scratch/release-34.0.4/data --database=pgsql --database-host=postgres-1,postgres-2 --database-port=5432 --database-name=golden_34_0_4 --database-user=golden_34_0_4 --database-pass=",
+      "maintenance:install --disable-admin-user --data-dir=/srv/spaces/release-34.0.4/data --database=pgsql --database-host=postgres-1,postgres-2 --database-port=5432 --database-name=golden_34_0_4 --database-user=golden_34_0_4 --database-pass=",
       "app:enable deck office",
       "config:app:set registration admin_approval_required --value=yes --type=boolean",
       "background:cron",
@@ -150,7 +150,7 @@ describe.skipIf(!onPath("flock"))("prepare-release (flock on PATH)", () => {
 
   it("is not made again by what spaces do not begin with", async () => {
     await prepare();
-    ops.catalog({ cron: { workers: 9 } });
+    ops.catalog({ cron: { jobsPerWorker: 9 } });
     expect(await prepare()).toEqual(nothing);
   });
 
@@ -170,7 +170,7 @@ describe.skipIf(!onPath("flock"))("prepare-release (flock on PATH)", () => {
     expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
     expect(stderr.split("\n").slice(0, 2)).toEqual([
       "release 34.0.4, install: occ background:cron ended with status 5; the end of what it said:",
-      expect.stringMatching(/^done maintenance:install /),
+      "occ maintenance:install",
     ]);
     expect(stderr.split("\n").at(-1)).toBe("no luck");
     rmSync(ops.at("fails"));

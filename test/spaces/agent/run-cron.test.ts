@@ -17,6 +17,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { lock } from "../../../infra/machine/programs/lock-file.ts";
 import { placesIn } from "../../../spaces/agent/programs/places.ts";
 import { dueSpaces, runJob, settingsOf } from "../../../spaces/agent/programs/run-cron.ts";
+import { fakeWorker } from "../../support/fake-worker.ts";
 import { fakeCommands, onPath, startOf } from "../../support/fakes.ts";
 import { runHere } from "../../support/run-here.ts";
 
@@ -47,15 +48,16 @@ beforeEach(() => {
   writeFileSync(at("srv/spaces/lotus/own-user"), "");
   writeFileSync(
     at("etc/framaspace/catalog.json"),
-    '{"apps":[],"appsOptional":[],"appsOff":[],"appsRefused":[],"officeApps":{},"upgrade":{"stopAtFailedPercent":10},"cron":{"workers":1,"activeMinutes":5,"idleMinutes":60}}',
+    '{"apps":[],"appsOptional":[],"appsOff":[],"appsRefused":[],"officeApps":{},"upgrade":{"stopAtFailedPercent":10},"cron":{"jobsPerWorker":1,"activeMinutes":5,"idleMinutes":60}}',
   );
   writeFileSync(
     at("etc/framaspace/platform.json"),
     '{"database":{"hosts":"postgres-1"},"mail":{"host":"relay","port":25}}',
   );
+  fakeWorker(root);
   fakeCommands(root, {
     // The job. It ends with what the test wrote.
-    timeout: `id=$(sed -E 's/.*syslog.ident=([a-z]+).*/\\1/' <<<"$*")
+    php: `id=$(sed -E 's/.*syslog.ident=([a-z]+).*/\\1/' <<<"$*")
       echo "cron.php of $id" >>$ROOT/asked; sleep "$(cat $ROOT/seconds-$id 2>/dev/null || echo 0)"
       exit "$(cat $ROOT/status 2>/dev/null || echo 0)"`,
     psql: 'printf "%s\\n" "$@" >>$ROOT/asked; case "$*" in *oc_authtoken*) echo 1 ;; *oc_filecache*) cat "$ROOT/used" 2>/dev/null || echo 0 ;; esac',
@@ -150,20 +152,26 @@ describe.skipIf(!onPath("flock"))("run-cron (flock on PATH)", () => {
       writeFileSync(at("var/lib/framaspace/cron", id), content);
       utimesSync(at("var/lib/framaspace/cron", id), moment, moment);
     };
-    expect(dueSpaces(places, settings, slot)).toEqual(["lotus"]);
+    const due = (moment: number) => dueSpaces(places, settings, moment).map(({ id }) => id);
+    const lag = (moment: number) => dueSpaces(places, settings, moment)[0]?.lag;
+    expect(due(slot)).toEqual(["lotus"]);
+    expect(lag(slot + 7)).toBe(7);
     for (const [content, interval] of [
       ["x\n", 300],
       ["", 3600],
     ] as const) {
       seen("lotus", content, slot);
-      expect(dueSpaces(places, settings, slot + interval - 1)).toEqual([]);
-      expect(dueSpaces(places, settings, slot + interval)).toEqual(["lotus"]);
+      expect(due(slot + interval - 1)).toEqual([]);
+      expect(due(slot + interval)).toEqual(["lotus"]);
+      expect(lag(slot + interval + 12)).toBe(12);
+      // One that missed slots waits since the first of them.
+      expect(lag(slot + 4 * interval + 12)).toBe(3 * interval + 12);
     }
     for (const id of ["rose", "iris", "viola"]) mkdirSync(at("srv/spaces", id));
     seen("rose", "", slot - 90_000);
     seen("viola", "", slot - 80_000);
     writeFileSync(at("srv/spaces/viola/suspended"), "");
-    expect(dueSpaces(places, settings, slot + 3600)).toEqual(["iris", "rose", "lotus"]);
+    expect(due(slot + 3600)).toEqual(["iris", "rose", "lotus"]);
   });
 
   it("runs the others' jobs beside those that take long", async () => {
@@ -191,6 +199,9 @@ describe.skipIf(!onPath("flock"))("run-cron (flock on PATH)", () => {
       await expect
         .poll(ran, { timeout: 15_000 })
         .toEqual(["cron.php of lotus", "cron.php of rose", "cron.php of viola"]);
+      expect(readFileSync(at("run/framaspace/figures/background-jobs.prom"), "utf8")).toMatch(
+        /^framaspace_background_jobs_lag_seconds \d+$.*^framaspace_background_jobs_due 3$.*^framaspace_background_jobs_running 0$/ms,
+      );
     } finally {
       execaSync("bash", ["-c", `kill -KILL -- -$(cat ${at("group")})`]);
       await program;

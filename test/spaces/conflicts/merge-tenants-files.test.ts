@@ -124,11 +124,11 @@ test("says which other files are in conflict", () => {
   twoRequests(
     () => {
       add(TENANTS_1, "jasmin-bleu");
-      replaceIn(root, CATALOG, /workers: \d+/, "workers: 3");
+      replaceIn(root, CATALOG, /jobsPerWorker: \d+/, "jobsPerWorker: 3");
     },
     () => {
       add(TENANTS_1, "kiwi");
-      replaceIn(root, CATALOG, /workers: \d+/, "workers: 5");
+      replaceIn(root, CATALOG, /jobsPerWorker: \d+/, "jobsPerWorker: 5");
     },
   );
   git("merge", "main");

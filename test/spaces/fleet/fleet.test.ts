@@ -158,7 +158,7 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
       replaceIn(root, CATALOG, "appsOptional: [registration]", "appsOptional: [registration, onlyoffice]");
     },
     `Environment demo is not valid: 4 problems.
-  Pulumi.demo.yaml:59:25  framaspace:office.suites[1] is "onlyoffice"; write collabora: ${NOT_ONLYOFFICE}.
+  Pulumi.demo.yaml:60:25  framaspace:office.suites[1] is "onlyoffice"; write collabora: ${NOT_ONLYOFFICE}.
   spaces/catalog.yaml:6:15  app "onlyoffice": officeSuites holds it; take it off: ${NOT_ONLYOFFICE}.
   spaces/catalog.yaml:7:33  app "onlyoffice": apps holds it; take it off: ${NOT_ONLYOFFICE}.
   spaces/catalog.yaml:30:30  app "onlyoffice": appsOptional holds it; take it off: ${NOT_ONLYOFFICE}.`,
@@ -228,13 +228,13 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
     "exports that expire before the live data goes",
     (root) => replaceIn(root, CONFIGURATION, "exportDays: 365", "exportDays: 30"),
     `Environment demo is not valid: 1 problem.
-  Pulumi.demo.yaml:25:77  storage.retention: exportDays is 30, and the live data of an archived space goes after 30 days (archive.graceDays of spaces/catalog.yaml); write more than 30.`,
+  Pulumi.demo.yaml:26:77  storage.retention: exportDays is 30, and the live data of an archived space goes after 30 days (archive.graceDays of spaces/catalog.yaml); write more than 30.`,
   ],
   [
     "more storage promised than there is room for",
     (root) => replaceIn(root, CATALOG, "storageGb: 40", "storageGb: 4000"),
     `Environment demo is not valid: 1 problem.
-  Pulumi.demo.yaml:27:18  storage: spaces are promised 8.61 TB, but 0.12 TB is the most (0.12 TB usable × commitRatio 1); archive spaces, add storage servers, or raise commitRatio if measured use allows.`,
+  Pulumi.demo.yaml:28:18  storage: spaces are promised 8.61 TB, but 0.12 TB is the most (0.12 TB usable × commitRatio 1); archive spaces, add storage servers, or raise commitRatio if measured use allows.`,
   ],
   [
     "secrets that do not exist or never rotate",
@@ -246,14 +246,14 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
         "generations: { zinnia/s3: 2, postgres/superusr: 2, web-1/tls: 2, lotus/nextcloud-secret: 2 }",
       ),
     `Environment demo is not valid: 2 problems.
-  Pulumi.demo.yaml:68:62  generations.postgres/superusr: names no secret that rotates; did you mean postgres/superuser?
-  Pulumi.demo.yaml:68:103  generations.lotus/nextcloud-secret: names no secret that rotates; write one of lotus/postgres, lotus/redis, lotus/s3.`,
+  Pulumi.demo.yaml:69:62  generations.postgres/superusr: names no secret that rotates; did you mean postgres/superuser?
+  Pulumi.demo.yaml:69:103  generations.lotus/nextcloud-secret: names no secret that rotates; write one of lotus/postgres, lotus/redis, lotus/s3.`,
   ],
   [
     "secrets of a space that does not exist",
     (root) => replaceIn(root, CONFIGURATION, "generations: {}", "generations: { lotus/s3: 2, zinia/s3: 2 }"),
     `Environment demo is not valid: 1 problem.
-  Pulumi.demo.yaml:68:52  generations.zinia/s3: no space has the id "zinia"; did you mean "zinnia"?`,
+  Pulumi.demo.yaml:69:52  generations.zinia/s3: no space has the id "zinia"; did you mean "zinnia"?`,
   ],
   [
     "YAML that does not parse; other entries are still checked",
@@ -377,19 +377,19 @@ const REFUSALS: [title: string, break_: (root: string) => void, report: string][
         "framaspace:masterSecret: hunter2\n",
       ),
     `Environment demo is not valid: 1 problem.
-  Pulumi.demo.yaml:73:28  framaspace:masterSecret is in the clear; run \`openssl rand -base64 48 | npx pulumi config set --secret framaspace:masterSecret --config-file Pulumi.demo.yaml --stack demo-platform\`.`,
+  Pulumi.demo.yaml:74:28  framaspace:masterSecret is in the clear; run \`openssl rand -base64 48 | npx pulumi config set --secret framaspace:masterSecret --config-file Pulumi.demo.yaml --stack demo-platform\`.`,
   ],
   [
     "four servers in a site that needs five",
     (root) => replaceIn(root, CONFIGURATION, / {10}- name: storage-a5\n(?: {12}.*\n)*/, ""),
     `Environment demo is not valid: 1 problem.
-  Pulumi.demo.yaml:38:11  storage.sites.primary.servers: 4 servers; write 5, as storage.pools says.`,
+  Pulumi.demo.yaml:39:11  storage.sites.primary.servers: 4 servers; write 5, as storage.pools says.`,
   ],
   [
     "the same drive twice",
     (root) => replaceIn(root, CONFIGURATION, "[disk-21, disk-22]", "[disk-21, disk-12]"),
     `Environment demo is not valid: 1 problem.
-  Pulumi.demo.yaml:45:31  storage.sites.primary.servers[1].drives[1]: drive disk-12 is already listed for storage-a1; write storage-a2's own.`,
+  Pulumi.demo.yaml:46:31  storage.sites.primary.servers[1].drives[1]: drive disk-12 is already listed for storage-a1; write storage-a2's own.`,
   ],
 ];
 
@@ -476,7 +476,7 @@ test("reports every problem of every file at once, in file order", () => {
   replaceIn(root, CONFIGURATION, "commitRatio: 1", "commitRatio: -1");
   expect(loadFleet(root, "demo").problems).toHaveLength(3);
   expect(reportFleet(loadFleet(root, "demo")).match(/[\w./]+:\d+:\d+/g)).toEqual([
-    "Pulumi.demo.yaml:27:18",
+    "Pulumi.demo.yaml:28:18",
     "spaces/tenants/demo/001.yaml:13:7",
     "spaces/tenants/demo/002.yaml:5:9",
   ]);

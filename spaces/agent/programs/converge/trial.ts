@@ -1,6 +1,6 @@
 // The trial of a release: a member's account uses the space behind its maintenance.
 import { dropMember, makeMember, makeUpload, MEMBER, tryChunks, tryDelete, tryWhole } from "../member.ts";
-import { dropScratch, makeScratch, ownConfig, scratchConfig } from "../nextcloud-command.ts";
+import { ownConfig, scratchConfig } from "../nextcloud-command.ts";
 import { run } from "../../../../infra/machine/programs/run-command.ts";
 import { failure, held } from "../space-work.ts";
 import { BEHIND, hostHeader, reachableWebServers } from "../web-servers.ts";
@@ -11,14 +11,12 @@ export async function makeTrial(work: Converging): Promise<void> {
   // A suspended space answers nobody.
   if (work.wanted.state !== "active") return;
   const from = releaseOf(work.facts.version ?? "");
-  await makeScratch(work);
   const problem = await makeMember(work, { config: scratchConfig(work), release: from });
   if (problem !== undefined)
     throw failure(
       work,
       `an upgrade is tried by a member's account, and ${problem}. Nothing was changed, it serves ${from} as before. Run up again`,
     );
-  dropScratch(work);
   // One part, because visitors wait.
   makeUpload(work, 100_000);
   // An account's first requests take longer. What the old release does wrong keeps nobody from a newer one.

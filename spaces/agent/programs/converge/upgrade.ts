@@ -2,7 +2,7 @@
 // serve, the database says "upgrade". A run that finds this puts the dump back and begins again.
 import { appendFileSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync } from "node:fs";
 import { closeSpace, openSpace, shutDatabase } from "../close-space.ts";
-import { dropScratch, lastLine, makeScratch, occ, ownConfig, scratchConfig } from "../nextcloud-command.ts";
+import { lastLine, occ, ownConfig, scratchConfig, type Configuration } from "../nextcloud-command.ts";
 import { bringBack } from "../old-versions.ts";
 import { REPAIRS } from "../repairs.ts";
 import { dumpDatabase, execute, forget, loadDatabase } from "../space-database.ts";
@@ -95,9 +95,7 @@ async function tryUpgrade(work: WithData, appsBefore: readonly string[], parts?:
     return false;
   };
   parts?.begin("Nextcloud");
-  await makeScratch(work);
   const status = await logged(work, scratchConfig(work), ["upgrade"]);
-  dropScratch(work);
   // Status 3: there was nothing to do.
   if (status !== 0 && status !== 3)
     return why(
@@ -122,7 +120,7 @@ async function tryUpgrade(work: WithData, appsBefore: readonly string[], parts?:
 }
 
 /** Runs Nextcloud's command line. All that it says goes to the log. Resolves to its status. */
-async function logged(work: WithData, config: string, words: readonly string[]): Promise<number> {
+async function logged(work: WithData, config: Configuration, words: readonly string[]): Promise<number> {
   const log = openSync(logOf(work), "a");
   try {
     return (await occ(work, { config, release: work.wanted.release }, words, { log })).status;
@@ -134,7 +132,6 @@ async function logged(work: WithData, config: string, words: readonly string[]):
 /** Puts the database back to before its upgrade, on the release that it was on. */
 export async function putBack(work: WithData): Promise<void> {
   const dump = dumpOf(work);
-  dropScratch(work);
   if (!existsSync(dump))
     throw failure(
       work,
@@ -160,7 +157,6 @@ export async function putBack(work: WithData): Promise<void> {
  */
 export async function repair(work: WithData): Promise<void> {
   if (!work.facts.repair) return;
-  await makeScratch(work);
   mkdirSync(work.places.log, { recursive: true });
   for (const words of REPAIRS)
     if ((await logged(work, scratchConfig(work), words)) !== 0)
@@ -168,7 +164,6 @@ export async function repair(work: WithData): Promise<void> {
         work,
         `occ ${words.join(" ")} failed after its upgrade to ${work.wanted.release}, which serves; see ${logOf(work)}, then run up again`,
       );
-  dropScratch(work);
   await forget(work, "repair");
   work.changed.push("repaired");
 }

@@ -55,10 +55,10 @@ async function prepareUnlessDone(work: Preparing, program: string): Promise<bool
   checkApps(work);
   beginLog(work);
   work.step = "database";
-  const version = await versionOf(work);
   await makeDatabase(work);
   work.step = "install";
   await installRelease(work);
+  const version = versionOf(work);
   work.step = "integrity";
   const integrity = await checkIntegrity(work);
   work.step = "stripping";
@@ -116,10 +116,11 @@ function checkApps(work: Preparing): void {
     );
 }
 
-/** What Nextcloud calls itself, in four parts. */
-async function versionOf({ code }: Preparing): Promise<string> {
-  const script = 'require $argv[1]; echo implode(".", $OC_Version);';
-  return (await read("php", ["-r", script, `${code}/version.php`])).trim();
+/** What Nextcloud calls itself, in four parts: it wrote that when it installed itself. */
+function versionOf({ configuration }: Preparing): string {
+  const [, version] = /^ *'version' => '(\d+(?:\.\d+){3})',$/m.exec(configuration) ?? [];
+  if (version === undefined) throw new Error("its config.php names no version in four parts");
+  return version;
 }
 
 const freshFolder = ({ places, release }: Preparing) => `${places.prepared}/.new.${release}`;

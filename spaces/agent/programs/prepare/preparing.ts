@@ -1,14 +1,14 @@
 // What prepare-release knows of a release on its way.
 import { randomBytes } from "node:crypto";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
-import { occ, scratchConfig } from "../nextcloud-command.ts";
-import type { Places } from "../places.ts";
+import { configDirectory, homeOf, type Installation } from "../nextcloud-command.ts";
+import { CA, type Places } from "../places.ts";
 import { readCatalog, readPlatform } from "../read-space.ts";
-import { CommandError, ProgramError } from "../../../../infra/machine/programs/program-error.ts";
+import { ProgramError } from "../../../../infra/machine/programs/program-error.ts";
 import { SpaceError } from "../space-error.ts";
 import { beginWork, type SpaceWork } from "../space-work.ts";
 
-/** For the functions that work on spaces, a release on its way is a space. Its directory is its scratch configuration. */
+/** For the functions that work on spaces, a release on its way is a space. */
 export interface Preparing extends SpaceWork {
   readonly release: string;
   /** Its code. */
@@ -16,6 +16,8 @@ export interface Preparing extends SpaceWork {
   /** Name of its temporary database and role. No space can have it: an id has no underscore. */
   readonly name: string;
   readonly password: string;
+  /** Nextcloud's config.php. Installing itself changes it. */
+  configuration: string;
   /** Whether commands have written to the log. */
   logs: boolean;
 }
@@ -37,9 +39,18 @@ export function beginPreparing(places: Places, release: string): Preparing {
     platform: readPlatform(places),
     catalog: readCatalog(places),
     url: "",
-    directory: `${places.scratch}/${id}`,
+    directory: `${places.spaces}/${id}`,
   });
-  return { ...work, release, code: `${places.releases}/${release}`, name, password, logs: false };
+  const code = `${places.releases}/${release}`;
+  return {
+    ...work,
+    release,
+    code,
+    name,
+    password,
+    configuration: configurationIn(homeOf(work)),
+    logs: false,
+  };
 }
 
 export const logOf = ({ places, release }: Preparing) => `${places.log}/prepare-${release}.log`;
@@ -51,19 +62,24 @@ export function beginLog(work: Preparing): void {
   work.logs = true;
 }
 
-/** What Nextcloud's command line needs to work on the release's database: the password is in no process list. */
-export const pgpassOf = (work: Preparing) => ({ PGPASSFILE: `${scratchConfig(work)}/pgpass` });
+const configurationIn = (home: string) => `<?php $CONFIG = [
+  'datadirectory' => '${home}/data', 'tempdirectory' => '${home}/tmp', 'check_data_directory_permissions' => false,
+  'appstoreenabled' => false, 'skeletondirectory' => '', 'log_type' => 'errorlog', 'loglevel' => 2,
+  'pgsql_ssl' => ['mode' => 'verify-full', 'rootcert' => '${CA}', 'cert' => "''", 'key' => "''", 'crl' => "''"],
+];
+`;
 
-/** Runs Nextcloud's command line, which must succeed. All that it says goes to the log. Throws CommandError. */
-export async function logged(work: Preparing, ...words: string[]): Promise<void> {
-  const log = openSync(logOf(work), "a");
-  try {
-    const installation = { config: scratchConfig(work), release: work.release };
-    const { status } = await occ(work, installation, words, { log, env: pgpassOf(work) });
-    if (status !== 0) throw new CommandError(`occ ${words[0]}`, status);
-  } finally {
-    closeSync(log);
-  }
+/**
+ * What Nextcloud's command line needs to work on the release's database. libpq reads the password from a file if it is
+ * given an empty one. As an option, it would show in process lists.
+ */
+export function installationOf(work: Preparing): { installation: Installation; env: Record<string, string> } {
+  const { release, name, password, configuration } = work;
+  const config = {
+    "config/config.php": configuration,
+    "config/pgpass": `*:*:${name}:${name}:${password}\n`,
+  };
+  return { installation: { config, release }, env: { PGPASSFILE: `${configDirectory(work)}/pgpass` } };
 }
 
 /** The error that ends the program: what is wrong, and what to do next. */

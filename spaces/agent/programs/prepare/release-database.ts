@@ -1,24 +1,21 @@
 // The temporary database of a release, in which Nextcloud installs itself once.
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { DROP_JOBS } from "../job-queries.ts";
-import { dropScratch, scratchConfig } from "../nextcloud-command.ts";
+import { homeOf, occInTurn } from "../nextcloud-command.ts";
 import { officeSettings } from "../office-settings.ts";
-import { CA } from "../places.ts";
 import { REPAIRS } from "../repairs.ts";
-import { read } from "../../../../infra/machine/programs/run-command.ts";
 import { execute, psqlAsAdministrator, sql } from "../space-database.ts";
 import { CommandError } from "../../../../infra/machine/programs/program-error.ts";
-import { held, spaceUser } from "../space-work.ts";
-import { logged, refusal, type Preparing } from "./preparing.ts";
+import { held } from "../space-work.ts";
+import { installationOf, logOf, refusal, type Preparing } from "./preparing.ts";
 
-/** Makes the scratch configuration and an empty database. */
+/** Says that the temporary database may be there. */
+const markOf = ({ places, release }: Preparing) => `${places.prepared}/.begun.${release}`;
+
+/** Makes an empty database. */
 export async function makeDatabase(work: Preparing): Promise<void> {
-  const folder = scratchConfig(work);
-  rmSync(folder, { recursive: true, force: true });
-  await read("install", ["-d", "-m", "0711", work.places.scratch]);
-  const user = String(spaceUser(work));
-  const own = ["-d", "-m", "0700", "-o", user, "-g", user];
-  await read("install", [...own, folder, `${folder}/data`, `${folder}/tmp`]);
+  mkdirSync(work.places.prepared, { recursive: true });
+  writeFileSync(markOf(work), "");
   const { name, password } = work;
   await administrate(
     work,
@@ -28,11 +25,11 @@ CREATE DATABASE ${name} OWNER ${name} TEMPLATE template0;`,
   );
 }
 
-/** Removes what this run made, or one that was cut off: the folder goes last, and says that there may be more. */
+/** Removes what this run made, or one that was cut off. */
 export async function clear(work: Preparing): Promise<void> {
-  if (!existsSync(scratchConfig(work))) return;
+  if (!existsSync(markOf(work))) return;
   await administrate(work, dropping(work));
-  dropScratch(work);
+  rmSync(markOf(work));
 }
 
 const dropping = ({ name }: Preparing) => `DROP DATABASE IF EXISTS ${name} WITH (FORCE);
@@ -49,59 +46,61 @@ async function administrate(work: Preparing, input: string): Promise<void> {
   if (status !== 0) throw new CommandError("psql", status);
 }
 
-/** Has Nextcloud install itself, with what every new space begins with. */
+/** Has Nextcloud install itself, with what every new space begins with. Throws CommandError. */
 export async function installRelease(work: Preparing): Promise<void> {
-  const { catalog, platform } = work.space;
-  const { hosts, port = 5432 } = platform.database;
-  const folder = scratchConfig(work);
-  await writeConfiguration(work);
-  await logged(
-    work,
-    "maintenance:install",
-    "--disable-admin-user",
-    `--data-dir=${folder}/data`,
-    "--database=pgsql",
-    `--database-host=${hosts}`,
-    `--database-port=${port}`,
-    `--database-name=${work.name}`,
-    `--database-user=${work.name}`,
-    "--database-pass=",
-  );
-  if (catalog.apps.length > 0) await logged(work, "app:enable", ...catalog.apps);
-  const set = (app: string, key: string, value: string, ...more: string[]) =>
-    logged(work, "config:app:set", app, key, `--value=${value}`, ...more);
-  // If somebody turns registration on, accounts wait for approval.
-  await set("registration", "admin_approval_required", "yes", "--type=boolean");
-  await logged(work, "background:cron");
-  // Here everything is empty, so no space has to wait for it.
-  for (const words of REPAIRS) await logged(work, ...words);
-  // Whichever space turns Collabora's connector on later finds them, too.
-  if (existsSync(`${work.code}/apps/richdocuments`))
-    for (const [key, value] of officeSettings(platform)) await set("richdocuments", key, value);
-}
-
-async function writeConfiguration(work: Preparing): Promise<void> {
-  const folder = scratchConfig(work);
-  const user = spaceUser(work);
-  // libpq reads the password from a file if it is given an empty one. As an option, it would show in process lists.
-  const pgpass = `*:*:${work.name}:${work.name}:${work.password}\n`;
-  for (const [name, text] of [
-    ["pgpass", pgpass],
-    ["config.php", configuration(folder)],
-  ] as const) {
-    writeFileSync(`${folder}/${name}`, text, { mode: 0o600 });
-    await read("chown", [`${user}:${user}`, `${folder}/${name}`]);
+  const { installation, env } = installationOf(work);
+  const log = openSync(logOf(work), "a");
+  try {
+    const { status, output } = await occInTurn(work, installation, installCommands(work), { env, log });
+    if (status !== 0) throw new CommandError(lastCommand(work), status);
+    work.configuration = output;
+  } finally {
+    closeSync(log);
   }
 }
 
-const configuration = (folder: string) => `<?php $CONFIG = [
-  'datadirectory' => '${folder}/data', 'tempdirectory' => '${folder}/tmp', 'check_data_directory_permissions' => false,
-  'appstoreenabled' => false, 'skeletondirectory' => '', 'log_type' => 'errorlog', 'loglevel' => 2,
-  'pgsql_ssl' => ['mode' => 'verify-full', 'rootcert' => '${CA}', 'cert' => "''", 'key' => "''", 'crl' => "''"],
-];
-`;
+/** `occ WORD` of the command that was running at the end of the log. */
+const lastCommand = (work: Preparing) =>
+  readFileSync(logOf(work), "utf8")
+    .match(/^occ \S+$/gm)
+    ?.at(-1) ?? "occ";
 
-/** Removes whatever would make two spaces know something of each other, or point at the scratch configuration. */
+function installCommands(work: Preparing): string[][] {
+  const { catalog, platform } = work.space;
+  const { hosts, port = 5432 } = platform.database;
+  const set = (app: string, key: string, value: string, ...more: string[]) => [
+    "config:app:set",
+    app,
+    key,
+    `--value=${value}`,
+    ...more,
+  ];
+  return [
+    [
+      "maintenance:install",
+      "--disable-admin-user",
+      `--data-dir=${homeOf(work)}/data`,
+      "--database=pgsql",
+      `--database-host=${hosts}`,
+      `--database-port=${port}`,
+      `--database-name=${work.name}`,
+      `--database-user=${work.name}`,
+      "--database-pass=",
+    ],
+    ...(catalog.apps.length > 0 ? [["app:enable", ...catalog.apps]] : []),
+    // If somebody turns registration on, accounts wait for approval.
+    set("registration", "admin_approval_required", "yes", "--type=boolean"),
+    ["background:cron"],
+    // Here everything is empty, so no space has to wait for it.
+    ...REPAIRS.map((words) => [...words]),
+    // Whichever space turns Collabora's connector on later finds them, too.
+    ...(existsSync(`${work.code}/apps/richdocuments`)
+      ? officeSettings(platform).map(([key, value]) => set("richdocuments", key, value))
+      : []),
+  ];
+}
+
+/** Removes whatever would make two spaces know something of each other, or point at the directory of the installation. */
 export async function strip(work: Preparing, version: string): Promise<void> {
   const { status } = await sql(work, ["-f", "-"], TRUNCATE);
   if (status !== 0) throw new CommandError("psql", status);
@@ -110,7 +109,7 @@ export async function strip(work: Preparing, version: string): Promise<void> {
     "-c",
     "SELECT count(*) FROM oc_users",
     "-c",
-    `SELECT count(*) FROM oc_appconfig WHERE configvalue LIKE '%${work.places.scratch}%'`,
+    `SELECT count(*) FROM oc_appconfig WHERE configvalue LIKE '%${homeOf(work)}%'`,
   ]);
   if (output !== "0\n0\n")
     throw refusal(

@@ -1,9 +1,9 @@
 // How the files of a release compare with what Nextcloud and the makers of apps signed: Nextcloud's own check.
 import { appendFileSync } from "node:fs";
-import { occ, scratchConfig } from "../nextcloud-command.ts";
+import { occ } from "../nextcloud-command.ts";
 import type { Integrity } from "../prepared-release.ts";
 import { CommandError } from "../../../../infra/machine/programs/program-error.ts";
-import { logOf, pgpassOf, type Preparing } from "./preparing.ts";
+import { installationOf, logOf, type Preparing } from "./preparing.ts";
 import { parseJson } from "../../../../infra/machine/programs/texts.ts";
 
 /** What the check finds of one part: kind → file → checksums; or why there is nothing to compare with. */
@@ -32,9 +32,8 @@ export async function checkIntegrity(work: Preparing): Promise<Integrity> {
 }
 
 async function check(work: Preparing, ...words: string[]) {
-  const installation = { config: scratchConfig(work), release: work.release };
-  const options = { errors: "with-output", env: pgpassOf(work) } as const;
-  const ended = await occ(work, installation, [...words, "--output=json"], options);
+  const { installation, env } = installationOf(work);
+  const ended = await occ(work, installation, [...words, "--output=json"], { errors: "with-output", env });
   appendFileSync(logOf(work), ended.output);
   return ended;
 }

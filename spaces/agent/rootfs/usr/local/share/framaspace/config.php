@@ -160,8 +160,8 @@ return static function (string $directory): array {
         'bulkupload.enabled' => false,
         'backgroundjobs_mode' => 'cron',
         'maintenance_window_start' => 1,
-        // Distinguishes ids that several machines give out at the same time: web-1 is 1, ops-1 is 0.
-        'serverid' => preg_match('/^web-(\d+)$/', gethostname(), $match) ? (int) $match[1] : 0,
+        // Distinguishes ids that several machines give out at the same time: web-1 is 1, worker-1 is 101.
+        'serverid' => preg_match('/^(web|worker)-(\d+)$/', gethostname(), $match) ? (int) $match[2] + ($match[1] === 'worker' ? 100 : 0) : 0,
     ];
 
     if (isset($platform['imaginary'])) {
