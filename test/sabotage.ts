@@ -92,6 +92,13 @@ const SABOTAGES: Sabotage[] = [
     suites: ["test/infra/machine/firewall.test.ts"],
   },
   {
+    name: "a space's code goes on after the connection to its worker ended",
+    file: "spaces/agent/rootfs-worker/usr/local/sbin/run-as-space",
+    from: 'if [ "$ended" = "$connection" ]; then',
+    to: 'if [ "$ended" = none ]; then',
+    suites: ["test/spaces/agent/workers.test.ts"],
+  },
+  {
     name: "forged uploads pass nginx",
     file: "infra/storage/s3-proxy.ts",
     from: '"~*UNSIGNED-PAYLOAD-TRAILER" 1;',

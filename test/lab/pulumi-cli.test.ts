@@ -210,9 +210,7 @@ describe.skipIf(!hasPulumi)(`the Pulumi CLI${WHY_SKIPPED}`, () => {
       await cli.on("web-1", "chmod 750 /srv/spaces/iris");
     }
     await cli.on("ops-1", "try-space iris lotus");
-    expect(await cli.inside("iris", 'occ "$DIRECTORY/config" "$RELEASE" user:list')).not.toContain(
-      "framaspace-try",
-    );
+    expect(await cli.inside("iris", "occ user:list")).not.toContain("framaspace-try");
   });
 
   test("drift is found, and its advice ends it", async () => {

@@ -228,7 +228,7 @@ describe("npm run plan", { timeout: 60_000 }, () => {
     expect(changed).toContain("`file /etc/hosts`");
     expect(changed).toContain("+10.0.20.3 web-3");
     expect(text).toContain(
-      "- **Cost:** 1,904 → 1,966 EUR a month; 173.09 → 178.73 EUR for each of 11 spaces.",
+      "- **Cost:** 1,920 → 1,982 EUR a month; 174.55 → 180.18 EUR for each of 11 spaces.",
     );
   });
 

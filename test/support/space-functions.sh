@@ -4,7 +4,6 @@
 set -Eeuo pipefail
 shopt -s inherit_errexit
 SPACES=/srv/spaces
-RELEASES=/srv/releases
 CA=/usr/local/share/ca-certificates/framaspace.crt
 WRITES='-c default_transaction_read_only=off'
 

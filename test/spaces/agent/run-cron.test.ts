@@ -58,7 +58,7 @@ beforeEach(() => {
   fakeCommands(root, {
     // The job. It ends with what the test wrote.
     php: `id=$(sed -E 's/.*syslog.ident=([a-z]+).*/\\1/' <<<"$*")
-      echo "cron.php of $id" >>$ROOT/asked; sleep "$(cat $ROOT/seconds-$id 2>/dev/null || echo 0)"
+      echo "cron.php of $id" >>$ROOT/asked; sleep "$(cat $ROOT/seconds-$id 2>/dev/null || echo 0)"; : >$ROOT/ended-$id
       exit "$(cat $ROOT/status 2>/dev/null || echo 0)"`,
     psql: 'printf "%s\\n" "$@" >>$ROOT/asked; case "$*" in *oc_authtoken*) echo 1 ;; *oc_filecache*) cat "$ROOT/used" 2>/dev/null || echo 0 ;; esac',
     chown: ":",
@@ -172,6 +172,21 @@ describe.skipIf(!onPath("flock"))("run-cron (flock on PATH)", () => {
     seen("viola", "", slot - 80_000);
     writeFileSync(at("srv/spaces/viola/suspended"), "");
     expect(due(slot + 3600)).toEqual(["iris", "rose", "lotus"]);
+  });
+
+  it("leaves a job that runs when it is killed, and the job keeps its lock", async () => {
+    writeFileSync(at("seconds-lotus"), "4");
+    const env = { PATH: `${at("bin")}:${process.env.PATH}` };
+    // bash replaces itself by the program.
+    const program = execa("bash", [at("run-cron")], { reject: false, stdio: "ignore", env });
+    await expect.poll(() => existsSync(at("asked")), { timeout: 15_000 }).toBe(true);
+    program.kill("SIGKILL");
+    await program;
+    const cron = at("run/framaspace/cron-lotus.lock");
+    const isLocked = () => execaSync("flock", ["--nonblock", cron, "true"], { reject: false }).exitCode === 1;
+    expect([isLocked(), existsSync(at("ended-lotus"))]).toEqual([true, false]);
+    await expect.poll(isLocked, { timeout: 15_000 }).toBe(false);
+    expect(existsSync(at("ended-lotus"))).toBe(true);
   });
 
   it("runs the others' jobs beside those that take long", async () => {

@@ -63,7 +63,7 @@ describe.skipIf(!onPath("flock"))("code of a space, on workers (flock on PATH)",
       '{"secret":"of lotus,\\nin two lines"}config\ndata\ntmp\nof a\nmember\nempty\n',
     );
     expect(readdirSync(root).filter((name) => name.startsWith("home"))).toEqual([]);
-    expect(readdirSync(at("run/framaspace"))).toEqual([]);
+    expect(readdirSync(at("run/framaspace"))).toEqual(["slots"]);
   });
 
   it("ends with the status of the command, and runs none after one that failed", async () => {
@@ -150,6 +150,25 @@ describe("run-as-space", () => {
       stderr: expect.stringContaining("run-as-space: the connection ended, and so did the commands of lotus"),
     });
     expect(lines("asked-systemd")).toEqual([expect.stringMatching(/^kill --signal=KILL space-lotus-\d+$/)]);
+  });
+
+  it("waits for room, and runs nothing if the connection ends meanwhile", async () => {
+    fakeCommands(root, {
+      awk: "echo 1",
+      php: 'echo begun >>"$ROOT/said"; while [ ! -e "$ROOT/go" ]; do sleep 0.1; done; echo ended >>"$ROOT/said"',
+    });
+    const begin = () => runAsSpace(`lotus 300001 0 ${request.length}`, request);
+    const first = begin();
+    await expect.poll(() => lines("said"), { timeout: 10_000 }).toEqual(["begun"]);
+    const [second, third] = [begin(), begin()];
+    third.stdin.end();
+    expect(await third).toMatchObject({
+      exitCode: 1,
+      stderr: "run-as-space: the connection ended before there was room for lotus",
+    });
+    writeFileSync(at("go"), "");
+    expect([(await first).exitCode, (await second).exitCode]).toEqual([0, 0]);
+    expect(lines("said")).toEqual(["begun", "ended", "begun", "ended"]);
   });
 
   it.each([
