@@ -72,7 +72,9 @@ export async function endIdleWorkers(work: SpaceWork): Promise<void> {
   const words = ["-F", work.places.distributeSsh, "-o", "ControlMaster=no"];
   const end = `end-idle-php ${spaceUser(work)}`;
   const options = { ...held(work), errors: "ignore" } as const;
-  await Promise.all(reachableWebServers(work).map((web) => run("ssh", [...words, `root@${web}`, end], options)));
+  await Promise.all(
+    reachableWebServers(work).map((web) => run("ssh", [...words, `root@${web}`, end], options)),
+  );
 }
 
 export const hostHeader = ({ space }: SpaceWork) => `Host: ${space.document.host}`;
