@@ -30,10 +30,10 @@ export const PORTS = {
   syslog: 6514,
 } as const;
 
-/** SSH is not in the table: ops accepts it from the administrators, all other machines only from ops. */
 /** Where code of spaces runs. Both reach the same. */
 const SPACES_CODE = ["web", "worker"] as const;
 
+/** SSH is not in the table: ops accepts it from the administrators, all other machines only from ops. */
 const FLOWS: readonly Flow[] = [
   { to: "gateway", from: ["loadBalancer"], port: PORTS.gateway },
   { to: "web", from: ["gateway", "ops"], port: PORTS.web },

@@ -102,13 +102,14 @@ function phpOf(
 
 function runCommands(
   work: SpaceWork,
-  { config }: Installation,
+  { config, release }: Installation,
   commands: readonly (readonly string[])[],
   { env, longestSeconds = 0, ...options }: PhpOptions,
 ): Promise<Ended> {
   const request = {
     id: work.space.id,
     user: spaceUser(work),
+    release,
     files: { "data/.ncdata": "# Nextcloud data directory\n", ...config },
     env: {
       LC_ALL: "C.UTF-8",

@@ -1,7 +1,7 @@
-// run-cron: has workers run the background jobs of all spaces, a bounded number at once. A hash of its id gives each space its own
-// minute in an interval, so that the load is even. The interval is short while the space is in use, else long. A space
-// that is suspended, archived or worked on runs no job, and no space runs two at a time. Spaces with long jobs do not keep
-// the others waiting: see hasRoom and REST.
+// run-cron: has workers run the background jobs of all spaces, a bounded number at once. A hash of its id gives each
+// space its own minute in an interval, so that the load is even. The interval is short while the space is in use, else
+// long. A space that is suspended, archived or worked on runs no job, and no space runs two at a time. Spaces with long
+// jobs do not keep the others waiting: see hasRoom and REST.
 // If it is ended, jobs that run go on, and hold their space's lock until they end. What follows a job comes with the next.
 import {
   existsSync,
@@ -32,7 +32,7 @@ import { workersOf } from "./workers.ts";
 
 /** A job is ended then. cron.php itself begins no further one after 14 minutes. */
 const LONGEST_SECONDS = 3600;
-/** After a long job, the space rests this many times as long as the job took: it has a fifth of a job's place at most. */
+/** After a long job, the space rests this many times as long as the job took: it takes a fifth of one place at most. */
 const REST = 4;
 const ROUND_SECONDS = 30;
 

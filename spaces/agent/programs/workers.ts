@@ -24,6 +24,8 @@ export interface WorkerRequest {
   id: string;
   /** Number of their user. */
   user: number;
+  /** The worker must have it. */
+  release: string;
   /** Path below that directory → content. */
   files: Readonly<Record<string, string>>;
   env: Readonly<Record<string, string>>;
@@ -91,9 +93,9 @@ async function ask(
   const text = textOf(request);
   const input = await openInput(places, text);
   try {
-    const { id, user, longestSeconds, commands } = request;
+    const { id, user, release, longestSeconds, commands } = request;
     // The last ones are for lists of processes.
-    const words = [id, user, longestSeconds, text.length, ...(commands[0] ?? [])].map(String);
+    const words = [id, user, release, longestSeconds, text.length, ...(commands[0] ?? [])].map(String);
     // ssh closes the locks' descriptors at its start, so timeout holds them. It bounds nothing.
     const ssh = [
       "--foreground",

@@ -121,6 +121,12 @@ it("leaves no file of its own in a release, and knows again what it installed", 
     "version.php",
   ]);
   expect(await install({ "34.0.4": one })).toBe("");
+  // On a worker, which has no directories of spaces.
+  const used = join(root, "releases/.34.0.4.used");
+  writeFileSync(used, "");
+  expect(await run([])).toBe("");
+  const long = Date.now() / 1000 - 31 * 86_400;
+  utimesSync(used, long, long);
   expect(await run([])).toBe("release 34.0.4 removed");
   expect(readdirSync(join(root, "releases"))).toEqual([".lock"]);
 });

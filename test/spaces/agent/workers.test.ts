@@ -26,6 +26,7 @@ import { runHere } from "../../support/run-here.ts";
 const REQUEST: WorkerRequest = {
   id: "lotus",
   user: 300_001,
+  release: "34.0.4",
   files: { "config/space.json": '{"secret":"of lotus,\\nin two lines"}', "data/.ncdata": "" },
   env: { OC_PASS: "of a\nmember" },
   commands: [["php", "-d", "a=b c", "occ", "user:add"]],
@@ -39,6 +40,7 @@ const lines = (path: string) =>
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), "workers-"));
   fakeWorker(root, ["worker-1", "worker-2", "worker-3"]);
+  mkdirSync(at("srv/releases/34.0.4"), { recursive: true });
   fakeCommands(root, {
     php: 'printf "%s," "$@"; echo "in $(basename "$PWD")"; exit "$(cat "$ROOT/ends" 2>/dev/null || echo 0)"',
   });
@@ -89,7 +91,7 @@ describe.skipIf(!onPath("flock"))("code of a space, on workers (flock on PATH)",
   it("shows no secret in a list of processes, but what it does", async () => {
     await ask();
     const shown = readFileSync(at("command-lines"), "utf8");
-    expect(shown).toMatch(/worker-2 lotus 300001 0 \d+ php -d a=b c occ user:add$/m);
+    expect(shown).toMatch(/worker-2 lotus 300001 34\.0\.4 0 \d+ php -d a=b c occ user:add$/m);
     expect(shown).not.toMatch(/member|in two lines/);
   });
 
@@ -120,6 +122,11 @@ describe.skipIf(!onPath("flock"))("code of a space, on workers (flock on PATH)",
     });
   });
 
+  it("says which release it used, so that the worker keeps it", async () => {
+    await ask();
+    expect(existsSync(at("srv/releases/.34.0.4.used"))).toBe(true);
+  });
+
   it("runs no longer than its time", async () => {
     await ask({ longestSeconds: 600 });
     expect(lines("command-lines").at(-1)).toContain("--property=RuntimeMaxSec=600");
@@ -141,7 +148,7 @@ describe("run-as-space", () => {
       php: 'echo $$ >"$ROOT/pid"; exec sleep 60',
       systemctl: 'echo "$*" >>"$ROOT/asked-systemd"; kill -KILL "$(cat "$ROOT/pid")"',
     });
-    const program = runAsSpace(`lotus 300001 0 ${request.length}`, request);
+    const program = runAsSpace(`lotus 300001 34.0.4 0 ${request.length}`, request);
     await expect.poll(() => existsSync(at("pid")), { timeout: 10_000 }).toBe(true);
     program.stdin.end();
     const { exitCode, stderr } = await program;
@@ -157,7 +164,7 @@ describe("run-as-space", () => {
       awk: "echo 1",
       php: 'echo begun >>"$ROOT/said"; while [ ! -e "$ROOT/go" ]; do sleep 0.1; done; echo ended >>"$ROOT/said"',
     });
-    const begin = () => runAsSpace(`lotus 300001 0 ${request.length}`, request);
+    const begin = () => runAsSpace(`lotus 300001 34.0.4 0 ${request.length}`, request);
     const first = begin();
     await expect.poll(() => lines("said"), { timeout: 10_000 }).toEqual(["begun"]);
     const [second, third] = [begin(), begin()];
@@ -172,10 +179,23 @@ describe("run-as-space", () => {
   });
 
   it.each([
-    ["half a request", `lotus 300001 0 ${request.length + 1}`, "the request ended early"],
-    ["root", `lotus 0 0 ${request.length}`, 'write ID USER SECONDS LENGTH, not "lotus 0'],
-    ["another folder", `../etc 300001 0 ${request.length}`, 'write ID USER SECONDS LENGTH, not "../etc'],
-    ["nothing", "", 'write ID USER SECONDS LENGTH, not ""'],
+    ["half a request", `lotus 300001 34.0.4 0 ${request.length + 1}`, "the request ended early"],
+    [
+      "root",
+      `lotus 0 34.0.4 0 ${request.length}`,
+      'write ID USER RELEASE SECONDS LENGTH, not "lotus 0 34.0.4 0',
+    ],
+    [
+      "a release that is not there",
+      `lotus 300001 33.0.9 0 ${request.length}`,
+      "release 33.0.9 is not on this machine; run up for the platform",
+    ],
+    [
+      "another folder",
+      `../etc 300001 34.0.4 0 ${request.length}`,
+      'write ID USER RELEASE SECONDS LENGTH, not "../etc',
+    ],
+    ["nothing", "", 'write ID USER RELEASE SECONDS LENGTH, not ""'],
   ])("runs nothing for %s", async (_, command, said) => {
     const program = runAsSpace(command, request);
     program.stdin.end();
