@@ -137,7 +137,7 @@ describe("PHP code in a space", () => {
     const user = userOf(Number(await settings(A, "redis.database")));
     expect(JSON.parse(seen.trim().split("\n")[0] ?? "")).toEqual([
       user,
-      [user],
+      [],
       [".", "..", A],
       true,
       "worker-1",
