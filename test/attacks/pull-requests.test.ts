@@ -300,7 +300,7 @@ it.each([
 it("refuses a quota for all spaces that exceeds the storage, and says where it is", () => {
   replaceIn(root, CATALOG, "storageGb: 10,", "storageGb: 4000,");
   expect(judge(BASE)).toMatch(
-    /Pulumi\.demo\.yaml:27:18 {2}storage: spaces are promised 180 TB, but 2\.4 TB is the most/,
+    /Pulumi\.demo\.yaml:28:18 {2}storage: spaces are promised 180 TB, but 2\.4 TB is the most/,
   );
 });
 
