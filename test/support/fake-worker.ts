@@ -9,7 +9,8 @@ import { fakeCommands, programIn } from "./fakes.ts";
  * `command-lines` what shows in lists of processes.
  */
 const FAKES = {
-  ssh: String.raw`echo "ssh $*" >>"$ROOT/command-lines"; while [[ $1 != worker-* ]]; do shift; done
+  ssh: String.raw`[[ $* != *end-idle-php* ]] || exit 0
+    echo "ssh $*" >>"$ROOT/command-lines"; while [[ $1 != worker-* ]]; do shift; done
     echo "$1" >>"$ROOT/asked-worker"; [ ! -e "$ROOT/gone/$1" ] || exit 255
     shift; SSH_ORIGINAL_COMMAND=$* exec "$ROOT/bin/run-as-space"`,
   "systemd-run": String.raw`echo "systemd-run $*" >>"$ROOT/command-lines"; while [ "$1" != -- ]; do shift; done; shift
