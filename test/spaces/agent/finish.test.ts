@@ -279,10 +279,10 @@ describe.skipIf(!tools)("finish-spaces (flock and openssl on PATH)", () => {
     await converged(...ids);
     for (const id of ids) unfinished(id, "…", 120);
     writeFileSync(at("fails/rose"), "");
-    // Four at once, and then one more.
-    const slow = FAKES["converge-space"].replace("echo", "sleep 0.5; echo");
+    // Four at once, and then one more, which takes longer than until the first line.
+    const slow = `case "$*" in *zinnia*) sleep 4 ;; esac; ${FAKES["converge-space"]}`;
     fakeCommands(root, { "converge-space": slow });
-    const { stderr } = await finish([], "", 0.75);
+    const { stderr } = await finish([], "", 3);
     const lines = stderr.split("\n");
     expect(lines[0]).toBe("finish-spaces: 5 spaces: 3 done, 1 failed, 1 left, for about 1 min");
     expect(lines.at(-1)).toBe("finish-spaces: 5 spaces: 4 done, 1 failed, 0 left");
