@@ -31,7 +31,7 @@ test("what has no checksum yet is no fault, and is named with its place", async 
   expect([status, withoutTime(text)]).toEqual([
     0,
     `✔ tenants N s  demo 4 spaces
-  ${CONFIGURATION}:32:7  storage.mc: has no checksum yet, so no machine installs it; \`npm run release -- pin mc\` checks it, and writes its checksum.
+  ${CONFIGURATION}:33:7  storage.mc: has no checksum yet, so no machine installs it; \`npm run release -- pin mc\` checks it, and writes its checksum.
   ${CATALOG}:14:5  release 34.0.4: has no archive yet, so no machine installs it; \`npm run release -- build 34.0.4\` makes it, and writes its address and checksum.`,
   ]);
 });
