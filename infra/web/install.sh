@@ -43,8 +43,9 @@ children=$((megabytes / 120 > 8 ? megabytes / 120 : 8))
 share=$((children * 3 / 4 < 140 ? children * 3 / 4 : 140))
 # Workers that wait count, too: one for each space that was asked in the last seconds. This must not be reached: PHP-FPM
 # does not come back to a request that it could start no worker for, until its pool gets another one. So nginx refuses
-# before, by the number of those that work.
-file /etc/php/8.4/fpm/workers.conf 0644 root:root <<<"process.max = $((children + megabytes / 25))"
+# before, by the number of those that work. Most need less than 120 MB, so twice as many may, and one space at its share
+# leaves others more than it has.
+file /etc/php/8.4/fpm/workers.conf 0644 root:root <<<"process.max = $((children * 2 + megabytes / 25))"
 # nginx refuses before a pool is full.
 file /etc/php/8.4/fpm/pool.conf 0644 root:root < <(
   grep -E '^[a-z]' /etc/framaspace/php-pool.conf
@@ -58,7 +59,7 @@ file /etc/php/8.4/fpm/pools.conf 0644 root:root < <(awk -v most="$MOST_SPACES" -
 # their way to object storage (config.php). With these numbers, one space takes 180 GB at most; a web server of 32 GB of
 # memory has 240 GB of disk (Hetzner, CCX33).
 file /etc/nginx/php-limits.conf 0644 root:root <<END
-limit_conn php_of_server $children;
+limit_conn php_of_server $((children * 2));
 limit_conn php_of_space $share;
 limit_conn php_of_client $share;
 limit_conn uploads_of_space $((share / 2));
