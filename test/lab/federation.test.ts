@@ -88,10 +88,7 @@ describe.skipIf(missing.length > 0)(
       await lab.up();
       await connect();
       for (const id of [GIVER, TAKER])
-        await lab.inside(
-          id,
-          `export OC_PASS=${password}; occ $DIRECTORY/config $RELEASE user:resetpassword --password-from-env admin`,
-        );
+        await lab.inside(id, `export OC_PASS=${password}; occ user:resetpassword --password-from-env admin`);
     });
     afterAll(() => lab.remove());
 
