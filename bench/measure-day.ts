@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { inside, openLab, type Lab } from "../lab/lab.ts";
 import { readSettings } from "../lab/settings.ts";
-import { runOn } from "../lab/ssh.ts";
+import { readOn } from "../lab/ssh.ts";
 import { UserError } from "../validation/user-error.ts";
 import type { Answers, Client, Day } from "./day-requests.ts";
 import { median, percentile } from "./median.ts";
@@ -38,7 +38,7 @@ export async function benchDay({ name, spaces, minutes }: DayBench): Promise<boo
     throw new UserError(
       `lab "${name}" has ${there.length} active spaces, not ${spaces}. Make them with: npm run bench:spaces -- --spaces ${spaces}`,
     );
-  const [, address = ""] = /^(\S+)/.exec(await on(lab, "ops-1", "getent hosts web-1")) ?? [];
+  const [, address = ""] = /^(\S+)/.exec(await readOn(lab, "ops-1", "getent hosts web-1")) ?? [];
   try {
     console.log(`making an app password in each of ${there.length} spaces`);
     const clients = await makeClients(lab, there);
@@ -50,7 +50,8 @@ export async function benchDay({ name, spaces, minutes }: DayBench): Promise<boo
       () => true,
       () => true,
     );
-    while (!(await Promise.race([ended, sleep(20_000, false)]))) samples.push(await sample(lab));
+    do samples.push(await sample(lab));
+    while (!(await Promise.race([ended, sleep(20_000, false)])));
     const { took, wrong } = await asking;
     const used = (await cpuSeconds(lab)) - before;
     const failures = Object.entries(wrong).map(([what, times]) => `${times} × ${what}`);
@@ -74,15 +75,9 @@ export async function benchDay({ name, spaces, minutes }: DayBench): Promise<boo
   }
 }
 
-async function on(lab: Lab, machine: string, command: string, input = ""): Promise<string> {
-  const { failed, stdout, stderr } = await runOn(lab, machine, command, input);
-  if (failed) throw new Error(`${machine}: ${stderr.trim() || stdout.trim()}`);
-  return stdout;
-}
-
 /** Host of each space that serves, as people type it, by its id. */
 async function activeSpaces(lab: Lab): Promise<{ id: string; host: string }[]> {
-  const said = await on(
+  const said = await readOn(
     lab,
     "ops-1",
     `port=$(jq -r '.port // empty' /etc/framaspace/platform.json)
@@ -97,9 +92,9 @@ async function activeSpaces(lab: Lab): Promise<{ id: string; host: string }[]> {
     });
 }
 
-/** Runs a shell text for each space on ops-1, a few at once. \$1 is the id. Resolves to what they print. */
+/** Runs a shell text for each space on ops-1, a few at once. $1 is the id. Resolves to what they print. */
 const inEach = (lab: Lab, spaces: readonly { id: string }[], text: string) =>
-  on(lab, "ops-1", `xargs -P 2 -n 1 bash -c '${text}' -`, spaces.map(({ id }) => `${id}\n`).join(""));
+  readOn(lab, "ops-1", `xargs -P 2 -n 1 bash -c '${text}' -`, spaces.map(({ id }) => `${id}\n`).join(""));
 
 async function makeClients(lab: Lab, spaces: readonly { id: string; host: string }[]): Promise<Client[]> {
   const said = await inEach(
@@ -125,7 +120,7 @@ async function makeClients(lab: Lab, spaces: readonly { id: string; host: string
 }
 
 const removeClients = (lab: Lab, spaces: readonly { id: string }[]) =>
-  on(
+  readOn(
     lab,
     "ops-1",
     spaces
@@ -151,7 +146,7 @@ interface Sample {
 }
 
 async function sample(lab: Lab): Promise<Sample> {
-  const said = await on(
+  const said = await readOn(
     lab,
     "web-1",
     `for id in $(pgrep -x php-fpm8.4); do cat /proc/$id/smaps_rollup 2>/dev/null || true; done | awk '/^Pss:/ { n++; kB += $2 } END { print n - 1, kB / 1024 }'`,
@@ -161,5 +156,5 @@ async function sample(lab: Lab): Promise<Sample> {
 }
 
 async function cpuSeconds(lab: Lab): Promise<number> {
-  return Number(await on(lab, "web-1", "systemctl show --value -p CPUUsageNSec php8.4-fpm")) / 1e9;
+  return Number(await readOn(lab, "web-1", "systemctl show --value -p CPUUsageNSec php8.4-fpm")) / 1e9;
 }

@@ -8,7 +8,7 @@ import { inside, openLab, type Lab } from "../lab/lab.ts";
 import { insideMachine, machineNames } from "../lab/machine.ts";
 import { ADMIN, BALANCER_ADDRESS } from "../lab/namespaces.ts";
 import { readSettings, type Settings } from "../lab/settings.ts";
-import { runOn } from "../lab/ssh.ts";
+import { readOn } from "../lab/ssh.ts";
 import { UserError } from "../validation/user-error.ts";
 import { median, percentile } from "./median.ts";
 import { SCENARIOS, type Question, type Scenario } from "./page-requests.ts";
@@ -73,7 +73,7 @@ export async function benchPages({ name, space, rounds }: PagesBench): Promise<b
       account: ACCOUNT,
       password: await addAccount(lab, space),
       from: inside(lab, ADMIN),
-      cool: () => Promise.all(webs.map((web) => on(lab, web, "systemctl restart php8.4-fpm"))),
+      cool: () => Promise.all(webs.map((web) => readOn(lab, web, "systemctl restart php8.4-fpm"))),
     };
     const verdict = new Verdict();
     await compare({ platform, stock }, rounds, verdict);
@@ -141,7 +141,7 @@ async function ask(side: Side, scenario: Scenario, clients: number, requests: nu
 /** What the web server itself takes for a page, warm, as ops-1 sees it on a connection that stays. */
 async function measureOwn(lab: Lab, host: string, verdict: Verdict): Promise<void> {
   for (const [path, most] of OWN_BUDGETS) {
-    const said = await on(
+    const said = await readOn(
       lab,
       "ops-1",
       `curl -s -o /dev/null -w '%{time_total} %{http_code}\\n' -H 'Host: ${host}' 'http://web-1${path}?[1-40]'`,
@@ -157,16 +157,10 @@ async function measureOwn(lab: Lab, host: string, verdict: Verdict): Promise<voi
   }
 }
 
-async function on(lab: Lab, machine: string, command: string, input = ""): Promise<string> {
-  const { failed, stdout, stderr } = await runOn(lab, machine, command, input);
-  if (failed) throw new Error(`${machine}: ${stderr.trim() || stdout.trim()}`);
-  return stdout;
-}
-
 /** Makes an account of the space. Resolves to an app password of it. */
 async function addAccount(lab: Lab, space: string): Promise<string> {
   await removeAccount(lab, space);
-  const said = await on(
+  const said = await readOn(
     lab,
     "ops-1",
     "bash -s",
@@ -179,4 +173,4 @@ async function addAccount(lab: Lab, space: string): Promise<string> {
 }
 
 const removeAccount = (lab: Lab, space: string) =>
-  on(lab, "ops-1", `occ-space ${space} user:delete ${ACCOUNT} >/dev/null 2>&1 || true`);
+  readOn(lab, "ops-1", `occ-space ${space} user:delete ${ACCOUNT} >/dev/null 2>&1 || true`);

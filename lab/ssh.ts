@@ -80,3 +80,10 @@ export async function runOn(lab: Lab, machine: string, command: string, input = 
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }
+
+/** Runs a command on a machine. Resolves to its standard output. Throws an Error if it fails. */
+export async function readOn(lab: Lab, machine: string, command: string, input = ""): Promise<string> {
+  const { failed, stdout, stderr } = await runOn(lab, machine, command, input);
+  if (failed) throw new Error(`${machine}: ${stderr.trim() || stdout.trim()}`);
+  return stdout;
+}

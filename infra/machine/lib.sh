@@ -12,6 +12,12 @@ CHANGES=()
 # note WHAT: counts a change. `finish` prints it.
 note() { CHANGES+=("$*"); }
 
+# note_lines TEXT: notes each of its lines.
+note_lines() {
+  local line
+  while read -r line; do [ -z "$line" ] || note "$line"; done <<<"$1"
+}
+
 # mark PATH: remembers for on_change that a file changes.
 mark() { : >"$PENDING/${1//\//%}"; }
 

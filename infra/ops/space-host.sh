@@ -70,7 +70,7 @@ remove_packages "${php[@]}"
 rm -rf /var/lib/framaspace/scratch /etc/php/8.4/cli/conf.d/90-framaspace.ini
 
 released=$(install-releases)
-while read -r change; do [ -z "$change" ] || note "$change"; done <<<"$released"
+note_lines "$released"
 
 while read -r version _; do
   prepared=$(prepare-release "$version")

@@ -7,7 +7,7 @@ install_files
 on_change '/etc/systemd/system/*' systemctl daemon-reload
 
 reconciled=$(reconcile-storage) || fail "the storage sites are not as declared; see above. Once fixed, run up again."
-while read -r change; do [ -z "$change" ] || note "$change"; done <<<"$reconciled"
+note_lines "$reconciled"
 
 # The timer's name until November 2026.
 for unit in settle-storage.timer settle-storage.service; do

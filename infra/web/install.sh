@@ -34,7 +34,7 @@ on_change '/etc/systemd/system/*' systemctl daemon-reload
 on_change '/etc/sysctl.d/*' set_kernel
 
 # As many PHP workers as fit: Nextcloud needs about 120 MB in each that works, and 25 MB in each that waits for a next
-# request (npm run bench:day). A fifth of the memory is for the rest.
+# request (docs/decisions/0035-own-user-and-pool.md). A fifth of the memory is for the rest.
 megabytes=$(awk '/^MemTotal/ { print int($2 * 0.8 / 1024) }' /proc/meminfo)
 children=$((megabytes / 120 > 8 ? megabytes / 120 : 8))
 # One space, or one client, may use three quarters of them: the requests of others are short. It may not use more

@@ -12,6 +12,6 @@ install -d -m 0711 /srv/spaces
 install_files
 
 released=$(install-releases)
-while read -r change; do [ -z "$change" ] || note "$change"; done <<<"$released"
+note_lines "$released"
 
 finish

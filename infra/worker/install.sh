@@ -9,6 +9,6 @@ reload_sshd() { sshd -t && systemctl reload ssh; }
 on_change '/etc/ssh/*' reload_sshd
 
 released=$(install-releases)
-while read -r change; do [ -z "$change" ] || note "$change"; done <<<"$released"
+note_lines "$released"
 
 finish

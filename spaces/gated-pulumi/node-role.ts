@@ -1,7 +1,6 @@
 // Which PostgreSQL node takes the writes. Pulumi's provider connects to the one that the configuration names, and after
 // a switchover or failover fails there with "cannot set transaction read-write mode during recovery". So PostgreSQL
-// itself is asked first. ops-1 knows too, but a tunnel that somebody
-// else opened (ALL_PROXY) leads only to the services.
+// itself is asked first. ops-1 knows too, but a tunnel that somebody else opened (ALL_PROXY) leads only to the services.
 import type { Socket } from "node:net";
 import { Client } from "pg";
 import { cloudMachines, primaryPostgres, type MachineSpec } from "../../infra/inventory/addresses.ts";

@@ -39,7 +39,7 @@ return static function (string $directory): array {
     // a session. Behind the maintenance, a web server lets in only ops-1, which looks whether the space would serve.
     $behind = PHP_SAPI !== 'cli' && isset($_SERVER['HTTP_X_BEHIND_MAINTENANCE']) && is_file("$home/maintenance");
     $writes = $behind ? " options='-c default_transaction_read_only=off'" : '';
-    // A connection that is kept must not wait long for a database server that vanished: 20 s at most, as a look costs.
+    // A connection that is kept must not wait long for a database server that vanished: 20 s at most.
     $keepalives = ' keepalives_idle=10 keepalives_interval=5 keepalives_count=2 tcp_user_timeout=20000';
     [$fromUser, $fromDomain] = explode('@', $platform['mail']['from']);
 
