@@ -7,6 +7,7 @@ import { chmod, copyFile, cp, mkdir, readdir, readFile, rm, stat, writeFile } fr
 import { join } from "node:path";
 import type { Environment } from "../infra/inventory/environment.ts";
 import type { Lab } from "./lab.ts";
+import { rootCertificate } from "./lets-encrypt.ts";
 import { ADMIN_ADDRESS } from "./namespaces.ts";
 
 type Repository = NonNullable<NonNullable<NonNullable<Environment["office"]>["repositories"]>["collabora"]>;
@@ -19,6 +20,8 @@ export interface Wildcard {
   port: number;
 }
 
+type Place = Pick<Lab, "directory">;
+
 const FAKE = join(import.meta.dirname, "fake-collabora");
 const LIBRARY = join(import.meta.dirname, "../node_modules/ws");
 /** Folder of the program on office-1. */
@@ -30,17 +33,17 @@ const VERSION = "0~fake";
  * @param serve Makes the artifact server serve a file under a name.
  */
 export async function officeRepository(
-  lab: Pick<Lab, "directory">,
+  lab: Place,
   wildcard: Wildcard,
   serve: (name: string, path: string) => void,
 ): Promise<Repository> {
   const made = join(lab.directory, "office");
-  const stamp = await stampOf(wildcard);
+  const stamp = await stampOf(lab, wildcard);
   const stampFile = join(made, "stamp");
   const home = join(made, "gnupg");
   if ((await readFile(stampFile, "utf8").catch(() => "")) !== stamp) {
     await rm(made, { recursive: true, force: true });
-    await build(made, home, wildcard);
+    await build(lab, made, home, wildcard);
     await writeFile(stampFile, stamp);
   }
   // Another repository has another address, so that office-1's script runs again.
@@ -52,21 +55,23 @@ export async function officeRepository(
 }
 
 /** A digest of everything that is in the packages. */
-async function stampOf(wildcard: Wildcard): Promise<string> {
+async function stampOf(lab: Place, wildcard: Wildcard): Promise<string> {
   const hash = createHash("sha256").update(JSON.stringify([wildcard, process.version]));
   const sources = (await readdir(FAKE)).sort().map((file) => join(FAKE, file));
-  for (const file of [import.meta.filename, ...sources, join(LIBRARY, "package.json")])
-    hash.update(await readFile(file));
+  const others = [import.meta.filename, join(LIBRARY, "package.json"), rootCertificate(lab)];
+  for (const file of [...sources, ...others]) hash.update(await readFile(file));
   return hash.digest("hex");
 }
 
-async function build(made: string, home: string, wildcard: Wildcard): Promise<void> {
+async function build(lab: Place, made: string, home: string, wildcard: Wildcard): Promise<void> {
   const tree = join(made, "coolwsd");
   const repository = join(made, "repository");
   for (const folder of [`${HOME}/node_modules`, "usr/bin", "usr/lib/systemd/system"])
     await mkdir(join(tree, folder), { recursive: true });
   await mkdir(repository);
   await cp(FAKE, join(tree, HOME), { recursive: true });
+  // The fake alone trusts it, as Collabora trusts the authorities of the world.
+  await copyFile(rootCertificate(lab), join(tree, HOME, "authority.crt"));
   await writeFile(join(tree, HOME, "package.json"), '{ "type": "module" }\n');
   await cp(LIBRARY, join(tree, HOME, "node_modules/ws"), { recursive: true });
   // Debian's Node is too old to run TypeScript.

@@ -49,6 +49,7 @@ export async function up(lab: Lab, given: UpOptions): Promise<void> {
     progress.say(`lab "${lab.name}", engine: ${engine.name}${why}`);
     const image = await buildImage(progress);
     await clearRemains(lab, progress);
+    await createAuthority(lab);
     const configuration = await configure(lab, options);
     const { environment, dedicated, artifacts } = configuration;
     const { domain, opsAddress = "" } = environment;
@@ -63,7 +64,6 @@ export async function up(lab: Lab, given: UpOptions): Promise<void> {
       artifacts,
       leftOut: configuration.leftOut,
     });
-    await createAuthority(lab);
     await progress.step(
       {
         machine: "lab",

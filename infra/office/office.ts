@@ -82,8 +82,8 @@ export function suiteHost(suite: Suite, { domain, port }: Pick<Environment, "dom
  * Options that override coolwsd.xml, so that upgrades of that file bring their own defaults. Mode `groups` without
  * aliases is necessary: in other modes Collabora confuses documents of two spaces that have the same number
  * (wsd/HostUtil.cpp, getNewUri), or serves only the first space that connects. `as_scheme` is on by default: coolwsd
- * then sends a document's token without TLS if the browser names an address with http
- * (wsd/wopi/StorageConnectionManager.cpp).
+ * then sends a document's token without TLS if the browser names an address with http. With it off, coolwsd checks the
+ * certificates of spaces only if `storage.ssl.enable` is on (wsd/wopi/StorageConnectionManager.cpp).
  */
 export function renderCollabora(environment: Pick<Environment, "domain" | "port">): string {
   const { domain, port = 443 } = environment;
@@ -97,6 +97,8 @@ export function renderCollabora(environment: Pick<Environment, "domain" | "port"
     "net.proto": "IPv4",
     "storage.filesystem[@allow]": "false",
     "storage.ssl.as_scheme": "false",
+    "storage.ssl.enable": "true",
+    "ssl.ssl_verification": "true",
     "storage.wopi[@allow]": "true",
     "storage.wopi.alias_groups[@mode]": "groups",
     "storage.wopi.alias_groups.group[0].host": `https://${hostPattern(domain)}:${port}`,

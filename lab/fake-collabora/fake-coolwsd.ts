@@ -3,13 +3,20 @@
 // document (WOPI), is as in Collabora's wsd/RequestVettingStation.cpp, wsd/wopi/StorageConnectionManager.cpp,
 // CheckFileInfo.cpp and WopiStorage.cpp. Messages are those of wsd/protocol.txt.
 import { on } from "node:events";
+import { readFileSync } from "node:fs";
 import { createServer, request as requestPlain, type IncomingMessage, type Server } from "node:http";
 import { request as requestTls } from "node:https";
+import { join } from "node:path";
 import { WebSocketServer, type WebSocket } from "ws";
 import { DocumentHosts, readAddress, readOptions, type Address, type Options } from "./document-hosts.ts";
 
-/** Where connections to a host and port go. */
-export type Route = (host: string, port: number) => { host: string; port: number };
+/** What a machine in production has of the world. */
+export interface World {
+  /** Where connections to a host and port go. */
+  route: (host: string, port: number) => { host: string; port: number };
+  /** PEM: the one authority whose certificates the machine's own list would vouch for. */
+  authority: string;
+}
 
 /** Types of documents that the connector's tests and people in a lab open; Collabora knows a hundred. */
 const TYPES = {
@@ -42,9 +49,9 @@ interface FileInfo {
 }
 
 /** Serves until the server is closed. */
-export function fakeCoolwsd(options: Options, route: Route): Server {
+export function fakeCoolwsd(options: Options, world: World): Server {
   const hosts = new DocumentHosts(options);
-  const spaces = new Spaces(options, route);
+  const spaces = new Spaces(options, world);
   const documents = new Map<string, OpenDocument>();
   const server = createServer((request, response) => {
     const [type, text] = page(request, options) ?? [];
@@ -160,11 +167,11 @@ interface Asked {
 /** The spaces, asked by WOPI. */
 class Spaces {
   readonly #options: Options;
-  readonly #route: Route;
+  readonly #world: World;
 
-  constructor(options: Options, route: Route) {
+  constructor(options: Options, world: World) {
     this.#options = options;
-    this.#route = route;
+    this.#world = world;
   }
 
   /** Rejects if the space does not know the token, or there is no such document. */
@@ -193,11 +200,22 @@ class Spaces {
     return status === 200;
   }
 
+  #isOn(name: string, otherwise: string): boolean {
+    return (this.#options[name] ?? otherwise) === "true";
+  }
+
   #isTls(scheme: string): boolean {
-    const isOn = (name: string, otherwise: string) => (this.#options[name] ?? otherwise) === "true";
-    if (isOn("storage.ssl.as_scheme", "true")) return scheme !== "http";
-    const server = this.#options["ssl.enable"] ?? "true";
-    return isOn("storage.ssl.enable", server) || isOn("ssl.termination", "false");
+    if (this.#isOn("storage.ssl.as_scheme", "true")) return scheme !== "http";
+    return this.#isStorageTls() || this.#isOn("ssl.termination", "false");
+  }
+
+  #isStorageTls(): boolean {
+    return this.#isOn("storage.ssl.enable", this.#options["ssl.enable"] ?? "true");
+  }
+
+  #isVerified(): boolean {
+    const isSwitchedOn = this.#isStorageTls() || this.#isOn("storage.ssl.as_scheme", "true");
+    return isSwitchedOn && this.#isOn("ssl.ssl_verification", "true");
   }
 
   #ask(
@@ -208,14 +226,17 @@ class Spaces {
     const isTls = this.#isTls(scheme);
     return new Promise((resolve, reject) => {
       const asked = (isTls ? requestTls : requestPlain)({
-        ...this.#route(host, port),
+        ...this.#world.route(host, port),
         method,
         path: `${path}${below}?${query}`,
         headers: { ...headers, host: `${host}:${port}`, "content-length": Buffer.byteLength(body) },
         agent: false,
         signal: AbortSignal.timeout(30_000),
-        // Collabora checks no certificate where it is told no authority (wsd/Storage.cpp, initialize).
-        ...(isTls && { servername: host, rejectUnauthorized: false }),
+        ...(isTls && {
+          servername: host,
+          ca: this.#world.authority,
+          rejectUnauthorized: this.#isVerified(),
+        }),
       });
       asked.on("error", reject).on("response", (response) => {
         const parts: Buffer[] = [];
@@ -234,8 +255,12 @@ class Spaces {
 }
 
 if (import.meta.main) {
-  // The lab has no DNS. What the wildcard record says, lab/office-repository.ts wrote into the unit.
+  // The lab has no DNS and no public authority. lab/office-repository.ts wrote into the unit and beside this file what
+  // both would say.
   const { LAB_BALANCER: balancer = "", LAB_PORT = "" } = process.env;
-  const route: Route = (_host, port) => ({ host: balancer, port: port === Number(LAB_PORT) ? 443 : port });
-  fakeCoolwsd(readOptions(process.argv.slice(2)), route).listen(9980);
+  const world: World = {
+    route: (_host, port) => ({ host: balancer, port: port === Number(LAB_PORT) ? 443 : port }),
+    authority: readFileSync(join(import.meta.dirname, "authority.crt"), "utf8"),
+  };
+  fakeCoolwsd(readOptions(process.argv.slice(2)), world).listen(9980);
 }

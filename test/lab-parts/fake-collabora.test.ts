@@ -1,6 +1,6 @@
 // The fake in Collabora's place, with the options of the platform's unit, over TCP: what it opens, and what it refuses.
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer as createPlain, type RequestListener, type Server } from "node:http";
 import { createServer as createTls } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -10,7 +10,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { renderCollabora } from "../../infra/office/office.ts";
 import { readOptions, type Options } from "../../lab/fake-collabora/document-hosts.ts";
 import { fakeCoolwsd } from "../../lab/fake-collabora/fake-coolwsd.ts";
-import { createAuthority, issue } from "../../lab/lets-encrypt.ts";
+import { createAuthority, issue, rootCertificate } from "../../lab/lets-encrypt.ts";
 import { OfficeSession, refusal } from "../support/office-session.ts";
 
 const DOMAIN = "example.org";
@@ -26,7 +26,10 @@ let files: Map<string, { token: string; text: string }>;
 /** Requests that arrived, with and without TLS. */
 let arrived: string[];
 let tls: Server;
+/** Has a certificate for the same hosts, from an authority of its own. */
+let impostor: Server;
 let plain: Server;
+let authority: string;
 
 /** Both spaces. Each has one document, of the same number. */
 const spaces: RequestListener = (request, response) => {
@@ -53,25 +56,32 @@ const listening = async (server: Server): Promise<number> => {
 };
 
 beforeAll(async () => {
-  const place = { name: "test", directory: folder };
-  await createAuthority(place);
-  const { certificate, privateKey } = await issue(place, [`*.${DOMAIN}`]);
-  tls = createTls({ cert: certificate, key: privateKey }, spaces);
+  const place = (name: string) => ({ name, directory: join(folder, name) });
+  const serverOf = async (name: string) => {
+    await createAuthority(place(name));
+    const { certificate, privateKey } = await issue(place(name), [`*.${DOMAIN}`]);
+    return createTls({ cert: certificate, key: privateKey }, spaces);
+  };
+  tls = await serverOf("known");
+  impostor = await serverOf("unknown");
+  authority = readFileSync(rootCertificate(place("known")), "utf8");
   plain = createPlain(spaces);
-  await Promise.all([listening(tls), listening(plain)]);
+  await Promise.all([tls, impostor, plain].map(listening));
 });
 afterAll(() => {
-  tls.close();
-  plain.close();
+  for (const server of [tls, impostor, plain]) server.close();
   rmSync(folder, { recursive: true });
 });
 
 let fake: Server | undefined;
 let suite: string;
-async function start(options: Options): Promise<void> {
+async function start(options: Options, encrypted = tls): Promise<void> {
   const portOf = (server: Server) => (server.address() as AddressInfo).port;
-  const ports: Record<number, number> = { 80: portOf(plain), 443: portOf(tls) };
-  fake = fakeCoolwsd(options, (_host, port) => ({ host: "127.0.0.1", port: ports[port] ?? 1 }));
+  const ports: Record<number, number> = { 80: portOf(plain), 443: portOf(encrypted) };
+  fake = fakeCoolwsd(options, {
+    route: (_host, port) => ({ host: "127.0.0.1", port: ports[port] ?? 1 }),
+    authority,
+  });
   suite = `ws://127.0.0.1:${await listening(fake)}`;
 }
 beforeEach(() => {
@@ -147,7 +157,21 @@ describe("with the platform's options", () => {
   });
 });
 
+test("gives no token to whoever has no certificate of the space", async () => {
+  await start(PLATFORM, impostor);
+  expect(await refusal(suite, source("iris"), "of-iris")).toContain("unauthorized");
+  expect(arrived).toEqual([]);
+});
+
 describe("with other options, as Collabora would,", () => {
+  test.each(["ssl.ssl_verification", "storage.ssl.enable"])(
+    "checks no certificate without %s",
+    async (option) => {
+      await start({ ...PLATFORM, [option]: "false" }, impostor);
+      await (await new OfficeSession(suite, source("iris"), "of-iris").opened()).close();
+    },
+  );
+
   test("sends the token without TLS where the address's scheme decides", async () => {
     await start({ ...PLATFORM, "storage.ssl.as_scheme": "true" });
     await (await new OfficeSession(suite, source("iris", "http"), "of-iris").opened()).close();

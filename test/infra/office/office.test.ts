@@ -41,6 +41,8 @@ describe("Collabora's unit", () => {
   it("reads and saves documents over TLS alone, also where the browser names an address with http", () => {
     // Without it, coolwsd follows the address's scheme (wsd/wopi/StorageConnectionManager.cpp, getHttpSession).
     expect(unit).toContain('"--o:storage.ssl.as_scheme=false"');
+    expect(unit).toContain('"--o:storage.ssl.enable=true"');
+    expect(unit).toContain('"--o:ssl.ssl_verification=true"');
   });
 
   it("names the port that browsers need, which is 443 outside labs", () => {
