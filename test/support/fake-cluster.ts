@@ -198,7 +198,8 @@ export class FakeCluster {
 
   statusOf(node: FakeNode): NodeStatus {
     const { name, data, running, fenced, timeline, synchronous } = node;
-    if (!node.on || !node.reachable) return { node: name, reachable: false, running: false, data: "unknown" };
+    if (!node.on || !node.reachable)
+      return { node: name, reachable: false, why: "no route to host", running: false, data: "unknown" };
     const peer = this.peerOf(node);
     const standby = this.streams(peer) ? { sync: synchronous ? "sync" : "async" } : null;
     return {

@@ -27,7 +27,7 @@ export async function reconcileCluster(
   if (!first.reachable)
     throw refusal(
       cluster,
-      `${primary}, the primary, does not answer. If it is lost for good: postgres-cluster failover`,
+      `${primary}, the primary, does not answer (${first.why}). Run up again. If it is lost for good: postgres-cluster failover`,
     );
   if (first.data === "none")
     throw refusal(
@@ -63,7 +63,7 @@ async function findPrimary(cluster: Cluster, hasBackups: HasBackups): Promise<No
   if (silent)
     throw refusal(
       cluster,
-      `${silent.node} does not answer, and ops-1 does not know which node is the primary. Fix ${silent.node}. If it is lost, \`postgres-cluster status\` shows whose data is the latest: say it with postgres-cluster adopt NODE`,
+      `${silent.node} does not answer (${silent.why}), and ops-1 does not know which node is the primary. Fix ${silent.node}. If it is lost, \`postgres-cluster status\` shows whose data is the latest: say it with postgres-cluster adopt NODE`,
     );
   const [first] = names;
   let primary: Node | undefined;

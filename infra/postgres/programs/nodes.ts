@@ -10,6 +10,8 @@ export type Node = string;
 export interface NodeStatus {
   node: Node;
   reachable: boolean;
+  /** Why it is not reachable, as ssh says it. */
+  why?: string;
   /** As what it starts: its files say so. */
   data: "none" | "primary" | "standby" | "unknown";
   running: boolean;
@@ -60,11 +62,12 @@ export function nodesBySsh(configuration: string, locks: Descriptors = {}): Node
   };
   return {
     status: async (node) => {
-      const { status, output } = await run(...command(node, ["status"]), { errors: "ignore", locks });
-      const said = status === 0 ? parseStatus(output) : undefined;
+      const { status, output } = await run(...command(node, ["status"]), { errors: "with-output", locks });
+      const lines = output.trim().split("\n");
+      const said = status === 0 ? parseStatus(lines.find((line) => line.startsWith("{")) ?? "") : undefined;
       return said
         ? { ...said, reachable: true }
-        : { node, reachable: false, running: false, data: "unknown" };
+        : { node, reachable: false, why: lines.at(-1) ?? "", running: false, data: "unknown" };
     },
     can: async (node, words) => (await ask(node, words)) === 0,
     must: async (node, words, input) => {

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { reveal } from "../../../evaluate/graph.ts";
+import { SUBNETS } from "../../../infra/inventory/addresses.ts";
 import { scriptParts } from "../../../plan/script-text.ts";
 import { onPath } from "../../support/fakes.ts";
 import { prodPlatform } from "../../support/platform-graph.ts";
@@ -24,6 +25,13 @@ async function machines(): Promise<Map<string, Map<string, string>>> {
   }
   return found;
 }
+
+it("has sshd never refuse ops-1, which asks new machines before they know its keys", async () => {
+  for (const files of (await machines()).values())
+    expect(files.get("/etc/ssh/sshd_config.d/10-framaspace.conf")).toContain(
+      `\nPerSourcePenaltyExemptList ${SUBNETS.ops}\n`,
+    );
+});
 
 const SYSTEM = "/usr/lib/systemd/system";
 const UNITS = "/etc/systemd/system/";

@@ -24,9 +24,10 @@ beforeEach(() => {
   writeFileSync(join(root, "etc/framaspace/postgres/nodes"), "postgres-1\npostgres-2\n");
   writeFileSync(join(root, RECORD), '{"primary":"postgres-1","mode":"synchronous"}');
   fakeCommands(root, {
-    ssh: `shift 2; echo "$*" >>$ROOT/asked; [ ! -e $ROOT/silent ] || exit 255
+    ssh: `shift 2; echo "$*" >>$ROOT/asked; 
+[ ! -e $ROOT/silent ] || { echo "ssh: connect to host $1 port 22: Connection refused" >&2; exit 255; }
 case $2 in
-  status) echo '{"node":"'$1'","data":"primary","running":true,"fenced":false,"recovery":false,"standby":{"sync":"sync"},"systemId":"7"}' ;;
+  status) echo Warning >&2; echo '{"node":"'$1'","data":"primary","running":true,"fenced":false,"recovery":false,"standby":{"sync":"sync"},"systemId":"7"}' ;;
   roles) cat >$ROOT/passwords ;;
   demote) touch $ROOT/demoting; sleep 3 ;;
 esac`,
@@ -47,6 +48,10 @@ test("prints both nodes and the record, and which node does not take the writes"
   writeFileSync(join(root, "silent"), "");
   expect(JSON.parse((await type()).output)).toMatchObject({
     nodes: [{ node: "postgres-1", reachable: false, running: false, data: "unknown" }, {}],
+  });
+  expect(await type("reconcile")).toMatchObject({
+    exitCode: 1,
+    stderr: `${hostname()}: postgres-1, the primary, does not answer (ssh: connect to host postgres-1 port 22: Connection refused). Run up again. If it is lost for good: postgres-cluster failover`,
   });
 });
 
@@ -71,7 +76,7 @@ describe.skipIf(!onPath("flock"))("with a lock (flock on PATH)", () => {
     writeFileSync(program, text.replace('postgresCluster("",', `postgresCluster("${root}",`));
     fakeCommands(root, {
       ssh: `case $4 in
-  status) echo '{"node":"'$3'","data":"primary","running":true,"recovery":false}' ;;
+  status) echo Warning >&2; echo '{"node":"'$3'","data":"primary","running":true,"recovery":false}' ;;
   *) echo "$3: no" >&2; exit 255 ;;
 esac`,
     });
