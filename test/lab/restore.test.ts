@@ -106,9 +106,10 @@ describe.skipIf(!hasStorage)("a restore to a moment (with MinIO: FRAMASPACE_MINI
     const wanted = `jq -c . /srv/spaces/${ID}/config/space.json`;
     const advice = `Finish it on ops-1: restore-space-at ${words}; then run this again`;
     for (const program of [
-      `${wanted} | converge-space`,
-      `${wanted} | jq -c '.state = "suspended"' | converge-space`,
       `${wanted} | jq -c '.state = "archived" | .archive.graceDays = 0' | converge-space`,
+      `${wanted} | jq -c '.state = "suspended"' | converge-space`,
+      // The last one: finish-spaces carries out what was wanted last, as soon as the restore has ended.
+      `${wanted} | converge-space`,
       `export-space ${ID}`,
       `restore-space ${ID}`,
     ])
