@@ -4,7 +4,7 @@
 import { execa } from "execa";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { inside, openLab, type Lab } from "../lab/lab.ts";
+import { inside, machineGroup, openLab, processorTime, type Lab } from "../lab/lab.ts";
 import { insideMachine, machineNames } from "../lab/machine.ts";
 import { ADMIN, BALANCER_ADDRESS } from "../lab/namespaces.ts";
 import { readSettings, type Settings } from "../lab/settings.ts";
@@ -29,6 +29,8 @@ const WITH = [
   { clients: 1, requests: 10, most: 1.15 },
   { clients: 16, requests: 4, most: 1 },
 ] as const;
+/** Requests of each client in a round that are not measured. */
+const WARM_UP = 2;
 /** Milliseconds by the web server's clock: the answer itself, without the way through load balancer and gateway. */
 const OWN_BUDGETS = [
   ["/status.php", 10],
@@ -76,7 +78,7 @@ export async function benchPages({ name, space, rounds }: PagesBench): Promise<b
       cool: () => Promise.all(webs.map((web) => readOn(lab, web, "systemctl restart php8.4-fpm"))),
     };
     const verdict = new Verdict();
-    await compare({ platform, stock }, rounds, verdict);
+    await compare({ platform, stock }, rounds, verdict, () => processorTimes(lab));
     await measureOwn(lab, `${space}.${settings.domain}`, verdict);
     return verdict.passed;
   } finally {
@@ -98,11 +100,15 @@ function suited(lab: Lab): { settings: Settings; archive: string } {
   return { settings, archive };
 }
 
-/** Asks both sides by turns, and prints a line for each scenario and number of clients. */
+/**
+ * Asks both sides by turns, and prints a line for each scenario and number of clients; for a single client, also whose
+ * processor time it was.
+ */
 async function compare(
   sides: { platform: Side; stock: Side },
   rounds: number,
   verdict: Verdict,
+  spent: () => Promise<Spent>,
 ): Promise<void> {
   console.log(
     "milliseconds, median and 95 %: the platform, a stock Nextcloud, and how many times its median",
@@ -110,6 +116,7 @@ async function compare(
   for (const { clients, requests, most } of WITH)
     for (const scenario of SCENARIOS.filter((one) => one !== "cold" || clients === 1)) {
       const took = { platform: [] as number[], stock: [] as number[] };
+      const before = await spent();
       for (let round = 0; round < rounds; round += 1)
         for (const side of ["platform", "stock"] as const)
           took[side].push(...(await ask(sides[side], scenario, clients, requests)));
@@ -118,7 +125,33 @@ async function compare(
         ratio <= most,
         `${scenario}, ${clients} at once: ${figures(took.platform)}, ${figures(took.stock)}, × ${ratio.toFixed(2)} (at most ${most})`,
       );
+      if (clients === 1 && scenario !== "cold")
+        console.log(
+          `    processor time of one: ${shares(before, await spent(), rounds * (requests + WARM_UP))}`,
+        );
     }
+}
+
+/** Role, or `stock` → milliseconds of processor time since it runs. */
+type Spent = Readonly<Record<string, number>>;
+
+/** What the machines, the stock one among them, have taken of the processors. */
+async function processorTimes(lab: Lab): Promise<Spent> {
+  const spent: Record<string, number> = {};
+  for (const machine of await machineNames(lab)) {
+    const role = machine.replace(/-[ab]?\d+$/, "");
+    spent[role] = (spent[role] ?? 0) + processorTime(lab, machineGroup(machine));
+  }
+  return spent;
+}
+
+/** Each role's part of the processor time of one request, those of less than a millisecond left out. */
+function shares(before: Spent, after: Spent, requests: number): string {
+  const each = Object.entries(after)
+    .map(([role, milliseconds]) => [role, (milliseconds - (before[role] ?? 0)) / requests] as const)
+    .filter(([, milliseconds]) => milliseconds >= 1)
+    .sort(([, one], [, other]) => other - one);
+  return each.map(([role, milliseconds]) => `${role} ${milliseconds.toFixed(0)}`).join(", ");
 }
 
 const figures = (took: readonly number[]) =>
@@ -130,7 +163,7 @@ async function ask(side: Side, scenario: Scenario, clients: number, requests: nu
     await cool();
     await sleep(1000);
   }
-  const times = scenario === "cold" ? { requests: 1, warmUp: 0 } : { requests, warmUp: 2 };
+  const times = scenario === "cold" ? { requests: 1, warmUp: 0 } : { requests, warmUp: WARM_UP };
   const [command = "", ...words] = from;
   const { stdout } = await execa(command, [...words, process.execPath, PROGRAM], {
     input: JSON.stringify({ ...where, scenario, clients, ...times } satisfies Question),

@@ -122,6 +122,12 @@ export function processesIn(lab: Lab, part: string): string[] {
   }
 }
 
+/** Milliseconds of processor time that a part of the lab has taken so far. */
+export function processorTime(lab: Lab, part: string): number {
+  const text = readFileSync(join(lab.cgroup, part, "cpu.stat"), "utf8");
+  return Number(/^usage_usec (\d+)$/m.exec(text)?.[1]) / 1000;
+}
+
 /** Kills all processes in a part of the lab, or in the whole lab, and waits until they are gone. */
 export async function killGroup(lab: Lab, part = ""): Promise<void> {
   const group = join(lab.cgroup, part);
