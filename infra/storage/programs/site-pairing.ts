@@ -8,12 +8,12 @@ import {
   mc,
   refusal,
   reply,
+  replyLater,
   replyOne,
   valuesIn,
   type Answer,
   type Sites,
 } from "./storage-sites.ts";
-import { ProgramError } from "../../machine/programs/program-error.ts";
 
 interface Replication extends Answer {
   enabled?: boolean;
@@ -60,7 +60,7 @@ export async function pair(sites: Sites): Promise<void> {
   await unpair(source);
   await unpair(target);
   await writeWhole(fillOf(sites), [`${source} ${target}\n`]);
-  await addSites(sites, source, target);
+  await replyLater(sites, "is offline for endpoint", ["admin", "replicate", "add", source, target]);
   if (!(await isPaired()))
     throw refusal("primary and replica were paired, but not both of them report it: run up again.");
   sites.say(`sites paired, from ${source} to ${target}`);
@@ -70,21 +70,6 @@ export async function pair(sites: Sites): Promise<void> {
 async function unpair(site: SiteRole): Promise<void> {
   if ((await partnersOf(site)).length > 0)
     await reply(["admin", "replicate", "rm", site, "--all", "--force"]);
-}
-
-/**
- * MinIO probes sites every five seconds (cmd/bucket-targets.go, heartBeat); until then it takes a site that is back for
- * offline.
- */
-async function addSites({ sleep }: Sites, source: SiteRole, target: SiteRole): Promise<void> {
-  for (const end = performance.now() + 60_000; ; await sleep(2))
-    try {
-      await reply(["admin", "replicate", "add", source, target]);
-      return;
-    } catch (error) {
-      const isOffline = error instanceof ProgramError && error.message.includes("is offline for endpoint");
-      if (!isOffline || performance.now() >= end) throw error;
-    }
 }
 
 /**

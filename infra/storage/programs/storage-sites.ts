@@ -72,6 +72,27 @@ export async function replyOne<Kind extends Answer>(
   return answer as Kind;
 }
 
+/**
+ * Longer than MinIO needs to hear that a site is back, which it probes every five seconds (cmd/bucket-targets.go,
+ * heartBeat), or of a new user on all nodes.
+ */
+const PATIENCE_MS = 60_000;
+
+/** The same, and asks again while MinIO's message says that it does not know something yet. */
+export async function replyLater(
+  { sleep }: Sites,
+  notYet: string,
+  words: readonly string[],
+): Promise<Answer[]> {
+  for (const end = performance.now() + PATIENCE_MS; ; await sleep(2))
+    try {
+      return await reply(words);
+    } catch (error) {
+      const isEarly = error instanceof ProgramError && error.message.includes(notYet);
+      if (!isEarly || performance.now() >= end) throw error;
+    }
+}
+
 export type Answer = Readonly<Record<string, unknown>>;
 
 /** The values in mc's output. An answer is one line, but an error is many. Throws SyntaxError if it is no JSON. */

@@ -3,7 +3,16 @@ import { readdirSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { writeWhole } from "../../machine/programs/whole-file.ts";
-import { bucketsOf, mc, refusal, reply, replyOne, type Answer, type Sites } from "./storage-sites.ts";
+import {
+  bucketsOf,
+  mc,
+  refusal,
+  reply,
+  replyLater,
+  replyOne,
+  type Answer,
+  type Sites,
+} from "./storage-sites.ts";
 import { parseJson, readIfThere, sha256Hex } from "../../machine/programs/texts.ts";
 
 export async function reconcileUsers(sites: Sites): Promise<void> {
@@ -40,7 +49,8 @@ function plain(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
 }
 
-async function reconcileUser({ state, say }: Sites, name: string, secret: string): Promise<void> {
+async function reconcileUser(sites: Sites, name: string, secret: string): Promise<void> {
+  const { state, say } = sites;
   // MinIO does not return a secret, so the digest of the last one is stored here, as sha256sum prints it.
   const known = `${state}/user-${name}`;
   const digest = `${sha256Hex(`${secret}\n`)}  -\n`;
@@ -53,7 +63,9 @@ async function reconcileUser({ state, say }: Sites, name: string, secret: string
   }
   const { policyName } = await replyOne<Answer>(["admin", "user", "info", "serving", name]);
   if (policyName === name) return;
-  await reply(["admin", "policy", "attach", "serving", name, "--user", name]);
+  // Another node, or the other site, may not know a new user yet: seen on a busy machine.
+  const attach = ["admin", "policy", "attach", "serving", name, "--user", name];
+  await replyLater(sites, "user does not exist", attach);
   say(`policy of ${name}`);
 }
 

@@ -41,6 +41,13 @@ case $* in
     if [ -e resyncing ]; then echo '{"status":"error","error":{"message":"site replication resync is already in progress"}}'; exit 1; fi
     if [ -e lacking ]; then echo '{"status":"success","buckets":[{"bucket":"space-iris","status":"started"},{"bucket":"space-lotus","errorDetail":"no target"}]}'; exit; fi
     touch resyncing ;;
+  "admin policy attach "*)
+    left=0; [ ! -e unknown ] || left=$(<unknown)
+    if [ "$left" -gt 0 ]; then
+      echo $((left - 1)) >unknown
+      echo '{"status":"error","error":{"message":"","cause":{"message":"The specified user does not exist. (Specified user does not exist)"}}}'
+      exit 1
+    fi ;;
   "admin heal "*)
     if [ -e killed ]; then exit 1; fi
     if [ -e later ]; then touch var/lib/framaspace/storage/gaps-primary; fi
@@ -120,6 +127,16 @@ describe.skipIf(!tools)("reconcile-storage (flock on PATH)", { timeout: 60_000 }
     writeFileSync(at("offline"), "2");
     expect(await reconcile()).toMatchObject({ exitCode: 0, stderr: "" });
     expect(asked("add")).toHaveLength(3);
+  });
+
+  test("waits while one of MinIO's nodes does not know a new user yet", async () => {
+    writeFileSync(at("etc/framaspace/storage/users"), "backup secret\n");
+    writeFileSync(at("unknown"), "2");
+    expect(await reconcile()).toMatchObject({ exitCode: 0, stderr: "" });
+    const attached = textOf("called")
+      .split("\n")
+      .filter((line) => line.includes("policy attach"));
+    expect(attached).toEqual(Array(3).fill("--json admin policy attach serving backup --user backup"));
   });
 
   test("starts the copy the next time if it was cut off after the pairing", async () => {
