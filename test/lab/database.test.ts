@@ -106,7 +106,7 @@ describe.each(ROUNDS)("round %i", (round) => {
 
   test.each([
     ["unit", "LimitNOFILE=65536", "LimitNOFILE=65535"],
-    ["setting", "max_connections = 1000", "max_connections = 1001"],
+    ["setting", "max_connections = 2000", "max_connections = 2001"],
   ])("a changed %s restarts both nodes, and so does the former one", async (what, before, after) => {
     const started = () =>
       Promise.all(

@@ -203,7 +203,7 @@ describe.skipIf(!hasPulumi)(`the Pulumi CLI${WHY_SKIPPED}`, () => {
     await cli.on("web-1", "chmod 000 /srv/spaces/iris && systemctl restart php8.4-fpm");
     try {
       const said = await cli.on("ops-1", "try-space iris lotus || true");
-      expect(said).toMatch(/^space iris: through web-1, the login page gets [45]\d\d/m);
+      expect(said).toMatch(/^space iris: web-1 answers the login page with [45]\d\d/m);
       expect(said).not.toMatch(/lotus|web-2/);
     } finally {
       await cli.on("ops-1", "distribute-spaces iris");

@@ -141,12 +141,12 @@ describe("if something fails", () => {
     const asked: string[] = [];
     const look = async (ids: readonly string[]) => {
       asked.push(...ids);
-      return ["space space-002-000: through web-1, an upload gets 413"];
+      return ["space space-002-000: web-1 answers an upload with 413"];
     };
     expect(await run(fakes, { look })).toBe(false);
     expect(asked).toEqual(["space-002-000"]);
     expect(fakes.applied).toEqual(ORDER.slice(0, 2));
-    expect(text()).toContain("through web-1, an upload gets 413");
+    expect(text()).toContain("web-1 answers an upload with 413");
   });
 });
 
