@@ -221,8 +221,13 @@ const balancerService = handler(
     protocol: z.string(),
     listenPort: z.number(),
     destinationPort: z.number(),
+    // Strict, so that nothing declared is silently left at Hetzner's default.
     http: z
-      .object({ certificates: z.array(id).default([]), redirectHttp: z.boolean().default(false) })
+      .strictObject({
+        certificates: z.array(id).default([]),
+        redirectHttp: z.boolean().default(false),
+        timeoutIdle: z.number().optional(),
+      })
       .optional(),
     healthCheck: checkInputs,
   }),
@@ -233,7 +238,13 @@ const balancerService = handler(
       protocol,
       listen_port: listenPort,
       destination_port: destinationPort,
-      ...(http && { http: { certificates: http.certificates, redirect_http: http.redirectHttp } }),
+      ...(http && {
+        http: {
+          certificates: http.certificates,
+          redirect_http: http.redirectHttp,
+          ...(http.timeoutIdle !== undefined && { timeout_idle: http.timeoutIdle }),
+        },
+      }),
       health_check: {
         ...check,
         ...(check.http && {

@@ -6,6 +6,9 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { CLOUD } from "../../lab/applier/cloud.ts";
+import type { Context } from "../../lab/applier/handler.ts";
+import { endpointSocket } from "../../lab/hcloud/client.ts";
 import { Endpoint } from "../../lab/hcloud/endpoint.ts";
 import type { World } from "../../lab/hcloud/kind.ts";
 import { createAuthority, issue } from "../../lab/lets-encrypt.ts";
@@ -355,6 +358,26 @@ describe("load balancers", () => {
     ]);
     await act(path, "delete_service", { listen_port: 80 });
     expect((await shown(id)).services).toEqual([]);
+  });
+
+  test("the lab's applier asks for all that a service declares", async () => {
+    const loadBalancerId = await balancer();
+    const lab = { name: "a", directory, cgroup: directory };
+    const socket = await endpoint.listen({ path: endpointSocket(lab) });
+    const service = CLOUD["hcloud:index/loadBalancerService:LoadBalancerService"];
+    const inputs = {
+      loadBalancerId,
+      protocol: "http",
+      listenPort: 80,
+      destinationPort: 8080,
+      http: { timeoutIdle: 300 },
+      healthCheck: { protocol: "http", port: 8080, interval: 5, timeout: 3, retries: 2 },
+    };
+    const apply = () => service?.(inputs, { lab, name: "https" } as Context);
+    expect(await apply()).toMatchObject({ changed: true });
+    expect((await shown(loadBalancerId)).services).toMatchObject([{ http: { timeout_idle: 300 } }]);
+    expect(await apply()).toMatchObject({ changed: false });
+    socket.close();
   });
 
   test.each([

@@ -66,12 +66,7 @@ describe.skipIf(nextcloudMissing.length > 0)(
   () => {
     beforeAll(async () => {
       await lab.prepare();
-      // Locks of dead processes expire within the time of the test.
-      await lab.edit(
-        "spaces/agent/rootfs/usr/local/share/framaspace/config.php",
-        "'filelocking.ttl' => 300",
-        "'filelocking.ttl' => 30",
-      );
+      await lab.shortenLocks();
       await lab.up();
       await lab.inside(ID, `export OC_PASS=${password}; occ user:resetpassword --password-from-env admin`);
     });

@@ -168,6 +168,12 @@ export class TestLab {
     await writeFile(join(this.#tree, file), after);
   }
 
+  /** Lets locks of dead processes expire within the time of a test. Takes effect with the next `up`. */
+  shortenLocks(): Promise<void> {
+    const file = "spaces/agent/rootfs/usr/local/share/framaspace/config.php";
+    return this.edit(file, "'filelocking.ttl' => 300", "'filelocking.ttl' => 30");
+  }
+
   /**
    * Writes which generation of each secret is in use. The next `up` rotates the secrets whose generation has changed.
    */

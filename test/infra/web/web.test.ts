@@ -8,6 +8,7 @@ import { nginxMap } from "../../support/nginx-map.ts";
 const files = join(import.meta.dirname, "../../../infra/web/rootfs");
 const rules = readFileSync(join(files, "etc/nginx/space.conf"), "utf8");
 const pool = readFileSync(join(files, "etc/framaspace/php-pool.conf"), "utf8");
+const starting = readFileSync(join(files, "etc/systemd/system/nginx.service.d/php.conf"), "utf8");
 const php = readFileSync(join(files, "etc/php/8.4/fpm/conf.d/90-framaspace.ini"), "utf8");
 
 /** The bodies of nginx's outermost locations, by pattern. */
@@ -22,6 +23,10 @@ function locations(text: string): Map<string, string> {
   }
   return found;
 }
+
+it("nginx takes no request before PHP-FPM has started", () => {
+  expect(starting).toMatch(/^\[Unit\]\nAfter=php8\.4-fpm\.service$/m);
+});
 
 describe("PHP", () => {
   const running = [...locations(rules)].filter(([, body]) => body.includes("fastcgi_pass"));
