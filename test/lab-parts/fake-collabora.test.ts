@@ -169,6 +169,7 @@ describe("with other options, as Collabora would,", () => {
     async (option) => {
       await start({ ...PLATFORM, [option]: "false" }, impostor);
       await (await new OfficeSession(suite, source("iris"), "of-iris").opened()).close();
+      expect(arrived).toContain(`https://iris.${DOMAIN}`);
     },
   );
 

@@ -327,7 +327,9 @@ describe("who takes the writes first", () => {
     const fake = FakeCluster.inStep();
     fake.recorded = {};
     fake.b.reachable = false;
-    await expect(up(fake.program())).rejects.toThrow(/^postgres-2 does not answer \(no route to host\), and ops-1 does not know/);
+    await expect(up(fake.program())).rejects.toThrow(
+      /^postgres-2 does not answer \(no route to host\), and ops-1 does not know/,
+    );
     expect(fake.steps).toEqual([]);
     fake.b.reachable = true;
     await up(fake.program());
