@@ -254,32 +254,36 @@ describe.skipIf(!hasPulumi)(`the Pulumi CLI${WHY_SKIPPED}`, () => {
     expect((await cli.probe(`group-099.${DOMAIN}`)).status).toBe(200);
   });
 
-  test("an up that is killed anywhere is finished by the next one: nothing twice, nothing left over", async () => {
-    const random = generator(seed);
-    const ids = Array.from({ length: kills }, (_, index) => `killed-${index}`).sort();
-    for (const id of ids) {
-      await cli.space("add", "--id", id, "--name", id);
-      // The steps of spaces come last in `up`. How long they take is unknown, so the test tries the whole time.
-      await cli.kill("up", 2 + random() * 20);
-      await cli.up();
-      expect((await cli.probe(`${id}.${DOMAIN}`)).status).toBe(200);
-    }
-    const names = async (command: string) =>
-      (await cli.on("ops-1", command))
-        .split("\n")
-        .filter((name) => name.includes("killed-"))
-        .sort();
-    const query = (column: string, table: string) =>
-      `psql service=framaspace -XAtc 'SELECT ${column} FROM ${table}'`;
-    expect(await names(query("datname", "pg_database"))).toEqual(ids);
-    expect(await names(query("rolname", "pg_roles"))).toEqual(ids);
-    const stored = storageWords().length > 0 ? ids : [];
-    const asked = (command: string) => (stored.length > 0 ? names(command) : []);
-    expect(await asked("mc ls --json serving | jq -r .key")).toEqual(stored.map((id) => `space-${id}/`));
-    expect(await asked("mc admin user list --json serving | jq -r .accessKey")).toEqual(stored);
-    await pulumi("up", "lab-spaces-001", "--yes", "--skip-preview", "--expect-no-changes");
-    console.log(`killed ${kills} times, seed ${seed}`);
-  });
+  test(
+    "an up that is killed anywhere is finished by the next one: nothing twice, nothing left over",
+    async () => {
+      const random = generator(seed);
+      const ids = Array.from({ length: kills }, (_, index) => `killed-${index}`).sort();
+      for (const id of ids) {
+        await cli.space("add", "--id", id, "--name", id);
+        // The steps of spaces come last in `up`. How long they take is unknown, so the test tries the whole time.
+        await cli.kill("up", 2 + random() * 20);
+        await cli.up();
+        expect((await cli.probe(`${id}.${DOMAIN}`)).status).toBe(200);
+      }
+      const names = async (command: string) =>
+        (await cli.on("ops-1", command))
+          .split("\n")
+          .filter((name) => name.includes("killed-"))
+          .sort();
+      const query = (column: string, table: string) =>
+        `psql service=framaspace -XAtc 'SELECT ${column} FROM ${table}'`;
+      expect(await names(query("datname", "pg_database"))).toEqual(ids);
+      expect(await names(query("rolname", "pg_roles"))).toEqual(ids);
+      const stored = storageWords().length > 0 ? ids : [];
+      const asked = (command: string) => (stored.length > 0 ? names(command) : []);
+      expect(await asked("mc ls --json serving | jq -r .key")).toEqual(stored.map((id) => `space-${id}/`));
+      expect(await asked("mc admin user list --json serving | jq -r .accessKey")).toEqual(stored);
+      await pulumi("up", "lab-spaces-001", "--yes", "--skip-preview", "--expect-no-changes");
+      console.log(`killed ${kills} times, seed ${seed}`);
+    },
+    kills * 200_000,
+  );
 
   test.each([
     ["PostgreSQL", "postgres-1", "postgresql@17-main"],
