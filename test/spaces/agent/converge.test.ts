@@ -348,6 +348,20 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
 
   it.each([
     ["occ fails", () => writeFileSync(at("fails"), "upgrade"), "occ upgrade ended with status 5: no luck"],
+    [
+      "its worker is lost",
+      () => {
+        writeFileSync(at("fails"), "upgrade");
+        writeFileSync(at("silent"), "");
+        writeFileSync(at("ends"), "255");
+      },
+      "occ upgrade ended with status 255 and said nothing, as when its worker is lost.",
+    ],
+    [
+      "a web server answers with a page",
+      () => writeFileSync(at("served"), "<html>\n<p>no</p>\n</html>\n"),
+      "<html> <p>no</p> </html>",
+    ],
     ["a web server serves another release", () => writeFileSync(at("served"), "34.0.4"), "web-1 says"],
     [
       "it takes no chunks of old clients",
@@ -372,7 +386,8 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(readlinkSync(space("release"))).toBe(at("srv/releases/34.0.4"));
     expect(existsSync(space("maintenance"))).toBe(false);
     rmSync(at("fails"), { force: true });
-    for (const name of ["served", "refuses-dav", "loses"]) rmSync(at(name), { force: true });
+    for (const name of ["served", "refuses-dav", "loses", "silent", "ends"])
+      rmSync(at(name), { force: true });
     expect(converge(UP).exitCode).toBe(0);
     expect(existsSync(at("var/lib/framaspace/waves/main/35.0.2/lotus"))).toBe(false);
   });

@@ -91,16 +91,18 @@ const whether = (done: Promise<unknown>): Promise<boolean> =>
 async function tryUpgrade(work: WithData, appsBefore: readonly string[], parts?: StepLog): Promise<boolean> {
   const { prepared } = work;
   const why = (text: string) => {
-    appendFileSync(logOf(work), `${text}\n`);
+    // In one line, also where a web server answered with a page.
+    appendFileSync(logOf(work), `${text.replace(/\s+/g, " ").trim()}\n`);
     return false;
   };
   parts?.begin("Nextcloud");
   const status = await logged(work, scratchConfig(work), ["upgrade"]);
   // Status 3: there was nothing to do.
-  if (status !== 0 && status !== 3)
-    return why(
-      `occ upgrade ended with status ${status}: ${lastLine(readFileSync(logOf(work), "utf8"), Infinity)}`,
-    );
+  if (status !== 0 && status !== 3) {
+    const said = lastLine(readFileSync(logOf(work), "utf8"), Infinity);
+    const end = `occ upgrade ended with status ${status}`;
+    return why(said === "" ? `${end} and said nothing, as when its worker is lost` : `${end}: ${said}`);
+  }
   await execute(
     work,
     `UPDATE framaspace SET value = '${prepared.version}' WHERE key = 'version'`,
