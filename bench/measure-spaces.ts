@@ -33,6 +33,13 @@ async function secondsOf(act: () => Promise<unknown>): Promise<number> {
   return (performance.now() - start) / 1000;
 }
 
+/**
+ * Words, on ops-1, that succeed while it has Nextcloud upgrade a space. In brackets, so that the shell that runs them is
+ * not found.
+ */
+export const isUpgrading = (id: string) =>
+  `pgrep -f '/srv/spaces/${id}/.*occ --no-interaction --no-ansi [u]pgrade' >/dev/null`;
+
 /** Asks a web server every 50 ms during an upgrade. Returns seconds: the longest time without a 200, and occ's own. */
 async function outageOf(lab: Lab, id: string, release: string): Promise<{ outage: number; own: number }> {
   const text = await lab(
@@ -44,8 +51,8 @@ async function outageOf(lab: Lab, id: string, release: string): Promise<{ outage
     { while [ ! -e /tmp/bench.done ]; do
         echo "$(date +%s.%N) $(curl -s -o /dev/null -w '%{http_code}' --max-time 5 -H "Host: $host" http://web-1/status.php)"; sleep 0.05
       done; } >/tmp/bench.seen &
-    # When occ upgrade begins and ends, by the process that runs it. In brackets, so that this shell is not found.
-    { while [ ! -e /tmp/bench.done ]; do pgrep -f '/srv/spaces/${id}/.*occ --no-interaction --no-ansi [u]pgrade' >/dev/null && date +%s.%N; sleep 0.05; done; } >/tmp/bench.own &
+    # When occ upgrade begins and ends.
+    { while [ ! -e /tmp/bench.done ]; do ${isUpgrading(id)} && date +%s.%N; sleep 0.05; done; } >/tmp/bench.own &
     converge-space </tmp/bench.json >/dev/null; touch /tmp/bench.done; wait; rm /tmp/bench.done
     awk '$2 != 200 { if (!from) from = $1; next } from { if ($1 - from > most) most = $1 - from; from = 0 } END { print most + 0 }' /tmp/bench.seen
     awk 'NR == 1 { first = $1 } END { print $1 - first }' /tmp/bench.own`,

@@ -12,6 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as z from "zod";
+import { isUpgrading } from "../../bench/measure-spaces.ts";
 import { PACKAGES } from "../../infra/machine/packages.ts";
 import { openLab } from "../../lab/lab.ts";
 import { startDaemon } from "../../lab/lifecycle.ts";
@@ -742,7 +743,7 @@ describe.skipIf(missing.length > 0)(
       await lab.edit("spaces/catalog.yaml", /main: .*/, `main: ${next}`);
       // The moments when occ works on the space, seen by ops-1, and the answers that a visitor gets meanwhile.
       await ops(
-        `systemd-run --quiet --collect --unit=watch-occ bash -c "while sleep 0.1; do ! pgrep -f '/srv/spaces/${LARGE}/.*occ --no-interaction --no-ansi [u]pgrade' >/dev/null || date +%s.%N; done >/run/occ-times"`,
+        `systemd-run --quiet --collect --unit=watch-occ bash -c "while sleep 0.1; do ! ${isUpgrading(LARGE)} || date +%s.%N; done >/run/occ-times"`,
       );
       const seen: { at: number; status: number }[] = [];
       const over = new AbortController();
@@ -821,9 +822,7 @@ describe.skipIf(missing.length > 0)(
       expect(await status()).toMatchObject(serves(old));
       await client(SMALL).ask("PUT", `${FILES}/kept.bin`, { body: content });
       const converging = upgrade();
-      await ops(
-        `timeout 120 sh -c "until pgrep -f '/srv/spaces/${SMALL}/.*occ --no-interaction --no-ansi [u]pgrade' >/dev/null; do sleep 0.02; done"`,
-      );
+      await ops(`timeout 120 sh -c "until ${isUpgrading(SMALL)}; do sleep 0.02; done"`);
       try {
         await halt(openLab(lab.name), "worker-1");
         expect(await converging).toContain(

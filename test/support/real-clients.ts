@@ -4,14 +4,14 @@ import { execa, type Options } from "execa";
 import { existsSync } from "node:fs";
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { delimiter, join, resolve } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
+import { onPath } from "./fakes.ts";
 import { FILES } from "./visitor.ts";
 
 /** A program on PATH, or a file with its whole path. */
-const isHere = (what: string) =>
-  (process.env.PATH ?? "").split(delimiter).some((folder) => existsSync(resolve(folder, what)));
+const isHere = (what: string) => (isAbsolute(what) ? existsSync(what) : onPath(what));
 export const installed = (...needed: string[]): boolean => needed.every(isHere);
 /** The end of the title of a test that needs clients. */
 export const unless = (...needed: string[]): string =>

@@ -24,7 +24,7 @@ beforeEach(() => {
   writeFileSync(join(root, "etc/framaspace/postgres/nodes"), "postgres-1\npostgres-2\n");
   writeFileSync(join(root, RECORD), '{"primary":"postgres-1","mode":"synchronous"}');
   fakeCommands(root, {
-    ssh: `shift 2; echo "$*" >>$ROOT/asked; 
+    ssh: `shift 2; echo "$*" >>$ROOT/asked
 [ ! -e $ROOT/silent ] || { echo "ssh: connect to host $1 port 22: Connection refused" >&2; exit 255; }
 case $2 in
   status) echo Warning >&2; echo '{"node":"'$1'","data":"primary","running":true,"fenced":false,"recovery":false,"standby":{"sync":"sync"},"systemId":"7"}' ;;
@@ -76,7 +76,7 @@ describe.skipIf(!onPath("flock"))("with a lock (flock on PATH)", () => {
     writeFileSync(program, text.replace('postgresCluster("",', `postgresCluster("${root}",`));
     fakeCommands(root, {
       ssh: `case $4 in
-  status) echo Warning >&2; echo '{"node":"'$3'","data":"primary","running":true,"recovery":false}' ;;
+  status) echo '{"node":"'$3'","data":"primary","running":true,"recovery":false}' ;;
   *) echo "$3: no" >&2; exit 255 ;;
 esac`,
     });
