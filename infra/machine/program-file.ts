@@ -11,7 +11,7 @@ const rendered = new Map<string, string>();
 /**
  * The text of a program: its modules, those that others import first. Throws an Error that names the module if one
  * imports a package, or is written in a way that this does not know: machines have Node alone.
- * @param entry Path in this repository: `spaces/agent/rootfs-ops/usr/local/sbin/converge-space.ts`.
+ * @param entry Path in this repository: `spaces/agent/rootfs-ops/usr/local/lib/framaspace/converge-space.ts`.
  */
 export function renderProgram(entry: string): string {
   const modules = inOrder(entry);

@@ -63,6 +63,8 @@ fi
 # Before files change hands: the program of before runs jobs as another user.
 on_change '/usr/local/* /etc/systemd/system/run-cron*' systemctl try-restart run-cron.service
 finish-spaces --users
+# Not waited for: the one of before ends what it is at.
+on_change '/usr/local/lib/framaspace/converge-space /etc/systemd/system/converge-spaces.service' systemctl --no-block try-restart converge-spaces.service
 
 # Spaces' code ran here before there were workers.
 mapfile -t php < <(dpkg-query -W -f '${Package}\n' 'php8.4-*' 2>/dev/null)
@@ -84,7 +86,7 @@ if [ -n "$back" ]; then
   for name in $back; do [ ! -d "/srv/spaces/$name" ] || note "space $name, made again"; done
 fi
 
-enable distribute-spaces.timer finish-spaces.timer archive-spaces.timer run-cron.service
+enable distribute-spaces.timer finish-spaces.timer archive-spaces.timer run-cron.service converge-spaces.service
 # Now, because all that it looks at is there.
 enable platform-health.timer
 

@@ -328,7 +328,7 @@ it("flags every changed file that runs with credentials", () => {
     "Pulumi.prod.yaml",
     "policies/rules.ts",
     ".npmrc",
-    "spaces/agent/rootfs-ops/usr/local/sbin/converge-space.ts",
+    "spaces/agent/rootfs-ops/usr/local/lib/framaspace/converge-space.ts",
     "spaces/catalog.yaml",
   ];
   expect(codeIn([...files, FILE, "docs/deploy.md", "README.md"])).toEqual(files.sort());

@@ -229,7 +229,7 @@ describe("an upgrade", () => {
       // Before the dump, during the upgrade, or after it.
       const seconds = (((seed * (run + 3)) % 500) / 100).toFixed(2);
       await ops(
-        `jq -c 'del(.version) | .release = "${NEW}"' /srv/spaces/${FIFTH}/config/space.json >/tmp/cut.json; setsid converge-space </tmp/cut.json >/dev/null 2>&1 & pid=$!; sleep ${seconds}; kill -9 -- -$pid 2>/dev/null; true`,
+        `jq -c 'del(.version) | .release = "${NEW}"' /srv/spaces/${FIFTH}/config/space.json >/tmp/cut.json; converge-space </tmp/cut.json >/dev/null 2>&1 & sleep ${seconds}; systemctl kill --signal=KILL converge-spaces`,
       );
       console.log(`run ${run} was cut off after ${seconds} s`);
     }

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { archiveSpace } from "../../spaces/agent/programs/archiving.ts";
 import { convergeSpace } from "../../spaces/agent/programs/converge/converge.ts";
+import { serveConverging } from "../../spaces/agent/programs/converge/converge-service.ts";
 import { distributeSpaces } from "../../spaces/agent/programs/distribute-spaces.ts";
 import { exportSpace } from "../../spaces/agent/programs/export/export.ts";
 import { finishSpaces } from "../../spaces/agent/programs/finish-spaces.ts";
@@ -27,7 +28,10 @@ const places = placesIn(root, own ? root : library, join(root, "bin"));
 
 const PROGRAMS: Readonly<Record<string, () => Promise<Result>>> = {
   "archive-space": () => archiveSpace(places, words, 1),
-  "converge-space": () => convergeSpace(places, words, 1),
+  "converge-space": () =>
+    words[0] === "--serve"
+      ? serveConverging(places, 1)
+      : convergeSpace(places, words, { patienceSeconds: 1 }),
   "distribute-spaces": () => distributeSpaces(places, words),
   "export-space": () => exportSpace(places, words, 1),
   "finish-spaces": () => finishSpaces(places, words),

@@ -1,5 +1,7 @@
 // How a program of ops-1 begins and ends, and what it says meanwhile.
 import { setTimeout as wait } from "node:timers/promises";
+import { inspect } from "node:util";
+import { sayLine } from "./callers.ts";
 import { AlreadySaid, ProgramError, UsageError } from "./program-error.ts";
 
 /** What a program prints, and its exit status. */
@@ -31,19 +33,25 @@ export const SURROUNDINGS: Surroundings = {
 export async function runProgram(program: () => Promise<Result>): Promise<void> {
   process.env["LC_ALL"] = "C.UTF-8";
   process.umask(0o027);
+  const { output, status } = await resultOf(program);
+  process.stdout.write(output);
+  process.exitCode = status;
+}
+
+/** What a program gives. If it fails, it says what is wrong, and prints nothing. */
+export async function resultOf(program: () => Promise<Result>): Promise<Result> {
   try {
-    const { output, status } = await program();
-    process.stdout.write(output);
-    process.exitCode = status;
+    return await program();
   } catch (error) {
     sayError(error);
-    process.exitCode = error instanceof ProgramError || error instanceof AlreadySaid ? error.status : 1;
+    const status = error instanceof ProgramError || error instanceof AlreadySaid ? error.status : 1;
+    return { output: "", status };
   }
 }
 
 /** Tells people why a program failed. */
 export function sayError(error: unknown): void {
-  if (error instanceof ProgramError) console.error(error.line);
-  else if (error instanceof UsageError) console.error(error.message);
-  else if (!(error instanceof AlreadySaid)) console.error(error);
+  if (error instanceof ProgramError) sayLine(error.line);
+  else if (error instanceof UsageError) sayLine(error.message);
+  else if (!(error instanceof AlreadySaid)) sayLine(inspect(error));
 }

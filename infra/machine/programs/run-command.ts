@@ -2,6 +2,7 @@
 import { spawn, type ChildProcess, type StdioOptions } from "node:child_process";
 import { constants } from "node:os";
 import { Readable } from "node:stream";
+import { currentCaller, sayLine } from "./callers.ts";
 import { CommandError } from "./program-error.ts";
 import { refuseIfStopped } from "./stop-signals.ts";
 
@@ -14,7 +15,8 @@ export interface CommandOptions {
   /** A descriptor that it reads, instead of `input`. */
   stdin?: number;
   /**
-   * What happens to standard error. `with-output` keeps the order of both. A descriptor gets it.
+   * What happens to standard error. `with-output` keeps the order of both. A descriptor gets it. What is inherited, the
+   * caller hears (callers.ts).
    * @default inherit
    */
   errors?: "inherit" | "ignore" | "with-output" | number;
@@ -134,14 +136,22 @@ export function start(
   { env, cwd, input, stdin, errors = "inherit", log, locks = {}, output }: StartOptions,
 ): ChildProcess {
   refuseIfStopped();
+  const caller = currentCaller();
+  const inherited = caller ? "pipe" : "inherit";
   const stdio: StdioOptions = [
     input === undefined ? (stdin ?? "ignore") : "pipe",
     output,
-    log ?? (errors === "with-output" ? "inherit" : errors),
+    log ?? (errors === "with-output" || errors === "inherit" ? inherited : errors),
   ];
   for (let number = stdio.length; number <= LARGEST_DESCRIPTOR; number += 1)
     stdio.push(locks[number] ?? "ignore");
-  return spawn(command, words, { stdio, ...(cwd !== undefined && { cwd }), env: { ...process.env, ...env } });
+  const child = spawn(command, words, {
+    stdio,
+    ...(cwd !== undefined && { cwd }),
+    env: { ...process.env, ...env },
+  });
+  if (caller) child.stderr?.setEncoding("utf8").on("data", caller);
+  return child;
 }
 const LARGEST_DESCRIPTOR = 9;
 type StartOptions = CommandOptions & { output: "pipe" | number };
@@ -150,7 +160,7 @@ type StartOptions = CommandOptions & { output: "pipe" | number };
 export async function endOf(child: ChildProcess): Promise<number> {
   return new Promise((resolve) => {
     child.once("error", (error) => {
-      console.error(error.message);
+      sayLine(error.message);
       resolve(127);
     });
     child.once("close", (code, signal) => {

@@ -14,6 +14,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
+import { sayLine } from "../../../infra/machine/programs/callers.ts";
 import type { Places } from "./places.ts";
 import type { Result } from "../../../infra/machine/programs/program.ts";
 import { idsIn, isId } from "./read-space.ts";
@@ -95,7 +96,7 @@ async function push(
   ];
   const words = [...lock, `${places.run}/distribute-${web}.lock`, ...copy];
   const { status, said } = await runQuietly(places, "flock", words, locks);
-  for (const line of said.split("\n").filter(Boolean)) console.error(`${web}: ${line}`);
+  for (const line of said.split("\n").filter(Boolean)) sayLine(`${web}: ${line}`);
   if (status === 0) rmSync(markOf(places, web), { force: true });
   else if (!(await takesConnections(web))) writeFileSync(markOf(places, web), "");
   return status === 0;

@@ -31,6 +31,11 @@ export function descriptors(locks: Locks, leavesProcesses = false): Descriptors 
 export const lockFileOf = ({ run }: Pick<Places, "run">, which: "space" | "cron", id: string) =>
   `${run}/${which}-${id}.lock`;
 
+/** What a program that goes on with other work must do at the end of this one. */
+export function unlockAll(locks: Locks): void {
+  for (const which of Object.keys(NUMBERS) as (keyof Locks)[]) unlock(locks, which);
+}
+
 export function unlock(locks: Locks, which: keyof Locks): void {
   const descriptor = locks[which];
   if (descriptor !== undefined) closeSync(descriptor);

@@ -57,6 +57,8 @@ export interface Places {
   readonly waves: string;
   /** Releases that at least one space serves after its upgrade: release → that space. */
   readonly proven: string;
+  /** Where the service converge-spaces is asked. */
+  readonly convergeSocket: string;
   /** Locks, and what is known of web servers and workers. */
   readonly run: string;
   readonly log: string;
@@ -108,6 +110,7 @@ export function placesIn(
     closed: `${data}/closed`,
     waves: `${data}/waves`,
     proven: `${data}/proven`,
+    convergeSocket: `${root}/run/framaspace/converge.sock`,
     run: `${root}/run/framaspace`,
     log: `${root}/var/log/framaspace`,
     platform: `${root}/etc/framaspace/platform.json`,

@@ -1,5 +1,6 @@
 // What a program knows while it works on one space.
 import { existsSync, fstatSync, readFileSync, statSync } from "node:fs";
+import { sayLine } from "../../../infra/machine/programs/callers.ts";
 import { lock } from "../../../infra/machine/programs/lock-file.ts";
 import { descriptors, lockFileOf, NUMBERS, type Locks } from "./locks.ts";
 import { userOf } from "../../../infra/inventory/space-users.ts";
@@ -138,7 +139,7 @@ export const spaceUser = (work: Pick<SpaceWork, "space" | "step">): number => us
 
 /** Tells people something on the way. */
 export function say({ space }: Pick<NamedWork, "space">, what: string): void {
-  console.error(`space ${space.id}: ${what}`);
+  sayLine(`space ${space.id}: ${what}`);
 }
 
 /** Only one program at a time works on a space, until that program ends. Resolves to the lock's descriptor. */

@@ -14,6 +14,7 @@ import {
   writeSync,
 } from "node:fs";
 import { randomUUID } from "node:crypto";
+import { sayLine } from "../../../infra/machine/programs/callers.ts";
 import { ProgramError } from "../../../infra/machine/programs/program-error.ts";
 import type { Places } from "./places.ts";
 import { read, run, type CommandOptions, type Ended } from "../../../infra/machine/programs/run-command.ts";
@@ -79,7 +80,7 @@ function say(line: string, { errors, log }: WorkerOptions): Ended {
   const descriptor = log ?? (typeof errors === "number" ? errors : undefined);
   if (descriptor !== undefined) writeSync(descriptor, `${line}\n`);
   else if (errors === "with-output") return { status: 255, output: `${line}\n` };
-  else if (errors !== "ignore") console.error(line);
+  else if (errors !== "ignore") sayLine(line);
   return { status: 255, output: "" };
 }
 

@@ -11,7 +11,7 @@ import { onPath } from "../../support/fakes.ts";
 const ROOT = join(import.meta.dirname, "../../..");
 const LIBRARY = join(ROOT, "spaces/agent/rootfs-ops/usr/local/lib/framaspace");
 const PROGRAMS = globSync("{infra,spaces}/*/rootfs*/**/*.ts", { cwd: ROOT }).sort();
-const CONVERGE = "spaces/agent/rootfs-ops/usr/local/sbin/converge-space.ts";
+const CONVERGE = "spaces/agent/rootfs-ops/usr/local/lib/framaspace/converge-space.ts";
 const folder = mkdtempSync(join(tmpdir(), "program-file-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 

@@ -23,7 +23,7 @@ import { stepsToKill } from "../../support/steps-to-kill.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
 const LIBRARY = join(ROOT, "spaces/agent/rootfs-ops/usr/local/lib/framaspace");
-const PROGRAM = renderProgram("spaces/agent/rootfs-ops/usr/local/sbin/converge-space.ts");
+const PROGRAM = renderProgram("spaces/agent/rootfs-ops/usr/local/lib/framaspace/converge-space.ts");
 
 /** A database that can be dumped, put back and shut. The file `found` is its table framaspace, `more` what else it says. */
 const DATABASE = {

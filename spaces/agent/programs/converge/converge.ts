@@ -5,9 +5,11 @@
 // Each step can be run again. The table framaspace in a space's database says what the database is, so every dump of it
 // says so, too.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import type { Places } from "../places.ts";
 import type { Result } from "../../../../infra/machine/programs/program.ts";
+import { unlockAll } from "../locks.ts";
 import { isId, readSpace, textOf } from "../read-space.ts";
 import { giveRedisUser } from "../redis-users.ts";
 import { read } from "../../../../infra/machine/programs/run-command.ts";
@@ -27,6 +29,13 @@ import { putBack, repair, upgrade } from "./upgrade.ts";
 import { markUpgraded } from "./wave.ts";
 import { readIfThere } from "../../../../infra/machine/programs/texts.ts";
 
+export interface ConvergeOptions {
+  /** What is wanted, as JSON. @default standard input */
+  input?: Readable;
+  /** Of requests under way, once visitors are shut out. @default 30 */
+  patienceSeconds?: number;
+}
+
 /**
  * Runs the program.
  * @param argv The words of its command line.
@@ -34,10 +43,14 @@ import { readIfThere } from "../../../../infra/machine/programs/texts.ts";
 export async function convergeSpace(
   places: Places,
   argv: readonly string[],
-  patienceSeconds = 30,
+  options: ConvergeOptions = {},
 ): Promise<Result> {
-  const work = await begin(places, argv, patienceSeconds);
-  return loggingSteps(work, "converge", () => convergeKept(work, argv));
+  const work = await begin(places, argv, options);
+  try {
+    return await loggingSteps(work, "converge", () => convergeKept(work, argv));
+  } finally {
+    unlockAll(work.locks);
+  }
 }
 
 async function convergeKept(work: Converging, argv: readonly string[]): Promise<Result> {
@@ -63,15 +76,12 @@ async function convergeKept(work: Converging, argv: readonly string[]): Promise<
 async function begin(
   places: Places,
   [option, id]: readonly string[],
-  patienceSeconds: number,
+  { input = process.stdin, patienceSeconds = 30 }: ConvergeOptions,
 ): Promise<Converging> {
   const kept = `${places.wanted}/${id}`;
   if (option === "--again" && !(isId(id) && existsSync(kept)))
     throw new SpaceError({ id: id ?? "?", step: "reading" }, "nothing is known to be wanted of it");
-  const space = readSpace(
-    places,
-    option === "--again" ? readFileSync(kept, "utf8") : await text(process.stdin),
-  );
+  const space = readSpace(places, option === "--again" ? readFileSync(kept, "utf8") : await text(input));
   const nothing = { name: "", contact: "", wave: "", apps: [], appsOptional: [], appsOff: [], office: "" };
   return {
     ...beginWork(places, space, patienceSeconds),
