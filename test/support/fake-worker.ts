@@ -5,13 +5,15 @@ import { join } from "node:path";
 import { fakeCommands, programIn } from "./fakes.ts";
 
 /**
- * The folder `gone` has the workers that take no connection. The file `asked-worker` lists those that were asked,
+ * The folder `gone` has the workers that take no connection. The file `lost` has the name of a command that loses its
+ * worker. The file `asked-worker` lists those that were asked,
  * `command-lines` what shows in lists of processes.
  */
 const FAKES = {
   ssh: String.raw`[[ $* != *end-idle-php* ]] || exit 0
     echo "ssh $*" >>"$ROOT/command-lines"; while [[ $1 != worker-* ]]; do shift; done
     echo "$1" >>"$ROOT/asked-worker"; [ ! -e "$ROOT/gone/$1" ] || exit 255
+    if [ -e "$ROOT/lost" ] && [[ " $* " == *" $(<"$ROOT/lost") "* ]]; then head -c "$6" >/dev/null; exit 255; fi
     shift; SSH_ORIGINAL_COMMAND=$* exec "$ROOT/bin/run-as-space"`,
   "systemd-run": String.raw`echo "systemd-run $*" >>"$ROOT/command-lines"; while [ "$1" != -- ]; do shift; done; shift
     WORKER_HOME=$(mktemp -d "$ROOT/home-on-worker.XXXXXX"); export WORKER_HOME; status=0

