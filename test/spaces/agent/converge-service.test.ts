@@ -1,6 +1,6 @@
 // converge-space as people and the engine type it, before the service that does the work, with everything around that
 // faked.
-import { execa, type ResultPromise } from "execa";
+import { execa } from "execa";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,7 +17,7 @@ const IRIS = {
 };
 
 let root: string;
-let service: ResultPromise | undefined;
+let service: ReturnType<typeof startService> | undefined;
 const at = (...path: string[]) => join(root, ...path);
 const PATIENT = { timeout: 10_000 };
 const SOCKET = "run/framaspace/converge.sock";
@@ -41,9 +41,11 @@ afterEach(async () => {
   rmSync(root, { recursive: true });
 });
 
+const startService = () => execa("bash", [at("program"), "--serve"], { env: WITH_FAKES(), reject: false });
+
 async function serve(): Promise<void> {
   rmSync(at(SOCKET), { force: true });
-  service = execa("bash", [at("program"), "--serve"], { env: WITH_FAKES(), reject: false });
+  service = startService();
   await expect.poll(() => existsSync(at(SOCKET)), PATIENT).toBe(true);
 }
 
@@ -135,7 +137,7 @@ describe.skipIf(!onPath("curl", "flock"))("the service converge-spaces (curl and
     const meanwhile = await converge(undefined, "--again", "nobody");
     expect(meanwhile.said).toBe("space nobody, reading: nothing is known to be wanted of it");
     rmSync(at("held"));
-    expect(await upgrade).toMatchObject({ id: "lotus", exitCode: 0 });
+    expect(await upgrade).toMatchObject({ id: "lotus", said: "", exitCode: 0 });
     expect((await service)?.exitCode).toBe(0);
   });
 

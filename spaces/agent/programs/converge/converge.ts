@@ -21,7 +21,7 @@ import { look, NO_FACTS } from "./database-facts.ts";
 import { installSchema, makeDirectory, writeFiles } from "./installation.ts";
 import { invite } from "./invitation.ts";
 import { checkArchive, checkRelease, judge } from "./release-checks.ts";
-import { serve, setState } from "./serving.ts";
+import { askEarly, serve, setState } from "./serving.ts";
 import { dropRefused, matchApps, matchOffice, matchRegistration, turnOff } from "./space-apps.ts";
 import { matchLimits, matchTitle } from "./space-limits.ts";
 import { dropTrial } from "./trial.ts";
@@ -61,6 +61,7 @@ async function convergeKept(work: Converging, argv: readonly string[]): Promise<
     if (argv[0] !== "--again") await keep(work);
     noteBegun(work);
     begun = true;
+    askEarly(work);
     const archive = await converge(work);
     end(work);
     return { output: `${JSON.stringify(resultOf(work, archive))}\n`, status: 0 };

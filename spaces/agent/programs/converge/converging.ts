@@ -2,6 +2,7 @@
 import type { Facts } from "./database-facts.ts";
 import type { SpaceDocument } from "../../../space-document.ts";
 import type { SpaceWork } from "../space-work.ts";
+import type { WrongAnswer } from "../web-servers.ts";
 
 /** What prepare-release made of the release that is wanted. */
 export interface PreparedRelease {
@@ -21,6 +22,8 @@ export interface Converging extends SpaceWork {
   readonly left: string[];
   /** Web servers that do not serve the space yet. */
   pending: string[];
+  /** What web servers answered before anything was done. It still holds if nothing was. */
+  asked?: Promise<readonly WrongAnswer[]>;
   /** Whether the invitation went out, now or earlier. */
   invited: boolean;
   /** What the space's database says of itself. Of an archived space it is not asked. */
