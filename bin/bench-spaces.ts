@@ -14,7 +14,7 @@ const program = new Command("npm run bench:spaces --")
   .argument("[options...]", "after another --: options of the lab's up, such as --nextcloud")
   .option("--name <name>", "the lab's name", "lab")
   .option("--spaces <n>", "how many are created", "100")
-  .option("--upgrade <release>", "the release that one space is moved to, for its outage")
+  .option("--upgrade <release>", "the release that two spaces are moved to, for the outage of the second one")
   .action(async (upOptions: string[], { spaces, ...options }: Options) => {
     if (!(await benchSpaces({ ...options, spaces: Number(spaces), upOptions }))) process.exitCode = 1;
   });

@@ -247,17 +247,28 @@ describe("an unknown visitor cannot fill a disk", () => {
     });
   };
 
+  /** Bytes that a gateway keeps of a body before it refuses: infra/gateway/gateway.ts, LIMITS. */
+  const FORM = 262_144_000;
+  const COUNTED = 1_073_741_824;
   test.each([
-    ["a form with a file of 400 MB", "400M", ["-F f=@-", "URL/index.php/login"]],
+    ["a form with a file of 400 MB", "400M", FORM, ["-F f=@-", "URL/index.php/login"]],
     [
       "a form of unknown length",
       "400M",
+      FORM,
       ["-X POST", "-H 'Transfer-Encoding: chunked' -T -", "URL/index.php/login"],
     ],
-    ["an upload of unknown length, 1.2 GB", "1200M", ["-T -", "URL/remote.php/dav/files/nobody/a.bin"]],
+    ["an upload of unknown length, 20 GB", "20G", COUNTED, ["-T -", "URL/remote.php/dav/files/nobody/a.bin"]],
+    [
+      "an upload of 20 GB that waits for no answer",
+      "20G",
+      0,
+      ["-H 'Content-Length: 21474836480'", "-H Expect:", "-T -", "URL/remote.php/dav/files/nobody/a.bin"],
+    ],
     [
       "an upload that says it is JSON, 400 MB",
       "400M",
+      0,
       [
         "-X PUT",
         "-H 'Content-Type: application/json'",
@@ -265,10 +276,18 @@ describe("an unknown visitor cannot fill a disk", () => {
         "URL/remote.php/dav/files/nobody/a.json",
       ],
     ],
-  ])("%s is refused and leaves nothing", async (_, size, words) => {
+  ])("%s is refused, fills no disk and leaves nothing", async (_, size, most, words) => {
     const before = await kept();
-    const { stdout } = await curl(size, ...words);
+    const seen: number[] = [];
+    const asking = curl(size, ...words);
+    let ended = false;
+    const looking = (async () => {
+      while (!ended) seen.push(await kept());
+    })();
+    const { stdout } = await asking.finally(() => (ended = true));
+    await looking;
     expect(stdout).toBe("413");
+    expect(Math.max(...seen) - before).toBeLessThanOrEqual(most);
     await expect.poll(kept, { timeout: 20_000, interval: 1000 }).toBeLessThan(before + 1_000_000);
   });
 

@@ -52,6 +52,8 @@ async function serve(): Promise<void> {
 async function converge(wanted: object | undefined, ...words: string[]) {
   const { stdout, stderr, exitCode } = await execa("bash", [at("client"), ...words], {
     input: wanted ? JSON.stringify(wanted) : "",
+    // As administrators may have it for apt.
+    env: { http_proxy: "http://127.0.0.1:9" },
     reject: false,
   });
   const { id, changed } = (stdout === "" ? {} : JSON.parse(stdout)) as { id?: string; changed?: string[] };
