@@ -4,7 +4,9 @@
 import { execa } from "execa";
 import { existsSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
+import { cpus } from "node:os";
 import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
 import { renderEntry } from "../spaces/fleet/edit.ts";
 import { tenantsFolder } from "../spaces/fleet/fleet.ts";
 import { UserError } from "../validation/user-error.ts";
@@ -32,6 +34,20 @@ async function secondsOf(act: () => Promise<unknown>): Promise<number> {
   await act();
   return (performance.now() - start) / 1000;
 }
+
+/** Waits until this machine's processors have been three quarters idle for five seconds. Throws a UserError after ten minutes. */
+async function untilQuiet(): Promise<void> {
+  const end = performance.now() + 600_000;
+  while (performance.now() < end) {
+    const before = idleTime();
+    await wait(5000);
+    if (idleTime() - before >= 0.75 * 5000 * cpus().length) return;
+  }
+  throw new UserError("this machine is not quiet after ten minutes; see what else runs on it (top)");
+}
+
+/** Milliseconds that its processors were idle, together. */
+const idleTime = () => cpus().reduce((sum, { times }) => sum + times.idle, 0);
 
 /**
  * Words, on ops-1, that succeed while it has Nextcloud upgrade a space. In brackets, so that the shell that runs them is
@@ -109,6 +125,8 @@ export async function benchSpaces({ name, spaces, upgrade, upOptions }: SpacesBe
     // Without the time that the platform and the spaces already there take.
     report(`creating ${spaces} spaces, each`, ((await secondsOf(up)) - idle) / spaces, 1.4);
 
+    // New spaces have background jobs, and PostgreSQL archives what made them.
+    console.log(`quiet again after ${(await secondsOf(untilQuiet)).toFixed(0)} s`);
     const wanted = `for id in ${ids.join(" ")}; do jq -c 'del(.version)' /srv/spaces/$id/config/space.json >/tmp/$id.json; done`;
     await ops(wanted);
     const unchanged = await ops(

@@ -280,11 +280,13 @@ describe("an unknown visitor cannot fill a disk", () => {
     const before = await kept();
     const seen: number[] = [];
     const asking = curl(size, ...words);
-    let ended = false;
+    const ended = new AbortController();
     const looking = (async () => {
-      while (!ended) seen.push(await kept());
+      while (!ended.signal.aborted) seen.push(await kept());
     })();
-    const { stdout } = await asking.finally(() => (ended = true));
+    const { stdout } = await asking.finally(() => {
+      ended.abort();
+    });
     await looking;
     expect(stdout).toBe("413");
     expect(Math.max(...seen) - before).toBeLessThanOrEqual(most);
